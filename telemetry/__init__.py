@@ -1,0 +1,5 @@
+"""The language both ends of Wearcast speak: signals, units, records, wire format, topics.
+
+Start with :mod:`telemetry.wire`: bytes in, records out. What belongs here is what the dongle and the backend
+must agree on, and nothing else: no input or output, no clock, no import from another of our packages.
+"""

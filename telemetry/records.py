@@ -1,0 +1,170 @@
+"""What travels between dongle and backend, as frozen records. Times are aware datetimes in UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+Source = Literal["ecu", "estimated"]
+
+
+def require_aware(moment: datetime, what: str) -> None:
+    """Refuse a datetime without time zone: ValueError says which field."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{what} has no time zone; use datetime.now(UTC) or give one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchKey:
+    """Idempotency key of a batch: device, boot of that device, and sequence number within the boot (from 1)."""
+
+    device: str
+    boot: UUID
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.device}/{self.boot}/{self.sequence}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What was read at one instant: VSS path -> value in the catalogue's unit; a path not read is absent.
+
+    ``monotonic_ms`` is CLOCK_BOOTTIME in milliseconds: it puts the time right when the clock was wrong.
+    """
+
+    time: datetime
+    monotonic_ms: int
+    values: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        require_aware(self.time, "Sample.time")
+
+
+class Quantity(StrEnum):
+    """What health is estimated of. A wheel's quantity carries the wheel in :attr:`Estimate.position`."""
+
+    OIL_LIFE = "oil_life"  # percent remaining, 0 = change now
+    PAD_WEAR = "pad_wear"  # percent worn, 100 = worn out
+    TRACTION_BATTERY_SOH = "traction_battery_soh"  # percent of nominal capacity
+    LOW_VOLTAGE_BATTERY_HEALTH = "low_voltage_battery_health"  # percent, 100 = new, 0 = will not crank
+    TIRE_PRESSURE_LOSS = "tire_pressure_loss"  # kPa lost per day at constant temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A health value with where it comes from and its 90 % interval, in percent or the quantity's unit.
+
+    ``position`` is "" for the whole car or a wheel as "Row1.Left"; ``method`` names estimator and version.
+    """
+
+    time: datetime
+    quantity: Quantity
+    position: str = ""
+    value: float
+    low: float
+    high: float
+    source: Source
+    method: str
+
+    def __post_init__(self) -> None:
+        require_aware(self.time, "Estimate.time")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.quantity}: value {self.value} lies outside its interval [{self.low}, {self.high}]")
+
+
+class EventKind(StrEnum):
+    """What can happen to a car or its dongle."""
+
+    DTC_APPEARED = "dtc.appeared"
+    DTC_CHANGED = "dtc.changed"
+    DTC_CLEARED = "dtc.cleared"
+    TRIP_STARTED = "trip.started"
+    TRIP_ENDED = "trip.ended"
+    CHARGE_STARTED = "charge.started"
+    CHARGE_ENDED = "charge.ended"
+    DEVICE_STARTED = "device.started"
+    DEVICE_TAMPERED = "device.tampered"
+    VEHICLE_IDENTIFIED = "vehicle.identified"
+    SERVICE_RESET = "service.reset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleEvent:
+    """Something that happened. ``data`` is JSON; for ``dtc.*``: code (SAE J2012), ecu, status
+    (pending, confirmed, permanent), mil (bool)."""
+
+    time: datetime
+    kind: EventKind
+    data: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_aware(self.time, "VehicleEvent.time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingsBatch:
+    """Samples in time order, with the estimates made from them."""
+
+    key: BatchKey
+    samples: tuple[Sample, ...]
+    estimates: tuple[Estimate, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsBatch:
+    """Events in time order. Shares the sequence numbers of the readings."""
+
+    key: BatchKey
+    events: tuple[VehicleEvent, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceStatus:
+    """Retained state of a device; the broker itself says ``offline`` through the last will."""
+
+    device: str
+    boot: UUID
+    state: Literal["online", "offline"]
+    time: datetime
+    version: str
+    pending_batches: int = 0  # in the outbox, not yet acknowledged
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedBatch:
+    """A batch the backend stored as rejected: sending it again will not help."""
+
+    sequence: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgement:
+    """From the backend: these batches of one boot are committed (inclusive ranges of sequence numbers)."""
+
+    device: str
+    boot: UUID
+    committed: tuple[tuple[int, int], ...] = ()
+    rejected: tuple[RejectedBatch, ...] = ()
+
+    def covers(self, sequence: int) -> bool:
+        """Whether that sequence number is committed."""
+        return any(first <= sequence <= last for first, last in self.committed)
+
+
+def utc_from_ms(milliseconds: int) -> datetime:
+    """Aware datetime of milliseconds since 1970-01-01 UTC; raises ValueError outside years 1 to 9999."""
+    try:
+        seconds, rest = divmod(milliseconds, 1000)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{milliseconds} ms is outside the calendar") from error
+
+
+def ms_from_utc(moment: datetime) -> int:
+    """Milliseconds since 1970-01-01 UTC, rounded to the nearest."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400_000) + delta.seconds * 1000 + round(delta.microseconds / 1000)
