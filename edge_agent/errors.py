@@ -1,0 +1,13 @@
+"""Errors of the agent. A failed read is a :class:`ReadFault` in the reading, never a value."""
+
+
+class EdgeAgentError(Exception):
+    """Base of all errors of this package; the text says what is wrong and what to do."""
+
+
+class SourceError(EdgeAgentError):
+    """A source cannot be opened or is gone (bus down, recording unreadable). The agent backs off and opens it again."""
+
+
+class ConfigurationError(EdgeAgentError):
+    """The agent's configuration is wrong: the text names file, path in it and the nearest key."""

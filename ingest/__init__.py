@@ -1,0 +1,1 @@
+"""MQTT -> TimescaleDB: registry, workers, store. Start with :mod:`ingest.worker`."""

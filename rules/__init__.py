@@ -1,0 +1,1 @@
+"""Readings -> decisions -> alerts -> bookings. Start with :mod:`rules.engine`."""
