@@ -93,8 +93,10 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleEvent:
-    """Something that happened. ``data`` is JSON; for ``dtc.*``: code (SAE J2012), ecu, status
-    (pending, confirmed, permanent), mil (bool)."""
+    """Something that happened.
+
+    ``data`` is JSON; for ``dtc.*``: code (SAE J2012), ecu, status (pending, confirmed, permanent), mil (bool or null).
+    """
 
     time: datetime
     kind: EventKind

@@ -25,7 +25,9 @@ class DeviceTopic:
 def require_device_id(device: str) -> str:
     """The id itself, or ValueError saying what an id may consist of."""
     if DEVICE_ID.fullmatch(device) is None:
-        raise ValueError(f"device id {device!r}: use 1 to 63 letters, digits, '-' or '_', starting with a letter or digit")
+        raise ValueError(
+            f"device id {device!r}: use 1 to 63 letters, digits, '-' or '_', starting with a letter or digit"
+        )
     return device
 
 

@@ -1,0 +1,260 @@
+"""The compact form of readings: what a dongle sends.
+
+Layout (all numbers of the header are single bytes)::
+
+    0   "W"
+    1   "C"
+    2   version, 1
+    3   compression of the body: 0 none, 1 raw deflate (RFC 1951)
+    4…  body: MessagePack array of
+          boot (16 bytes), sequence, time of the first row (ms since 1970 UTC), CLOCK_BOOTTIME of it (ms), rows,
+          times (packed), boot times (packed, nil where they run with the times),
+          columns [signal code, numerator, denominator, presence bitmap or nil, packed integers],
+          raw columns [signal code, presence bitmap or nil, 64-bit little-endian floats],
+          estimates [ms after the first row, quantity, position, value, low, high, 1 if from the ECU, method]
+
+A value is integer * numerator / denominator in the catalogue's unit. The device is the topic's, not the payload's.
+"""
+
+import struct
+import zlib
+from fractions import Fraction
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from telemetry.catalogue import Signal, catalogue
+from telemetry.errors import WireError
+from telemetry.packing import Packed, pack, pack_presence, unpack, unpack_presence
+from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample, ms_from_utc, utc_from_ms
+
+MAGIC: Final = b"WC"
+VERSION: Final = 1
+STORED: Final = 0
+DEFLATED: Final = 1
+MAX_ROWS: Final = 10_000
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a body that inflates beyond this is refused while inflating
+
+# A value counts as being on a sensor's grid within a hundredth of a step, or within the rounding of a recording
+# written with six decimals. Otherwise the column is sent as floats and stays exact.
+_STEP_SHARE = 0.01
+_PRINT_ROUNDING = 5e-7
+
+
+class _Column(msgspec.Struct, array_like=True, frozen=True):
+    code: int
+    numerator: int
+    denominator: int
+    presence: bytes | None
+    integers: Packed
+
+
+class _RawColumn(msgspec.Struct, array_like=True, frozen=True):
+    code: int
+    presence: bytes | None
+    floats: bytes
+
+
+class _Estimate(msgspec.Struct, array_like=True, frozen=True):
+    after_ms: int
+    quantity: Quantity
+    position: str
+    value: float
+    low: float
+    high: float
+    from_ecu: bool
+    method: str
+
+
+class _Body(msgspec.Struct, array_like=True, frozen=True):
+    boot: bytes
+    sequence: int
+    time_ms: int
+    monotonic_ms: int
+    rows: int
+    times: Packed | None
+    monotonic: Packed | None
+    columns: list[_Column]
+    raw_columns: list[_RawColumn]
+    estimates: list[_Estimate]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Body)
+
+
+def is_compact(payload: bytes) -> bool:
+    """Whether the payload begins as this form does."""
+    return payload[:2] == MAGIC
+
+
+def encode(batch: ReadingsBatch, compression: int = DEFLATED) -> bytes:
+    """Bytes of a batch; ValueError where it is empty or has more than MAX_ROWS samples."""
+    body = _encoder.encode(_body(batch))
+    if compression == DEFLATED:
+        deflater = zlib.compressobj(level=9, wbits=-15)
+        body = deflater.compress(body) + deflater.flush()
+    return MAGIC + bytes((VERSION, compression)) + body
+
+
+def decode(device: str, payload: bytes) -> ReadingsBatch:
+    """Batch of bytes that begin with the magic; WireError malformed, oversized or wrong-schema."""
+    if len(payload) < 4 or payload[2] != VERSION:
+        raise WireError(
+            "wrong-schema",
+            f"compact readings of version {payload[2:3].hex() or 'none'}; this code speaks {VERSION}",
+        )
+    try:
+        body = _decoder.decode(_inflate(payload[3], payload[4:]))
+        key = BatchKey(device=device, boot=UUID(bytes=body.boot), sequence=body.sequence)
+    except (msgspec.DecodeError, ValueError, zlib.error) as error:
+        raise WireError("malformed", f"compact readings cannot be read: {error}") from error
+    if body.rows > MAX_ROWS:
+        raise WireError("oversized", f"batch {key} claims {body.rows} samples, more than {MAX_ROWS}", key)
+    try:
+        return _batch(key, body)
+    except (ValueError, OverflowError, struct.error) as error:
+        raise WireError("malformed", f"batch {key}: {error}", key) from error
+
+
+def _inflate(compression: int, raw: bytes) -> bytes:
+    if compression == STORED:
+        return raw
+    if compression != DEFLATED:
+        raise ValueError(f"compression {compression} is not known")
+    inflater = zlib.decompressobj(wbits=-15)
+    body = inflater.decompress(raw, MAX_BODY_BYTES)
+    if inflater.unconsumed_tail:
+        raise WireError("oversized", f"the body inflates to more than {MAX_BODY_BYTES} bytes")
+    if not inflater.eof:
+        raise ValueError("the deflated body ends early")
+    return body
+
+
+def _body(batch: ReadingsBatch) -> _Body:
+    samples = batch.samples
+    if not samples and not batch.estimates:
+        raise ValueError(f"batch {batch.key} has neither samples nor estimates")
+    if len(samples) > MAX_ROWS:
+        raise ValueError(f"batch {batch.key} has {len(samples)} samples, more than {MAX_ROWS}; split it")
+    times = [ms_from_utc(sample.time) for sample in samples]
+    boot_times = [sample.monotonic_ms for sample in samples]
+    start = times[0] if times else ms_from_utc(batch.estimates[0].time)
+    runs_along = all(boot - wall == boot_times[0] - start for boot, wall in zip(boot_times, times, strict=True))
+    columns: list[_Column] = []
+    raw_columns: list[_RawColumn] = []
+    for path in sorted(
+        {path for sample in samples for path in sample.values},
+        key=lambda path: catalogue().by_path(path).code,
+    ):
+        signal = catalogue().by_path(path)
+        presence = pack_presence([path in sample.values for sample in samples])
+        values = [float(sample.values[path]) for sample in samples if path in sample.values]
+        fitted = _fit(signal, values)
+        if fitted is None:
+            raw_columns.append(_RawColumn(signal.code, presence, struct.pack(f"<{len(values)}d", *values)))
+        else:
+            step, integers = fitted
+            columns.append(_Column(signal.code, step.numerator, step.denominator, presence, pack(integers)))
+    return _Body(
+        boot=batch.key.boot.bytes,
+        sequence=batch.key.sequence,
+        time_ms=start,
+        monotonic_ms=boot_times[0] if boot_times else 0,
+        rows=len(samples),
+        times=pack(times) if times else None,
+        monotonic=None if runs_along else pack(boot_times),
+        columns=columns,
+        raw_columns=raw_columns,
+        estimates=[
+            _Estimate(
+                ms_from_utc(estimate.time) - start,
+                estimate.quantity,
+                estimate.position,
+                estimate.value,
+                estimate.low,
+                estimate.high,
+                estimate.source == "ecu",
+                estimate.method,
+            )
+            for estimate in batch.estimates
+        ],
+    )
+
+
+def _fit(signal: Signal, values: list[float]) -> tuple[Fraction, list[int]] | None:
+    for value in values:
+        if not signal.accepts(value):
+            raise ValueError(
+                f"{signal.path} = {value} is outside [{signal.minimum}, {signal.maximum}] {signal.unit.key}"
+            )
+    for step in signal.resolutions:
+        numerator, denominator = step.numerator, step.denominator
+        tolerance = _STEP_SHARE * numerator / denominator + _PRINT_ROUNDING
+        integers = [round(value * denominator / numerator) for value in values]
+        if all(
+            abs(integer * numerator / denominator - value) <= tolerance
+            and signal.accepts(integer * numerator / denominator)
+            for integer, value in zip(integers, values, strict=True)
+        ):
+            return step, integers
+    return None
+
+
+def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
+    if key.sequence < 1:
+        raise ValueError("sequence numbers start at 1")
+    if body.rows < 0 or (body.rows == 0) != (body.times is None) or (body.rows == 0 and not body.estimates):
+        raise ValueError("the number of rows does not fit the columns")
+    times = unpack(body.times, body.rows) if body.times is not None else []
+    if times and times[0] != body.time_ms:
+        raise ValueError("the first row is not at the batch's time")
+    if body.monotonic is not None:
+        boot_times = unpack(body.monotonic, body.rows)
+    else:
+        boot_times = [body.monotonic_ms + time - body.time_ms for time in times]
+    rows: list[dict[str, float]] = [{} for _ in times]
+    for column in body.columns:
+        path = _path(key, column.code)
+        if column.numerator < 1 or column.denominator < 1:
+            raise ValueError(f"{path}: a step of {column.numerator}/{column.denominator}")
+        present = unpack_presence(column.presence, body.rows)
+        for row, integer in zip(present, unpack(column.integers, len(present)), strict=True):
+            rows[row][path] = integer * column.numerator / column.denominator
+    for raw in body.raw_columns:
+        path = _path(key, raw.code)
+        present = unpack_presence(raw.presence, body.rows)
+        for row, value in zip(present, struct.unpack(f"<{len(present)}d", raw.floats), strict=True):
+            rows[row][path] = value
+    return ReadingsBatch(
+        key=key,
+        samples=tuple(
+            Sample(time=utc_from_ms(time), monotonic_ms=boot_time, values=values)
+            for time, boot_time, values in zip(times, boot_times, rows, strict=True)
+        ),
+        estimates=tuple(
+            Estimate(
+                time=utc_from_ms(body.time_ms + entry.after_ms),
+                quantity=entry.quantity,
+                position=entry.position,
+                value=entry.value,
+                low=entry.low,
+                high=entry.high,
+                source="ecu" if entry.from_ecu else "estimated",
+                method=entry.method,
+            )
+            for entry in body.estimates
+        ),
+    )
+
+
+def _path(key: BatchKey, code: int) -> str:
+    signal = catalogue().by_code(code)
+    if signal is None:
+        raise WireError(
+            "unknown-signal",
+            f"batch {key}: signal code {code} is not in the catalogue; update this side",
+            key,
+        )
+    return signal.path
