@@ -1,0 +1,42 @@
+# Each target sets up what it needs by itself: a Python 3.11-3.13 and make are all it asks for.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help environment browser demo test lint types format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+environment: ## make the virtual environment (.venv) with all dependencies
+	@$(PYTHON) wearcast/embedded/bootstrap.py
+
+demo: environment ## watch cars being read, alerts raised and workshops booked (ARGS="--once" ends by itself)
+	@$(BIN)/wearcast demo run $(ARGS)
+
+test: lint types browser ## run every check: lint, format, types, import contracts, all tests
+	$(BIN)/pytest $(ARGS)
+
+lint: environment ## check style, format and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: environment ## check the types, strictly
+	$(BIN)/mypy
+
+format: environment ## put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The browser tests drive the distribution's Chromium. Only root can install it; anyone else's tests say that they are skipped.
+browser: environment
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
+		echo "Installing Chromium and a font with Chinese characters for the browser tests"; \
+		apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium fonts-wqy-zenhei; \
+	fi
+
+clean: ## remove everything that was made here (not the cached database binaries)
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
