@@ -124,8 +124,8 @@ def _inflate(compression: int, raw: bytes) -> bytes:
     if compression != DEFLATED:
         raise ValueError(f"compression {compression} is not known")
     inflater = zlib.decompressobj(wbits=-15)
-    body = inflater.decompress(raw, MAX_BODY_BYTES)
-    if inflater.unconsumed_tail:
+    body = inflater.decompress(raw, MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
         raise WireError("oversized", f"the body inflates to more than {MAX_BODY_BYTES} bytes")
     if not inflater.eof:
         raise ValueError("the deflated body ends early")

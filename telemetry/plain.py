@@ -5,7 +5,7 @@ be the topic's. Times are RFC 3339 with a time zone.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -71,7 +71,7 @@ class ReadingsMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
     time: Time
     kind: EventKind
-    data: dict[str, object] = {}
+    data: dict[str, Any] = {}
 
 
 class EventsMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,49 @@
+"""The wire format byte for byte: devices in the field will go on sending what these vectors say."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from telemetry import asyncapi, wire
+from telemetry.records import DeviceStatus, EventsBatch
+from telemetry.topics import DeviceTopic
+from tests.golden import make_wire_vectors as maker
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+STORED: dict[str, dict[str, str]] = json.loads((GOLDEN / "wire_vectors.json").read_text())
+
+
+READINGS = DeviceTopic(device=maker.DEVICE, channel="readings")
+
+
+@pytest.mark.parametrize("name", sorted(maker.vectors()))
+def test_encoding_gives_the_stored_bytes(name: str) -> None:
+    assert maker.vectors()[name]["hex"] == STORED[name]["hex"]
+
+
+@pytest.mark.parametrize("name", ["readings compact", "readings json", "readings deflated"])
+def test_stored_readings_decode_to_the_batch(name: str) -> None:
+    decoded = wire.decode_message(READINGS, bytes.fromhex(STORED[name]["hex"]))
+    assert decoded == maker.readings()
+
+
+def test_every_stored_vector_decodes() -> None:
+    for vector in STORED.values():
+        payload = bytes.fromhex(vector["hex"])
+        if vector["channel"] == "acks":
+            assert wire.decode_ack(maker.DEVICE, payload).covers(8)
+        elif vector["channel"] == "events":
+            decoded = wire.decode_message(DeviceTopic(device=maker.DEVICE, channel="events"), payload)
+            assert isinstance(decoded, EventsBatch)
+            assert decoded.events[0].data["code"] == "P0301"
+        elif vector["channel"] == "status":
+            status = wire.decode_message(DeviceTopic(device=maker.DEVICE, channel="status"), payload)
+            assert isinstance(status, DeviceStatus)
+            assert status.pending_batches == 3
+
+
+def test_asyncapi_document_is_what_the_code_says() -> None:
+    stored = yaml.safe_load((Path(__file__).parent.parent.parent / "docs" / "asyncapi.yaml").read_text())
+    assert stored == asyncapi.document(), "run: python -m telemetry.asyncapi > docs/asyncapi.yaml"

@@ -1,0 +1,151 @@
+"""Both forms of the wire: what goes in comes out, and nothing else gets in."""
+
+import math
+import zlib
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry import compact, wire
+from telemetry.catalogue import catalogue
+from telemetry.errors import WireError
+from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample
+from telemetry.topics import DeviceTopic
+
+DEVICE = "wc-test"
+READINGS = DeviceTopic(device=DEVICE, channel="readings")
+SIGNALS = tuple(catalogue())
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> ReadingsBatch:
+    rows = draw(st.integers(1, 12))
+    signals = draw(st.lists(st.sampled_from(SIGNALS), min_size=1, max_size=5, unique=True))
+    samples = []
+    moment = START
+    boot_ms = draw(st.integers(0, 2**40))
+    for _ in range(rows):
+        moment += timedelta(milliseconds=draw(st.integers(-5_000, 10**9)))
+        boot_ms += draw(st.integers(0, 10_000))
+        values = {}
+        for signal in signals:
+            if draw(st.booleans()):
+                step = float(signal.resolutions[0])
+                on_grid = st.integers(math.ceil(signal.minimum / step), math.floor(signal.maximum / step)).map(
+                    lambda count, step=signal.resolutions[0]: count * step.numerator / step.denominator  # type: ignore[misc]  # default binds the loop's step
+                )
+                anything = st.floats(signal.minimum, signal.maximum)
+                values[signal.path] = draw(on_grid if draw(st.booleans()) else anything)
+        samples.append(Sample(time=moment, monotonic_ms=boot_ms, values=values))
+    key = BatchKey(device=DEVICE, boot=draw(st.uuids()), sequence=draw(st.integers(1, 2**40)))
+    return ReadingsBatch(key=key, samples=tuple(samples))
+
+
+@given(batches())
+def test_compact_form_keeps_every_value_within_a_hundredth_of_a_sensor_step(batch: ReadingsBatch) -> None:
+    decoded = wire.decode_message(READINGS, wire.encode_readings(batch))
+    assert isinstance(decoded, ReadingsBatch)
+    assert decoded.key == batch.key
+    assert len(decoded.samples) == len(batch.samples)
+    for before, after in zip(batch.samples, decoded.samples, strict=True):
+        assert (after.time, after.monotonic_ms) == (before.time, before.monotonic_ms)
+        assert after.values.keys() == before.values.keys()
+        for path, value in before.values.items():
+            step = max(float(resolution) for resolution in catalogue().by_path(path).resolutions)
+            assert abs(after.values[path] - value) <= step / 100 + 5e-7
+
+
+@given(batches())
+def test_json_form_keeps_every_value_exactly(batch: ReadingsBatch) -> None:
+    assert wire.decode_message(READINGS, wire.encode_readings(batch, "json")) == batch
+
+
+@given(batches(), st.data())
+def test_damaged_bytes_raise_wire_error_or_decode_but_never_anything_else(
+    batch: ReadingsBatch, data: st.DataObject
+) -> None:
+    payload = bytearray(compact.encode(batch, compact.STORED))
+    for _ in range(data.draw(st.integers(1, 4))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(payload)))
+    reason = reason_of(bytes(payload[:cut]))
+    assert reason is None or reason in wire.REJECT_REASONS
+
+
+def reason_of(payload: bytes) -> str | None:
+    try:
+        wire.decode_message(READINGS, payload)
+    except WireError as error:
+        return error.reason
+    return None
+
+
+def one(value: float, path: str = "Vehicle.Speed") -> ReadingsBatch:
+    sample = Sample(time=START, monotonic_ms=1, values={path: value})
+    return ReadingsBatch(key=BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3), samples=(sample,))
+
+
+def test_value_off_every_grid_stays_exact() -> None:
+    decoded = wire.decode_message(READINGS, wire.encode_readings(one(33.3333333)))
+    assert isinstance(decoded, ReadingsBatch)
+    assert decoded.samples[0].values["Vehicle.Speed"] == 33.3333333
+
+
+@pytest.mark.parametrize("form", ["compact", "json"])
+def test_estimate_survives(form: wire.Form) -> None:
+    estimate = Estimate(
+        time=START,
+        quantity=Quantity.OIL_LIFE,
+        value=41.25,
+        low=38.0,
+        high=45.5,
+        source="ecu",
+        method="ecu",
+    )
+    batch = ReadingsBatch(key=BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3), samples=(), estimates=(estimate,))
+    assert wire.decode_message(READINGS, wire.encode_readings(batch, form)) == batch
+
+
+def test_encoder_refuses_what_the_decoder_would_reject() -> None:
+    with pytest.raises(ValueError, match="outside"):
+        wire.encode_readings(one(900.0))
+
+
+def rejected(payload: bytes, topic: DeviceTopic = READINGS) -> WireError:
+    with pytest.raises(WireError) as caught:
+        wire.decode_message(topic, payload)
+    return caught.value
+
+
+def json_readings(samples: str, **extra: str) -> bytes:
+    fields = {"schema": '"wearcast.readings/1"', "boot": f'"{UUID(int=5)}"', "sequence": "3", **extra}
+    return ("{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + f',"samples":{samples}}}').encode()
+
+
+def test_reasons_of_rejection() -> None:
+    good = '[{"time":"2026-01-01T00:00:00Z","values":{"Vehicle.Speed":1}}]'
+    assert reason_of(json_readings(good)) is None
+    assert rejected(b"\xff\x00").reason == "malformed"
+    assert rejected(json_readings("[]")).reason == "malformed"
+    assert rejected(json_readings(good.replace("Z", ""))).reason == "malformed"
+    assert rejected(json_readings(good, schema='"wearcast.readings/9"')).reason == "wrong-schema"
+    assert rejected(b"WC\x09\x00").reason == "wrong-schema"
+    assert rejected(json_readings(good, device='"another"')).reason == "wrong-device"
+    assert rejected(json_readings(good.replace("Speed", "Sped"))).reason == "unknown-signal"
+    assert rejected(json_readings(good.replace(":1}", ":1e9}"))).reason == "out-of-range"
+    assert rejected(b" " * (wire.MAX_PAYLOAD_BYTES + 1)).reason == "oversized"
+
+
+def test_rejection_knows_the_batch_it_could_read() -> None:
+    error = rejected(json_readings('[{"time":"2026-01-01T00:00:00Z","values":{"Vehicle.Sped":1}}]'))
+    assert error.key == BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3)
+
+
+def test_body_that_inflates_without_end_is_refused_while_inflating() -> None:
+    deflater = zlib.compressobj(9, wbits=-15)
+    bomb = deflater.compress(b"\0" * (compact.MAX_BODY_BYTES + 10)) + deflater.flush()
+    assert rejected(b"WC\x01\x01" + bomb).reason == "oversized"
