@@ -9,6 +9,8 @@ CREATE TABLE batch (
     sequence bigint NOT NULL CHECK (sequence > 0),
     channel text NOT NULL CHECK (channel IN ('readings', 'events')),
     items integer NOT NULL,                         -- samples or events in it
+    digest bytea NOT NULL,                          -- BLAKE2b-128 of the payload: a key used again for other content shows
+    resent integer NOT NULL DEFAULT 0,              -- how often it came again and was dropped
     committed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (device_id, boot, sequence)
 );
@@ -80,7 +82,9 @@ CREATE TABLE reading (
     traction_battery_temperature real,
     traction_battery_charging boolean
 );
-SELECT create_hypertable('reading', by_range('time', INTERVAL '7 days'), create_default_indexes => false);
+DO $$ BEGIN
+    PERFORM create_hypertable('reading', by_range('time', INTERVAL '7 days'), create_default_indexes => false);
+END $$;
 CREATE INDEX reading_vehicle_time ON reading (vehicle_id, time DESC);
 
 -- Health values with their 90 % interval, in percent or the quantity's unit.
@@ -95,7 +99,9 @@ CREATE TABLE estimate (
     source text NOT NULL CHECK (source IN ('ecu', 'estimated')),
     method text NOT NULL
 );
-SELECT create_hypertable('estimate', by_range('time', INTERVAL '30 days'), create_default_indexes => false);
+DO $$ BEGIN
+    PERFORM create_hypertable('estimate', by_range('time', INTERVAL '30 days'), create_default_indexes => false);
+END $$;
 CREATE INDEX estimate_vehicle_quantity_time ON estimate (vehicle_id, quantity, position, time DESC);
 
 CREATE TABLE vehicle_event (
@@ -111,7 +117,8 @@ CREATE INDEX vehicle_event_vehicle_time ON vehicle_event (vehicle_id, time DESC)
 -- the order of arrival. `version` rises with each change: the rules claim vehicles by it.
 -- signals:   {column: {"value": number, "time": "RFC 3339"}}
 -- estimates: {"quantity" or "quantity@Row1.Left": {"value", "low", "high", "source", "method", "time"}}
--- trouble_codes: {code: {"status", "ecu", "mil", "first_seen", "last_seen"}}, only those present now
+-- trouble_codes: {"P0301@7E8" (code and control unit): {"status", "mil", "first_seen", "last_seen"}}, those present now
+-- cleared_codes: {"P0301@7E8": time it was last seen cleared}, so that a late message does not bring it back
 CREATE TABLE vehicle_state (
     vehicle_id uuid PRIMARY KEY REFERENCES vehicle,
     version bigint NOT NULL DEFAULT 1,
@@ -119,7 +126,8 @@ CREATE TABLE vehicle_state (
     changed_at timestamptz NOT NULL DEFAULT now(),
     signals jsonb NOT NULL DEFAULT '{}',
     estimates jsonb NOT NULL DEFAULT '{}',
-    trouble_codes jsonb NOT NULL DEFAULT '{}'
+    trouble_codes jsonb NOT NULL DEFAULT '{}',
+    cleared_codes jsonb NOT NULL DEFAULT '{}'
 );
 
 CREATE TABLE device_status (
@@ -132,13 +140,18 @@ CREATE TABLE device_status (
 );
 
 -- Messages that were not taken, with their reason: nothing is lost, and nothing stops the worker.
+-- The same message again only counts up: a device that keeps sending one does not fill the disk.
 CREATE TABLE rejected_message (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    received_at timestamptz NOT NULL DEFAULT now(),
+    first_received_at timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL,
+    times integer NOT NULL DEFAULT 1,
     topic text NOT NULL,
-    reason text NOT NULL,                           -- telemetry.wire.REJECT_REASONS, or of ingest
+    reason text NOT NULL,                           -- telemetry.wire.REJECT_REASONS, or ingest.decode.REJECT_REASONS
     detail text NOT NULL,
+    digest bytea NOT NULL,                          -- BLAKE2b-128 of topic and whole payload
     payload_size integer NOT NULL,                  -- bytes, whole
-    payload bytea NOT NULL                          -- its first 64 KiB
+    payload bytea NOT NULL,                         -- its first 64 KiB
+    UNIQUE (digest, reason)
 );
-CREATE INDEX rejected_message_received ON rejected_message (received_at DESC);
+CREATE INDEX rejected_message_received ON rejected_message (last_received_at DESC);

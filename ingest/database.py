@@ -1,0 +1,95 @@
+"""Opening connections: one place decides time zone, application name and what a failure says.
+
+Every session runs in UTC, so every time read is aware and in UTC. What is done with a connection belongs elsewhere.
+"""
+
+from typing import Any, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import scalar_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from ingest.errors import DatabaseError
+
+Connection = psycopg.Connection[Any]
+AsyncConnection = psycopg.AsyncConnection[Any]
+License = Literal["apache", "timescale"]
+
+APPLICATION_NAME = "wearcast"
+CONNECT_TIMEOUT = 10  # seconds, unless the URL names another
+
+
+def connect(url: str, *, application_name: str = APPLICATION_NAME, autocommit: bool = False) -> Connection:
+    """Open a connection in UTC. Raises DatabaseError naming host and database, never the password."""
+    try:
+        return psycopg.connect(_conninfo(url, application_name), autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise DatabaseError(_unreachable(url, error)) from error
+
+
+async def connect_async(
+    url: str, *, application_name: str = APPLICATION_NAME, autocommit: bool = False
+) -> AsyncConnection:
+    """Open an asynchronous connection in UTC. Raises DatabaseError as :func:`connect` does."""
+    try:
+        return await psycopg.AsyncConnection.connect(_conninfo(url, application_name), autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise DatabaseError(_unreachable(url, error)) from error
+
+
+def open_pool(
+    url: str, *, application_name: str = APPLICATION_NAME, min_size: int = 1, max_size: int = 4, timeout: float = 10.0
+) -> ConnectionPool[Connection]:
+    """Open a pool of connections in UTC and wait until it holds ``min_size``; ``timeout`` in seconds.
+
+    Close it, or use it as a context manager. Raises DatabaseError when the database does not answer in time.
+    """
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        _conninfo(url, application_name), min_size=min_size, max_size=max_size, open=False, timeout=timeout
+    )
+    try:
+        pool.open(wait=True, timeout=timeout)
+    except PoolTimeout as error:
+        pool.close()
+        raise DatabaseError(_unreachable(url, error)) from error
+    return pool
+
+
+def license(connection: Connection) -> License | None:  # noqa: A001 - the name TimescaleDB gives to the setting
+    """Which TimescaleDB edition the server runs, or None without TimescaleDB.
+
+    Asked of the server and not read from its version: both editions carry the same functions, and on ``apache``
+    the licensed ones (compression, continuous aggregates, jobs) raise SQLSTATE 0A000.
+    """
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        value = cursor.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    if value in {"apache", "timescale"}:
+        return "apache" if value == "apache" else "timescale"
+    return None
+
+
+def _conninfo(url: str, application_name: str) -> str:
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # The text of the error may repeat the URL, and with it the password.
+        raise DatabaseError(
+            "the database URL cannot be read; give it as postgresql://user:password@host:5432/database"
+        ) from None
+    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    return make_conninfo(
+        url,
+        options=options,
+        application_name=given.get("application_name", application_name),
+        connect_timeout=given.get("connect_timeout", CONNECT_TIMEOUT),
+    )
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    given = conninfo_to_dict(url)
+    where = f"{given.get('dbname', '(default)')!r} on {given.get('host', 'the local socket')}"
+    if "port" in given:
+        where += f" port {given['port']}"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"cannot open database {where}: {reason}; check that it runs and that WEARCAST_DATABASE_URL names it"

@@ -1,0 +1,21 @@
+"""Errors of the backend's intake. Each text says what is wrong and what to do; none carries personal data."""
+
+
+class IngestError(Exception):
+    """Base of all errors of this package."""
+
+
+class DatabaseError(IngestError):
+    """The database cannot be reached, or is not what is needed."""
+
+
+class MigrationError(IngestError):
+    """The schema cannot be brought up to date."""
+
+
+class RegistryError(IngestError):
+    """Something cannot be registered, or is not registered."""
+
+
+class ReadingStoreError(IngestError):
+    """A question the store cannot answer: an unknown column, an empty period."""
