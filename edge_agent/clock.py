@@ -1,0 +1,123 @@
+"""Time on a device without a clock: a boot id, milliseconds since boot, and a wall time that never runs backwards.
+
+Three times, kept apart:
+
+* ``boot`` names one start of the agent. Sequence numbers count within it, so a restarted agent can never give the
+  key of an old batch to new data, not even if its outbox was lost. A new process start is therefore a new boot.
+* ``monotonic_ms`` is CLOCK_BOOTTIME (it goes on during suspend): what really passed between two samples.
+* ``now`` is the best wall time known: the system's, but never before the last known one (a file refreshed now and
+  then, since a dongle without a battery-backed clock wakes up in 1970) and never before what it said earlier.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from telemetry.records import Sample, ms_from_utc, utc_from_ms
+
+log = logging.getLogger(__name__)
+
+REMEMBER_EVERY_MS = 60_000  # one small write a minute: flash lasts, and the clock is at most a minute old at start
+STEP_MS = 2_000  # a difference above this is a clock put right, below it is jitter and drift
+
+
+class Clock(Protocol):
+    """The time as the agent sees it. :class:`SystemClock` on a device, ``FakeClock`` in tests."""
+
+    @property
+    def boot(self) -> UUID:
+        """Names this start of the agent."""
+        ...
+
+    def now(self) -> datetime:
+        """Best known wall time, UTC, never earlier than before within this boot."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds of CLOCK_BOOTTIME."""
+        ...
+
+    def remember(self) -> None:
+        """Keep the time for the next start; cheap enough to be called often."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine. ``last_known`` is the file that survives a power cut; None: none is kept."""
+
+    def __init__(
+        self,
+        last_known: Path | None = None,
+        *,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        boottime_ms: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+    ) -> None:
+        self._boot = uuid4()
+        self._last_known = last_known
+        self._wall_ms = wall_ms
+        self._boottime_ms = boottime_ms
+        self._offset_ms = max(wall_ms(), _read(last_known)) - boottime_ms()
+        self._remembered_at: int | None = None
+        self._warned = False
+
+    @property
+    def boot(self) -> UUID:
+        """Names this start of the agent."""
+        return self._boot
+
+    def now(self) -> datetime:
+        """Best known wall time, UTC: follows the system clock forwards only."""
+        steady = self._boottime_ms() + self._offset_ms
+        ahead = self._wall_ms() - steady
+        if ahead > 0:
+            if ahead > STEP_MS:
+                log.info("the system clock was put forward by %.1f s", ahead / 1000)
+            self._offset_ms += ahead
+            steady += ahead
+        elif ahead < -STEP_MS and not self._warned:
+            self._warned = True
+            log.warning("the system clock lies %.1f s behind; time goes on from the last known one", -ahead / 1000)
+        return utc_from_ms(steady)
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds of CLOCK_BOOTTIME."""
+        return self._boottime_ms()
+
+    def remember(self) -> None:
+        """Write the last-known file if it is older than a minute; by rename, so that a power cut leaves old or new."""
+        moment = self._boottime_ms()
+        if self._last_known is None or (
+            self._remembered_at is not None and moment - self._remembered_at < REMEMBER_EVERY_MS
+        ):
+            return
+        self._remembered_at = moment
+        beside = self._last_known.with_name(self._last_known.name + ".new")
+        beside.write_text(f"{ms_from_utc(self.now())}\n", encoding="ascii")
+        os.replace(beside, self._last_known)  # noqa: PTH105 - the atomic rename, by its name in POSIX
+
+
+def restamped(sample: Sample, *, now: datetime, monotonic_ms: int) -> Sample:
+    """The sample with the time it should have had, if the clock was put right since it was taken in this boot."""
+    right = now - timedelta(milliseconds=monotonic_ms - sample.monotonic_ms)
+    if abs(right - sample.time) <= timedelta(milliseconds=STEP_MS):
+        return sample
+    return replace(sample, time=right.astimezone(UTC))
+
+
+def _read(path: Path | None) -> int:
+    """Milliseconds since 1970 in the last-known file; 0 if there is none or it cannot be understood."""
+    if path is None:
+        return 0
+    try:
+        return max(0, ms_from_utc(utc_from_ms(int(path.read_text(encoding="ascii")))))
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        log.warning("%s holds no time; starting from the system clock", path)
+        return 0
