@@ -1,0 +1,44 @@
+"""Settings: read in one place, documented in one place, wrong ones named."""
+
+from pathlib import Path
+
+import pytest
+
+from wearcast.secrets import load_secret
+from wearcast.settings import SETTINGS, SettingsError, load_settings, parse_broker_url
+
+DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    rows = [line for line in DOCS.read_text().splitlines() if line.startswith("| `WEARCAST_")]
+    assert rows == [f"| `{setting.name}` | {setting.meaning} | {setting.default} |" for setting in SETTINGS]
+
+
+def test_misspelt_variable_is_refused() -> None:
+    with pytest.raises(SettingsError, match="WEARCAST_DATABSE_URL is not a setting"):
+        load_settings({"WEARCAST_DATABSE_URL": "x"})
+
+
+def test_broker_url_parts_and_password_kept_out_of_repr() -> None:
+    broker = parse_broker_url("mqtts://backend:p%40ss@broker.example")
+    assert (broker.host, broker.port, broker.username, broker.password, broker.tls) == (
+        "broker.example",
+        8883,
+        "backend",
+        "p@ss",
+        True,
+    )
+    assert "p@ss" not in repr(broker)
+    with pytest.raises(SettingsError, match="mqtt://"):
+        parse_broker_url("http://x")
+
+
+def test_secret_is_made_once_and_refused_where_others_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "secret"
+    first = load_secret(path)
+    assert load_secret(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load_secret(path)

@@ -1,0 +1,65 @@
+"""The ``wearcast`` command: one group per job. A group's dependencies are imported only when one of its commands runs."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from wearcast import __version__
+from wearcast.commands import agent, db, demo, flash, ingest, portal, rules
+
+app = typer.Typer(
+    name="wearcast",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Forecasts when the parts of a car wear out, tells the owner in time, and books the workshop.
+
+    A dongle reads the car and publishes over MQTT ([b]agent[/b], [b]flash[/b]); the backend stores
+    ([b]ingest[/b], [b]db[/b]), decides and books ([b]rules[/b]) and shows ([b]portal[/b]). To see all of it at once: [b]wearcast demo run[/b].
+
+    Settings come from the environment; docs/settings.md lists them.""",
+    rich_markup_mode="rich",
+)
+app.add_typer(agent.app, name="agent")
+app.add_typer(flash.app, name="flash")
+app.add_typer(ingest.app, name="ingest")
+app.add_typer(rules.app, name="rules")
+app.add_typer(portal.app, name="portal")
+app.add_typer(db.app, name="db")
+app.add_typer(demo.app, name="demo")
+app.command("why")(rules.why)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"wearcast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details to standard error.")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("httpx", "httpcore", "apprise", "can", "isotp", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Run the command; errors of ours end with one sentence and status 1, a bug with its traceback."""
+    from wearcast.failures import run_reporting_failures
+
+    sys.exit(run_reporting_failures(app))
+
+
+if __name__ == "__main__":
+    main()

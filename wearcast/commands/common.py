@@ -1,0 +1,54 @@
+"""What the groups share: the ``--json`` option, the database they work on, stopping on a signal."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wearcast.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ingest.database import Connection
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@contextlib.contextmanager
+def database_url(settings: Settings) -> Iterator[str]:
+    """Where the database is: the one that is set, or the private cluster, which runs while this does.
+
+    Its schema is brought up to date, so that a first command on a new machine works.
+    """
+    from wearcast.database import migrate
+    from wearcast.embedded.timescaledb import private_database
+
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with private_database(progress=lambda text: typer.echo(text, err=True)) as database:
+        migrate(database.url)
+        yield database.url
+
+
+@contextlib.contextmanager
+def connection() -> Iterator["Connection"]:
+    """A transaction on the database of the settings; committed at the end."""
+    from ingest.database import connect
+
+    with database_url(load_settings()) as url, connect(url) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, so that a process ends its work instead of breaking off."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
