@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,7 +24,6 @@ _OLDEST, _NEWEST = (3, 11), (3, 13)
 _DATA_ONLY = {(3, 13): ("opendbc",)}
 _HEARTBEAT_SECONDS = 5.0
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_CERTIFICATE_SETTINGS = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def expected_stamp(root: Path) -> str:
@@ -83,7 +83,7 @@ class _Builder:
 
     def _install_pip(self) -> None:
         # Debian puts ensurepip into a package of its own (python3-venv), which need not be there.
-        if self._runs("-c", "import ensurepip") and self._runs("-m", "ensurepip"):
+        if self._runs("-c", "import ensurepip") and self._runs("-m", "ensurepip", "--default-pip"):
             return
         self._say("This Python has no pip: fetching Debian's, with a private apt")
         sys.path[0] = str(ROOT)
@@ -104,17 +104,17 @@ class _Builder:
             sys.exit(
                 f"This Python has no pip and it cannot be fetched; as root run 'apt-get install python3-venv'. {error}"
             )
-        wheel = str(max((root / "usr/share/python-wheels").glob("pip-*.whl")))
-        self._call(
-            [str(_PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-index", "--no-deps", wheel],
-            "Installing pip",
-        )
-        # Debian's pip trusts the system's certificates, and a bare system has none.
-        if not _SYSTEM_CERTIFICATES.exists() and not any(name in os.environ for name in _CERTIFICATE_SETTINGS):
-            bundle = root / "certificates.pem"
+        site_packages = next(iter(VENV.glob("lib/python3*/site-packages")))
+        wheel = max((root / "usr/share/python-wheels").glob("pip-*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site_packages)
+        # Debian's pip reads the system's certificates as it starts, and a bare system has none.
+        if not _SYSTEM_CERTIFICATES.exists():
+            bundle = VENV / "certificates.pem"
             certificates = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
             bundle.write_text("".join(path.read_text() for path in certificates))
-            self._environment["PIP_CERT"] = str(bundle)
+            certifi = site_packages / "pip/_vendor/certifi/core.py"
+            certifi.write_text(certifi.read_text().replace(str(_SYSTEM_CERTIFICATES), str(bundle)))
 
     def _pip(self, *arguments: str) -> None:
         command = [str(_PYTHON), "-m", "pip", "install", "--progress-bar", "off"]

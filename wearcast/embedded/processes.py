@@ -49,7 +49,9 @@ class _Spawner:
         while True:
             future, command, options = jobs.get()
             try:
-                future.set_result(subprocess.Popen(command, **options))  # type: ignore[call-overload]  # options are passed through
+                # The options are passed through as they came.
+                process = subprocess.Popen(command, **options)  # type: ignore[call-overload]  # see above
+                future.set_result(process)
             except OSError as error:
                 future.set_exception(error)
 

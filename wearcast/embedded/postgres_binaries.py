@@ -1,0 +1,161 @@
+"""Finds the binaries of a PostgreSQL with TimescaleDB on this machine, or fetches them without root.
+
+Fetched ones are Debian packages unpacked below the cache and made to run from there with the C library they were
+built for, so that they work on an older Debian too.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wearcast.embedded.apt import PrivateApt
+from wearcast.embedded.errors import DatabaseUnavailableError, EmbeddedError
+from wearcast.embedded.paths import cache_root, locked, make_folder
+
+Progress = Callable[[str], None]
+
+_SYSTEM = Path("/usr/lib/postgresql")
+_PACKAGES = ("postgresql-17", "postgresql-17-timescaledb")
+_LAYOUT = 1  # raise it when what is fetched or patched changes: everyone's copy is then made anew
+_EXTENSIONS = ("timescaledb", "btree_gist")
+_OLDEST_SERVER = 14  # what current TimescaleDB releases support
+_OWN_DATABASE = "or set WEARCAST_DATABASE_URL to a PostgreSQL that has TimescaleDB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binaries:
+    """A server's programs, and a text that changes whenever they do."""
+
+    bin: Path
+    major: int
+    identity: str
+
+    def program(self, name: str) -> Path:
+        """Return the path of one of the server's programs."""
+        return self.bin / name
+
+
+def ensure_binaries(progress: Progress | None = None) -> Binaries:
+    """Return the machine's own server with TimescaleDB, otherwise the cached one, otherwise fetch it.
+
+    Raises DatabaseUnavailableError where that fails, saying why and what to do.
+    """
+    found = find_installed()
+    return found if found is not None else _fetched(progress or (lambda _text: None))
+
+
+def find_installed(system: Path = _SYSTEM) -> Binaries | None:
+    """Return the newest PostgreSQL of this machine that has the extensions we need, if any."""
+    candidates = [folder / "bin" for folder in system.glob("*") if folder.name.isdecimal()]
+    if (config := shutil.which("pg_config")) is not None:
+        candidates.append(Path(_ask(config, "--bindir") or "/nonexistent"))
+    found = []
+    for folder in candidates:
+        config = str(folder / "pg_config")
+        if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
+            continue
+        version = re.search(r"PostgreSQL\) (\d+)", _ask(str(folder / "postgres"), "--version"))
+        share = _ask(config, "--sharedir") or f"/usr/share/postgresql/{folder.parent.name}"
+        complete = all((Path(share) / "extension" / f"{name}.control").is_file() for name in _EXTENSIONS)
+        if version is not None and complete and int(version[1]) >= _OLDEST_SERVER:
+            control = (Path(share) / "extension" / "timescaledb.control").read_text()
+            found.append(
+                Binaries(bin=folder, major=int(version[1]), identity=f"{folder} {version[0]} {control}"),
+            )
+    return max(found, key=lambda item: item.major, default=None)
+
+
+def _ask(program: str, option: str) -> str:
+    try:
+        return subprocess.run([program, option], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _needed(package: str) -> bool:
+    """Say whether a dependency is a library the server loads, not a maintainer's tool, LLVM (JIT) or perl."""
+    is_library = package.startswith(("lib", "zlib"))
+    return is_library and not package.startswith(("libllvm", "libperl")) and not package.endswith("-perl")
+
+
+def _fetched(progress: Progress) -> Binaries:
+    cache = cache_root()
+    home = make_folder(cache / "postgresql", private=False)
+    root = home / "root"
+    stamp_path = home / "complete.json"
+    with locked(home / "lock"):
+        stamp = json.loads(stamp_path.read_text()) if stamp_path.is_file() else {}
+        if stamp.get("layout") != _LAYOUT or not root.is_dir():
+            stamp_path.unlink(missing_ok=True)
+            stamp = {"layout": _LAYOUT, "packages": _fetch(cache, root, progress)}
+        if stamp.get("path") != str(root):
+            stamp_path.unlink(missing_ok=True)
+            progress("Making the database server run from its folder")
+            _relocate(root)
+            stamp["path"] = str(root)
+            stamp_path.write_text(json.dumps(stamp, indent=1))
+    folder = root / "usr/lib/postgresql/17/bin"
+    return Binaries(bin=folder, major=17, identity=json.dumps(stamp))
+
+
+def _fetch(cache: Path, root: Path, progress: Progress) -> dict[str, str]:
+    """Fetch and unpack the packages; return their versions."""
+    shutil.rmtree(root, ignore_errors=True)
+    try:
+        with locked(cache / "apt.lock"):
+            apt = PrivateApt(make_folder(cache / "apt", private=False))
+            progress("Reading Debian's package lists (10 MB)")
+            apt.update()
+            packages = apt.resolve(_PACKAGES, follow=_needed)
+            size = sum(package.size for package in packages)
+            progress(f"Fetching PostgreSQL with TimescaleDB: {len(packages)} packages, {size / 1e6:.0f} MB")
+            debs = apt.download(packages)
+            progress("Unpacking them")
+            make_folder(root, private=False)
+            apt.unpack(debs, root)
+        shutil.rmtree(cache / "apt", ignore_errors=True)  # 100 MB that only the next version would need
+    except EmbeddedError as error:
+        raise DatabaseUnavailableError(
+            f"TimescaleDB cannot be fetched: check the network, {_OWN_DATABASE}. {error}"
+        ) from error
+    return {package.name: package.version for package in packages}
+
+
+def _relocate(root: Path) -> None:
+    """Make the programs use the private C library and libraries, whatever the machine's are.
+
+    DT_RPATH, not DT_RUNPATH: it holds also for what the libraries and the extensions load in turn (ld.so(8)).
+    """
+    for bitcode in root.glob("usr/lib/postgresql/*/lib/llvmjit*.so"):
+        bitcode.unlink()  # JIT is off without it; it would load LLVM, which is not fetched
+    loader = next(
+        iter(sorted(root.glob("usr/lib/*/ld-linux-*.so.*")) or sorted(root.glob("usr/lib*/ld-linux-*"))), None
+    )
+    if loader is None:
+        raise DatabaseUnavailableError(f"{root} holds no C library: delete {root.parent} and try again.")
+    libraries = loader.resolve().parent
+    patchelf = _patchelf()
+    for program in sorted((root / "usr/lib/postgresql/17/bin").iterdir()):
+        if program.is_symlink() or program.read_bytes()[:4] != b"\x7fELF":
+            continue
+        change = ["--set-interpreter", str(loader), "--force-rpath", "--set-rpath", str(libraries)]
+        done = subprocess.run([patchelf, *change, str(program)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise DatabaseUnavailableError(
+                f"patchelf failed on {program.name} ({done.stderr.strip()}): delete {root.parent} and try again, "
+                f"{_OWN_DATABASE}."
+            )
+
+
+def _patchelf() -> str:
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("patchelf", path=scripts) or shutil.which("patchelf", path=str(Path(sys.executable).parent))
+    if found is None:
+        raise DatabaseUnavailableError("patchelf is missing: install Wearcast with its 'embedded' extra.")
+    return found

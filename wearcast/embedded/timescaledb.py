@@ -1,0 +1,211 @@
+"""A private TimescaleDB for one machine: started when asked for, gone with the process that started it.
+
+``private_database`` is the way in; ``open_database`` prefers a configured one. A cluster is made once per version as
+a template, with the extensions in place, and copied from then on.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from wearcast.embedded.errors import DatabaseUnavailableError
+from wearcast.embedded.paths import (
+    ServiceUser,
+    cache_root,
+    locked,
+    make_folder,
+    open_lock,
+    service_user,
+    try_lock,
+)
+from wearcast.embedded.postgres_binaries import Binaries, Progress, ensure_binaries
+from wearcast.embedded.postgres_server import NAME, Database, JoinedDatabase, remove_home, wait_until_ended
+
+__all__ = ["Database", "ensure_binaries", "open_database", "private_database"]
+
+_INSTANCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+_LAYOUT = "1"  # raise it when the template's content changes
+_JOIN_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def open_database(
+    configured_url: str | None, instance: str = "default", *, progress: Progress | None = None
+) -> Iterator[str]:
+    """Give the connection string of the configured database, otherwise of a private one for the time of the block."""
+    if configured_url:
+        yield configured_url
+        return
+    with private_database(instance, progress=progress) as database:
+        yield database.url
+
+
+@contextlib.contextmanager
+def private_database(
+    instance: str = "default",
+    *,
+    fresh: bool = False,
+    durable: bool = True,
+    progress: Progress | None = None,
+) -> Iterator[Database]:
+    """Run a private TimescaleDB for the time of the block.
+
+    `instance` names data that is kept for the next time; where another process runs it already, that one is used.
+    `fresh` gives a new, empty database in a folder of its own, deleted at the end. `durable=False` turns fsync
+    off, for tests that crash nothing. The database has the extensions timescaledb and btree_gist and no tables.
+    Raises DatabaseUnavailableError, saying what to do.
+    """
+    if not _INSTANCE.fullmatch(instance):
+        raise DatabaseUnavailableError(f"{instance!r} cannot name an instance: use small letters, digits, - and _.")
+    report = progress or (lambda _text: None)
+    binaries = ensure_binaries(report)
+    owner = service_user()
+    base = make_folder(cache_root() / "databases", private=False)
+    template, password = _template(base, binaries, owner, report)
+    with contextlib.ExitStack() as stack:
+        if fresh:
+            # The lock keeps others from sweeping away a folder that is made but not locked yet.
+            with locked(base / "fresh.lock"):
+                parent = make_folder(base / "fresh", owner=owner)
+                _sweep(parent)
+                home = Path(tempfile.mkdtemp(prefix=f"{instance}-", dir=parent))
+                is_ours = try_lock(stack.enter_context(open_lock(home / "lock")))
+        else:
+            home = make_folder(base / "instances", owner=owner) / f"{instance}-{binaries.major}"
+            make_folder(home, owner=owner)
+            is_ours = try_lock(stack.enter_context(open_lock(home / "lock")))
+        if not is_ours:
+            yield _join(home, binaries)
+            return
+        (home / "url").unlink(missing_ok=True)
+        if owner is not None:
+            os.chown(home, owner.uid, owner.gid)
+        database = Database(binaries=binaries, home=home, password=password, durable=durable, disposable=fresh)
+        is_new = _copy_template(template, database.data, binaries, owner, sync=not fresh)
+        database.start()
+        try:
+            if not is_new:
+                _update_extension(database.url)
+            _write_private(home / "url", database.url)
+            yield database
+        finally:
+            database.stop()
+            (home / "url").unlink(missing_ok=True)
+            if fresh:
+                remove_home(home)
+
+
+def _join(home: Path, binaries: Binaries) -> Database:
+    """Use the server another process runs from this folder; it may be starting just now."""
+    deadline = time.monotonic() + _JOIN_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            return JoinedDatabase(url=(home / "url").read_text(), home=home, binaries=binaries)
+        time.sleep(0.1)
+    raise DatabaseUnavailableError(f"Another process holds {home} and runs no database there: end that process.")
+
+
+def _template(base: Path, binaries: Binaries, owner: ServiceUser | None, report: Progress) -> tuple[Path, str]:
+    """Return the data folder to copy and the role's password, making both the first time."""
+    key = hashlib.sha256(f"{_LAYOUT} {binaries.identity}".encode()).hexdigest()[:12]
+    password_path = base / "password"
+    home = base / f"template-{key}"
+    with locked(base / "template.lock"):
+        if not password_path.is_file():
+            _write_private(password_path, secrets.token_urlsafe(24))
+        password = password_path.read_text()
+        if not home.is_dir():
+            report("Preparing an empty database")
+            unfinished = base / f"template-{key}.unfinished"
+            remove_home(unfinished)
+            make_folder(unfinished, owner=owner)
+            _initialise(unfinished, binaries, owner, password)
+            unfinished.rename(home)
+    return home / "data", password
+
+
+def _initialise(home: Path, binaries: Binaries, owner: ServiceUser | None, password: str) -> None:
+    # PostgreSQL's own C.UTF-8 needs no locale of the machine's; before 17 the C library's had to do.
+    locale = ["--locale=C.UTF-8", *(["--locale-provider=builtin"] if binaries.major >= 17 else [])]
+    password_file = home / "initial-password"
+    _write_private(password_file, password)
+    if owner is not None:
+        os.chown(password_file, owner.uid, owner.gid)
+    options = ["--encoding=UTF8", *locale, f"--username={NAME}", f"--pwfile={password_file}", "--no-sync"]
+    _run([binaries.program("initdb"), "-D", home / "data", *options, "--auth=scram-sha-256"], home, owner)
+    password_file.unlink()
+    database = Database(binaries=binaries, home=home, password=password, durable=True, disposable=False)
+    database.start()
+    try:
+        with psycopg.connect(database.url_of("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE wearcast")
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+            connection.execute("CREATE EXTENSION btree_gist")
+    finally:
+        database.stop()
+
+
+def _update_extension(url: str) -> None:
+    """Bring kept data to the fetched version of the extension: it must be the first command of a session."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER EXTENSION timescaledb UPDATE")
+
+
+def _copy_template(template: Path, data: Path, binaries: Binaries, owner: ServiceUser | None, *, sync: bool) -> bool:
+    """Copy the template unless the data is there already; say whether it was copied."""
+    if data.is_dir():
+        return False
+    unfinished = data.with_name("data.unfinished")
+    subprocess.run(["rm", "-rf", str(unfinished)], check=True)
+    _run(["cp", "-a", "--reflink=auto", template, unfinished], data.parent, owner)
+    if sync:
+        _run([binaries.program("initdb"), "--sync-only", "-D", unfinished], data.parent, owner)
+    unfinished.rename(data)
+    return True
+
+
+def _sweep(parent: Path) -> None:
+    """Delete the folders of fresh databases whose process was killed before it could."""
+    for home in parent.iterdir():
+        with open_lock(home / "lock") as lock:
+            if try_lock(lock) and wait_until_ended(home / "data", seconds=0):
+                remove_home(home)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file only we can read, whole or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.unlink(missing_ok=True)
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text)
+    unfinished.rename(path)
+
+
+def _run(command: list[str | Path], cwd: Path, user: ServiceUser | None) -> None:
+    identity = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        **identity,  # type: ignore[call-overload]  # either all three or none
+    )
+    if done.returncode != 0:
+        raise DatabaseUnavailableError(
+            f"Preparing the private database failed: set WEARCAST_DATABASE_URL to use another. "
+            f"{command[0]} said: {(done.stderr or done.stdout).strip()[-400:]}"
+        )
