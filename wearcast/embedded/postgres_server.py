@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import shutil
 import signal
 import socket
 import time
@@ -157,13 +156,12 @@ def wait_until_ended(data: Path, seconds: float = _START_SECONDS) -> bool:
         time.sleep(0.05)
 
 
-def remove_home(home: Path) -> None:
-    """Delete a stopped server's folder, and the shared memory that a killed one left behind."""
+def release_shared_memory(home: Path) -> None:
+    """Release the shared memory that a killed server left behind; a stopped one has left nothing."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         # Line 7 of the file holds the key and the id of the segment (miscinit.c, CreateLockFile).
         segment = int((home / "data" / "postmaster.pid").read_text().split("\n")[6].split()[1])
         ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def _free_port() -> int:
@@ -179,6 +177,8 @@ def _children(pid: int) -> list[int]:
 
 
 def _is_postgres(pid: int) -> bool:
+    """Say whether a server's process runs; one that has ended and was not reaped yet (a zombie) does not."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().startswith("postgres")
+        name, _, state = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+        return name.startswith("postgres") and state[0] != "Z"
     return False

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from wearcast.embedded.errors import ProcessError
 from wearcast.embedded.paths import ServiceUser
@@ -32,9 +32,9 @@ class _Spawner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner = 0  # process id
-        self._jobs: SimpleQueue[tuple[Future[subprocess.Popen[bytes]], list[str], dict[str, object]]]
+        self._jobs: SimpleQueue[tuple[Future[subprocess.Popen[bytes]], list[str], dict[str, Any]]]
 
-    def popen(self, command: list[str], **options: object) -> subprocess.Popen[bytes]:
+    def popen(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._owner != os.getpid():
                 self._jobs = SimpleQueue()
@@ -45,12 +45,11 @@ class _Spawner:
         return future.result()
 
     @staticmethod
-    def _run(jobs: "SimpleQueue[tuple[Future[subprocess.Popen[bytes]], list[str], dict[str, object]]]") -> None:
+    def _run(jobs: "SimpleQueue[tuple[Future[subprocess.Popen[bytes]], list[str], dict[str, Any]]]") -> None:
         while True:
             future, command, options = jobs.get()
             try:
-                # The options are passed through as they came.
-                process = subprocess.Popen(command, **options)  # type: ignore[call-overload]  # see above
+                process = subprocess.Popen(command, **options)
                 future.set_result(process)
             except OSError as error:
                 future.set_exception(error)
@@ -119,6 +118,10 @@ class ManagedProcess:
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
         return self._process.poll()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing happens where it has ended."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it at once with SIGKILL and wait until it is gone."""

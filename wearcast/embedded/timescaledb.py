@@ -7,10 +7,9 @@ a template, with the extensions in place, and copied from then on.
 import contextlib
 import hashlib
 import os
-import re
 import secrets
+import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,21 +17,19 @@ from pathlib import Path
 import psycopg
 
 from wearcast.embedded.errors import DatabaseUnavailableError
-from wearcast.embedded.paths import (
-    ServiceUser,
-    cache_root,
-    locked,
-    make_folder,
-    open_lock,
-    service_user,
-    try_lock,
-)
+from wearcast.embedded.instances import instance_home
+from wearcast.embedded.paths import ServiceUser, cache_root, locked, make_folder, service_user, write_private
 from wearcast.embedded.postgres_binaries import Binaries, Progress, ensure_binaries
-from wearcast.embedded.postgres_server import NAME, Database, JoinedDatabase, remove_home, wait_until_ended
+from wearcast.embedded.postgres_server import (
+    NAME,
+    Database,
+    JoinedDatabase,
+    release_shared_memory,
+    wait_until_ended,
+)
 
 __all__ = ["Database", "ensure_binaries", "open_database", "private_database"]
 
-_INSTANCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 _LAYOUT = "1"  # raise it when the template's content changes
 _JOIN_SECONDS = 60.0
 
@@ -64,44 +61,39 @@ def private_database(
     off, for tests that crash nothing. The database has the extensions timescaledb and btree_gist and no tables.
     Raises DatabaseUnavailableError, saying what to do.
     """
-    if not _INSTANCE.fullmatch(instance):
-        raise DatabaseUnavailableError(f"{instance!r} cannot name an instance: use small letters, digits, - and _.")
     report = progress or (lambda _text: None)
     binaries = ensure_binaries(report)
     owner = service_user()
     base = make_folder(cache_root() / "databases", private=False)
     template, password = _template(base, binaries, owner, report)
-    with contextlib.ExitStack() as stack:
-        if fresh:
-            # The lock keeps others from sweeping away a folder that is made but not locked yet.
-            with locked(base / "fresh.lock"):
-                parent = make_folder(base / "fresh", owner=owner)
-                _sweep(parent)
-                home = Path(tempfile.mkdtemp(prefix=f"{instance}-", dir=parent))
-                is_ours = try_lock(stack.enter_context(open_lock(home / "lock")))
-        else:
-            home = make_folder(base / "instances", owner=owner) / f"{instance}-{binaries.major}"
-            make_folder(home, owner=owner)
-            is_ours = try_lock(stack.enter_context(open_lock(home / "lock")))
+    with instance_home(base, f"{instance}-{binaries.major}", fresh=fresh, owner=owner, may_remove=_has_ended) as (
+        home,
+        is_ours,
+    ):
         if not is_ours:
             yield _join(home, binaries)
             return
         (home / "url").unlink(missing_ok=True)
-        if owner is not None:
-            os.chown(home, owner.uid, owner.gid)
         database = Database(binaries=binaries, home=home, password=password, durable=durable, disposable=fresh)
         is_new = _copy_template(template, database.data, binaries, owner, sync=not fresh)
         database.start()
         try:
             if not is_new:
                 _update_extension(database.url)
-            _write_private(home / "url", database.url)
+            write_private(home / "url", database.url)
             yield database
         finally:
             database.stop()
             (home / "url").unlink(missing_ok=True)
-            if fresh:
-                remove_home(home)
+            release_shared_memory(home)
+
+
+def _has_ended(home: Path) -> bool:
+    """Say whether a left-behind folder may go: no server shuts down in it any more, nothing of it is in memory."""
+    if not wait_until_ended(home / "data", seconds=0):
+        return False
+    release_shared_memory(home)
+    return True
 
 
 def _join(home: Path, binaries: Binaries) -> Database:
@@ -121,12 +113,12 @@ def _template(base: Path, binaries: Binaries, owner: ServiceUser | None, report:
     home = base / f"template-{key}"
     with locked(base / "template.lock"):
         if not password_path.is_file():
-            _write_private(password_path, secrets.token_urlsafe(24))
+            write_private(password_path, secrets.token_urlsafe(24))
         password = password_path.read_text()
         if not home.is_dir():
             report("Preparing an empty database")
             unfinished = base / f"template-{key}.unfinished"
-            remove_home(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
             make_folder(unfinished, owner=owner)
             _initialise(unfinished, binaries, owner, password)
             unfinished.rename(home)
@@ -137,7 +129,7 @@ def _initialise(home: Path, binaries: Binaries, owner: ServiceUser | None, passw
     # PostgreSQL's own C.UTF-8 needs no locale of the machine's; before 17 the C library's had to do.
     locale = ["--locale=C.UTF-8", *(["--locale-provider=builtin"] if binaries.major >= 17 else [])]
     password_file = home / "initial-password"
-    _write_private(password_file, password)
+    write_private(password_file, password)
     if owner is not None:
         os.chown(password_file, owner.uid, owner.gid)
     options = ["--encoding=UTF8", *locale, f"--username={NAME}", f"--pwfile={password_file}", "--no-sync"]
@@ -166,30 +158,12 @@ def _copy_template(template: Path, data: Path, binaries: Binaries, owner: Servic
     if data.is_dir():
         return False
     unfinished = data.with_name("data.unfinished")
-    subprocess.run(["rm", "-rf", str(unfinished)], check=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     _run(["cp", "-a", "--reflink=auto", template, unfinished], data.parent, owner)
     if sync:
         _run([binaries.program("initdb"), "--sync-only", "-D", unfinished], data.parent, owner)
     unfinished.rename(data)
     return True
-
-
-def _sweep(parent: Path) -> None:
-    """Delete the folders of fresh databases whose process was killed before it could."""
-    for home in parent.iterdir():
-        with open_lock(home / "lock") as lock:
-            if try_lock(lock) and wait_until_ended(home / "data", seconds=0):
-                remove_home(home)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file only we can read, whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.unlink(missing_ok=True)
-    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
-    unfinished.rename(path)
 
 
 def _run(command: list[str | Path], cwd: Path, user: ServiceUser | None) -> None:
