@@ -1,0 +1,285 @@
+"""What is known of a vehicle, and how it becomes the variables of a rule. No input or output here.
+
+``signal.<column>``       a catalogue signal (its unit: the catalogue)
+``estimate.<quantity>.*`` value, low, high (quantity's unit), source, age_s
+``wheel.*``               the same for one wheel: name, tire_pressure (kPa), pad_wear.value, …
+``forecast.<quantity>.*`` probability_30d, days, days_early, days_late until the limit is crossed
+``code.*``                one trouble code: code, status, ecu, mil, severity, system
+``vehicle.*``             profile, age_years
+``limit``                 the rule's limit
+
+Where an ECU reading and an estimate of one quantity are both young enough, the ECU's counts: it is what a workshop
+reads too. A stale ECU reading gives way to a young estimate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from rules.errors import StateError
+from rules.expression import Kind, Value
+from rules.trouble_codes import TroubleCodeTable
+from telemetry.catalogue import catalogue
+from telemetry.records import Quantity, require_aware
+
+if TYPE_CHECKING:
+    from rules.rule import Rule
+
+WHEELS = ("Row1.Left", "Row1.Right", "Row2.Left", "Row2.Right")
+WHEEL_QUANTITIES = (Quantity.PAD_WEAR, Quantity.TIRE_PRESSURE_LOSS)
+_WHEEL_SIGNALS = ("tire_pressure", "tire_temperature")
+# Catalogue columns in which an ECU itself gives a quantity.
+_ECU_COLUMN = {Quantity.OIL_LIFE: "oil_life", Quantity.TRACTION_BATTERY_SOH: "traction_battery_soh"}
+_ECU_WHEEL_COLUMN = {Quantity.PAD_WEAR: "pad_wear"}
+_ESTIMATE_FIELDS: dict[str, Kind] = {
+    "value": "double", "low": "double", "high": "double", "source": "string", "age_s": "double",
+}  # fmt: skip
+_FORECAST_FIELDS: dict[str, Kind] = {
+    "probability_30d": "double", "days": "double", "days_early": "double", "days_late": "double",
+}  # fmt: skip
+_CODE_FIELDS: dict[str, Kind] = {
+    "code": "string", "status": "string", "ecu": "string", "mil": "bool", "severity": "string", "system": "string",
+}  # fmt: skip
+_VEHICLE_FIELDS: dict[str, Kind] = {"profile": "string", "age_years": "double"}
+_YEAR = timedelta(days=365.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One value with when it was measured and where it comes from; ``fields`` are what a rule can name of it."""
+
+    time: datetime
+    fields: Mapping[str, Value]  # "" for a plain value
+    source: str  # "ecu", "estimated", "forecast"
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        require_aware(self.time, "Reading.time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastKey:
+    """Which forecast: of a quantity at a place, when it crosses a limit (quantity's unit)."""
+
+    quantity: Quantity
+    position: str
+    limit: float
+    falling: bool
+    history: timedelta  # how far back the forecast looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossingForecast:
+    """When a limit will be crossed; None where it is not foreseeable. ``time``: newest value it was made from."""
+
+    time: datetime
+    probability_30d: float
+    median: datetime | None
+    early: datetime | None
+    late: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TroubleCode:
+    """A trouble code present now. ``status``: pending, confirmed or permanent."""
+
+    status: str
+    ecu: str
+    mil: bool
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleContext:
+    """All the rules can know of one vehicle at one moment."""
+
+    vehicle_id: UUID
+    version: int = 0  # of vehicle_state
+    last_sample_at: datetime | None = None
+    profile: str = ""
+    in_service_since: datetime | None = None
+    time_zone: str = "UTC"  # IANA name of the owner's; dates in texts are in it
+    signals: Mapping[str, Reading] = field(default_factory=dict)  # by column
+    estimates: Mapping[tuple[Quantity, str], tuple[Reading, ...]] = field(default_factory=dict)
+    trouble_codes: Mapping[str, TroubleCode] = field(default_factory=dict)
+    forecasts: Mapping[ForecastKey, CrossingForecast | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bindings:
+    """The variables of one rule and subject, and what they were made from."""
+
+    values: Mapping[str, Value]  # dotted name -> value; absent or stale inputs are left out
+    used: Mapping[str, Reading]  # input -> what was taken for it
+    sample_time: datetime | None  # of the newest input taken
+    stale_at: datetime | None  # when the first of the inputs taken will be too old
+
+
+def vocabulary(for_each: str, *, limit: bool) -> dict[str, Kind]:
+    """Each dotted variable a rule of that kind may name, with its kind."""
+    names: dict[str, Kind] = {f"vehicle.{name}": kind for name, kind in _VEHICLE_FIELDS.items()}
+    if limit:
+        names["limit"] = "double"
+    for signal in catalogue():
+        names[f"signal.{signal.column}"] = "bool" if signal.datatype == "boolean" else "double"
+    for quantity in Quantity:
+        root = f"wheel.{quantity}" if quantity in WHEEL_QUANTITIES else f"estimate.{quantity}"
+        if not root.startswith("wheel.") or for_each == "wheel":
+            names |= {f"{root}.{name}": kind for name, kind in _ESTIMATE_FIELDS.items()}
+            names |= {f"forecast.{quantity}.{name}": kind for name, kind in _FORECAST_FIELDS.items()}
+    if for_each == "wheel":
+        names["wheel.name"] = "string"
+        names |= {f"wheel.{name}": "double" for name in _WHEEL_SIGNALS}
+    if for_each == "trouble_code":
+        names |= {f"code.{name}": kind for name, kind in _CODE_FIELDS.items()}
+    return names
+
+
+def input_of(path: str) -> str | None:
+    """The input a variable belongs to, as `needs` names it; None for what never grows old."""
+    root, *names = path.split(".")
+    if root in {"vehicle", "limit"} or path == "wheel.name":
+        return None
+    return "code" if root == "code" else f"{root}.{names[0]}"
+
+
+def subjects(rule: "Rule", context: VehicleContext) -> tuple[str, ...]:
+    """What the rule looks at one by one: the car (""), its wheels, or the trouble codes present."""
+    if rule.for_each == "wheel":
+        return WHEELS
+    return tuple(sorted(context.trouble_codes)) if rule.for_each == "trouble_code" else ("",)
+
+
+def forecast_keys(rule: "Rule", subject: str) -> tuple[ForecastKey, ...]:
+    """The forecasts this rule needs for that subject."""
+    if rule.forecast is None or rule.limit is None:
+        return ()
+    return (
+        ForecastKey(
+            quantity=rule.forecast.quantity,
+            position=subject if rule.for_each == "wheel" else "",
+            limit=rule.limit,
+            falling=rule.forecast.falling,
+            history=rule.forecast.history,
+        ),
+    )
+
+
+def bind(rule: "Rule", subject: str, context: VehicleContext, codes: TroubleCodeTable, now: datetime) -> Bindings:
+    """Variables of the rule for one subject; an input older than the rule allows is left out."""
+    values = facts(context, now)
+    if rule.limit is not None:
+        values["limit"] = rule.limit
+    if rule.for_each == "wheel":
+        values["wheel.name"] = subject
+    used: dict[str, Reading] = {}
+    stale_at: datetime | None = None
+    for name, max_age in rule.needs.items():
+        # At exactly the allowed age it is stale: then `stale_at` always lies ahead and nobody looks in vain.
+        reading = next((r for r in _candidates(rule, name, subject, context, codes, now) if now - r.time < max_age), None)
+        if reading is None:
+            continue
+        used[name] = reading
+        values |= {f"{name}.{key}" if key else name: value for key, value in reading.fields.items()}
+        stale_at = min(stale_at or reading.time + max_age, reading.time + max_age)
+    return Bindings(
+        values=values,
+        used=used,
+        sample_time=max((reading.time for reading in used.values()), default=None),
+        stale_at=stale_at,
+    )
+
+
+def facts(context: VehicleContext, now: datetime) -> dict[str, Value]:
+    """The variables that do not grow old by silence."""
+    values: dict[str, Value] = {"vehicle.profile": context.profile}
+    if context.in_service_since is not None:
+        values["vehicle.age_years"] = (now - context.in_service_since) / _YEAR
+    return values
+
+
+def _candidates(
+    rule: "Rule", name: str, subject: str, context: VehicleContext, codes: TroubleCodeTable, now: datetime
+) -> Sequence[Reading]:
+    """What could stand for an input, the preferred first."""
+    root, _, rest = name.partition(".")
+    if root == "signal":
+        return _signal(context, rest)
+    if root == "code":
+        return _code(context, subject, codes)
+    if root == "forecast":
+        return [
+            _forecast(found, now)
+            for key in forecast_keys(rule, subject)
+            if key.quantity == rest and (found := context.forecasts.get(key)) is not None
+        ]
+    if root == "wheel" and rest in _WHEEL_SIGNALS:
+        return _signal(context, wheel_column(rest, subject))
+    return estimates_of(context, Quantity(rest), subject if root == "wheel" else "", now)
+
+
+def estimates_of(context: VehicleContext, quantity: Quantity, position: str, now: datetime) -> list[Reading]:
+    """The readings of a health quantity, ECU before estimate, as a rule sees them."""
+    column = _ECU_COLUMN.get(quantity)
+    if quantity in _ECU_WHEEL_COLUMN:
+        column = wheel_column(_ECU_WHEEL_COLUMN[quantity], position)
+    found = list(context.estimates.get((quantity, position), ()))
+    if column in context.signals:
+        read = context.signals[column]
+        value = read.fields[""]
+        fields: dict[str, Value] = {"value": value, "low": value, "high": value, "source": "ecu"}
+        found.append(Reading(time=read.time, fields=fields, source="ecu", method=f"signal {column}"))
+    found.sort(key=lambda reading: (reading.source != "ecu", -reading.time.timestamp()))
+    return [
+        Reading(
+            time=reading.time,
+            fields={**reading.fields, "age_s": (now - reading.time).total_seconds()},
+            source=reading.source,
+            method=reading.method,
+        )
+        for reading in found
+    ]
+
+
+def wheel_column(signal: str, position: str) -> str:
+    """Catalogue column of a wheel's signal: ("pad_wear", "Row1.Left") -> pad_wear_row1_left."""
+    return f"{signal}_{position.replace('.', '_').lower()}"
+
+
+def _signal(context: VehicleContext, column: str) -> Sequence[Reading]:
+    return [context.signals[column]] if column in context.signals else []
+
+
+def _code(context: VehicleContext, subject: str, codes: TroubleCodeTable) -> Sequence[Reading]:
+    present = context.trouble_codes.get(subject)
+    if present is None:
+        return []
+    fields: dict[str, Value] = {
+        "code": subject,
+        "status": present.status,
+        "ecu": present.ecu,
+        "mil": present.mil,
+        "severity": codes.find(subject).severity,
+        "system": subject[:1],
+    }
+    # The dongle reports changes only: a code not reported as cleared is present as of the newest sample.
+    time = max(present.last_seen, context.last_sample_at or present.last_seen)
+    return [Reading(time=time, fields=fields, source="ecu")]
+
+
+def _forecast(forecast: CrossingForecast, now: datetime) -> Reading:
+    fields: dict[str, Value] = {"probability_30d": forecast.probability_30d}
+    for name, moment in (("days", forecast.median), ("days_early", forecast.early), ("days_late", forecast.late)):
+        # Not foreseeable is not silence: it is later than any limit.
+        fields[name] = float("inf") if moment is None else (moment - now) / timedelta(days=1)
+    return Reading(time=forecast.time, fields=fields, source="forecast")
+
+
+def require_number(value: object, where: str) -> float:
+    """A finite number of stored JSON; StateError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise StateError(f"{where}: {value!r} is no number")
+    return float(value)
