@@ -3,10 +3,10 @@
 All functions take an open connection; times are aware and in UTC, periods are half-open: ``start <= time < end``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 from uuid import UUID
 
 from psycopg import sql
@@ -14,61 +14,32 @@ from psycopg.rows import class_row, tuple_row
 
 from ingest.database import Connection
 from ingest.errors import ReadingStoreError
+from ingest.state import EstimateState, SignalState, TroubleCode, VehicleState
+from ingest.state_rows import read_states
 from telemetry.catalogue import catalogue
 from telemetry.errors import CatalogueError
 from telemetry.records import Source, require_aware
 
-
-@dataclass(frozen=True, kw_only=True)
-class SignalState:
-    """Newest value of a signal, in the catalogue's unit (boolean signals: 0 or 1)."""
-
-    value: float
-    time: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class EstimateState:
-    """Newest estimate of a quantity, with its 90 % interval in the quantity's unit."""
-
-    quantity: str  # telemetry.records.Quantity
-    position: str  # "" for the whole car, or a wheel, "Row1.Left"
-    value: float
-    low: float
-    high: float
-    source: Source
-    method: str
-    time: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class TroubleCode:
-    """A trouble code present now, per control unit that reports it."""
-
-    code: str  # SAE J2012, "P0301"
-    ecu: str
-    status: str  # pending, confirmed, permanent
-    mil: bool
-    first_seen: datetime
-    last_seen: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class VehicleState:
-    """Latest state of a vehicle; ``version`` rises with each change and is 0 before the first."""
-
-    vehicle_id: UUID
-    version: int = 0
-    last_sample_at: datetime | None = None
-    changed_at: datetime | None = None
-    signals: Mapping[str, SignalState] = field(default_factory=dict)  # by column of the catalogue
-    estimates: Mapping[str, EstimateState] = field(default_factory=dict)  # by "quantity" or "quantity@Row1.Left"
-    trouble_codes: tuple[TroubleCode, ...] = ()  # by code, then control unit
-
-    def value(self, column: str) -> float | None:
-        """Newest value of a column, or None if the car never said it."""
-        found = self.signals.get(column)
-        return None if found is None else found.value
+__all__ = [
+    "BootCount",
+    "Counts",
+    "DeviceState",
+    "EstimatePoint",
+    "EstimateState",
+    "RejectedMessage",
+    "SignalState",
+    "StoredEvent",
+    "TroubleCode",
+    "VehicleState",
+    "counts",
+    "device_states",
+    "estimate_series",
+    "events",
+    "latest_state",
+    "latest_states",
+    "rejected",
+    "series",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,27 +116,13 @@ class Counts:
 
 def latest_state(connection: Connection, vehicle_id: UUID) -> VehicleState:
     """Latest state of a vehicle; an empty one of version 0 while nothing has arrived."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            "SELECT version, last_sample_at, changed_at, signals, estimates, trouble_codes"
-            " FROM vehicle_state WHERE vehicle_id = %s",
-            [vehicle_id],
-        ).fetchone()
-    if row is None:
-        return VehicleState(vehicle_id=vehicle_id)
-    version, last_sample_at, changed_at, signals, estimates, codes = row
-    return VehicleState(
-        vehicle_id=vehicle_id,
-        version=version,
-        last_sample_at=last_sample_at,
-        changed_at=changed_at,
-        signals={
-            column: SignalState(value=float(entry["value"]), time=datetime.fromisoformat(entry["time"]))
-            for column, entry in signals.items()
-        },
-        estimates={key: _estimate_state(key, entry) for key, entry in estimates.items()},
-        trouble_codes=tuple(_trouble_code(key, codes[key]) for key in sorted(codes)),
-    )
+    return read_states(connection, [vehicle_id]).get(vehicle_id, VehicleState(vehicle_id=vehicle_id))
+
+
+def latest_states(connection: Connection, vehicle_ids: Sequence[UUID]) -> dict[UUID, VehicleState]:
+    """Latest state of each of these vehicles, for lists of many."""
+    found = read_states(connection, vehicle_ids)
+    return {vehicle_id: found.get(vehicle_id, VehicleState(vehicle_id=vehicle_id)) for vehicle_id in vehicle_ids}
 
 
 def series(
@@ -201,7 +158,7 @@ def series(
     return [(time, float(number)) for time, number in rows]
 
 
-def estimate_series(  # noqa: PLR0917 - what, where and when read in this order
+def estimate_series(
     connection: Connection,
     vehicle_id: UUID,
     quantity: str,
@@ -311,30 +268,3 @@ def _step(start: datetime, end: datetime, max_points: int) -> timedelta:
     if max_points < 1:
         raise ReadingStoreError(f"max_points is {max_points}; ask for at least one point")
     return max((end - start) / max_points, timedelta(milliseconds=1))
-
-
-def _estimate_state(key: str, entry: Mapping[str, object]) -> EstimateState:
-    quantity, _, position = key.partition("@")
-    value, low, high = (float(cast("float", entry[name])) for name in ("value", "low", "high"))
-    return EstimateState(
-        quantity=quantity,
-        position=position,
-        value=value,
-        low=low,
-        high=high,
-        source=cast("Source", entry["source"]),
-        method=str(entry["method"]),
-        time=datetime.fromisoformat(str(entry["time"])),
-    )
-
-
-def _trouble_code(key: str, entry: Mapping[str, object]) -> TroubleCode:
-    code, _, ecu = key.partition("@")
-    return TroubleCode(
-        code=code,
-        ecu=ecu,
-        status=str(entry["status"]),
-        mil=bool(entry["mil"]),
-        first_seen=datetime.fromisoformat(str(entry["first_seen"])),
-        last_seen=datetime.fromisoformat(str(entry["last_seen"])),
-    )

@@ -115,10 +115,11 @@ CREATE INDEX vehicle_event_vehicle_time ON vehicle_event (vehicle_id, time DESC)
 
 -- Latest state of a vehicle, written in the transaction of the batch. A signal's newest sample wins, whatever
 -- the order of arrival. `version` rises with each change: the rules claim vehicles by it.
--- signals:   {column: {"value": number, "time": "RFC 3339"}}
--- estimates: {"quantity" or "quantity@Row1.Left": {"value", "low", "high", "source", "method", "time"}}
--- trouble_codes: {"P0301@7E8" (code and control unit): {"status", "mil", "first_seen", "last_seen"}}, those present now
--- cleared_codes: {"P0301@7E8": time it was last seen cleared}, so that a late message does not bring it back
+-- The documents hold the records of ingest.state:
+-- signals:       {column: {"value", "time"}}
+-- estimates:     {"quantity" or "quantity@Row1.Left": {"quantity", "position", "value", "low", "high", "source", "method", "time"}}
+-- trouble_codes: [{"code", "ecu", "status", "mil", "first_seen", "last_seen"}], those present now
+-- cleared_codes: {"P0301@7E8" (code and control unit): when it was last cleared}: a late message does not bring it back
 CREATE TABLE vehicle_state (
     vehicle_id uuid PRIMARY KEY REFERENCES vehicle,
     version bigint NOT NULL DEFAULT 1,
@@ -126,7 +127,7 @@ CREATE TABLE vehicle_state (
     changed_at timestamptz NOT NULL DEFAULT now(),
     signals jsonb NOT NULL DEFAULT '{}',
     estimates jsonb NOT NULL DEFAULT '{}',
-    trouble_codes jsonb NOT NULL DEFAULT '{}',
+    trouble_codes jsonb NOT NULL DEFAULT '[]',
     cleared_codes jsonb NOT NULL DEFAULT '{}'
 );
 

@@ -1,0 +1,37 @@
+"""What to tell which device: committed sequence numbers as ranges, and rejected ones with their reason. Pure."""
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from uuid import UUID
+
+from telemetry.records import Acknowledgement, BatchKey, RejectedBatch
+
+
+def acknowledgements(committed: Iterable[BatchKey], rejected: Mapping[BatchKey, str]) -> tuple[Acknowledgement, ...]:
+    """One acknowledgement per device and boot; ``rejected`` gives the reason by key."""
+    sequences: dict[tuple[str, UUID], set[int]] = {}
+    refusals: dict[tuple[str, UUID], list[RejectedBatch]] = {}
+    for key in committed:
+        sequences.setdefault((key.device, key.boot), set()).add(key.sequence)
+    for key, reason in rejected.items():
+        refusals.setdefault((key.device, key.boot), []).append(RejectedBatch(sequence=key.sequence, reason=reason))
+    return tuple(
+        Acknowledgement(
+            device=device,
+            boot=boot,
+            committed=ranges(sequences.get((device, boot), ())),
+            rejected=tuple(sorted(refusals.get((device, boot), ()), key=lambda entry: entry.sequence)),
+        )
+        for device, boot in dict.fromkeys((*sequences, *refusals))
+    )
+
+
+def ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Inclusive ranges covering exactly these numbers, ascending: {1, 2, 3, 7} -> ((1, 3), (7, 7))."""
+    ordered = sorted(set(numbers))
+    if not ordered:
+        return ()
+    gaps = [(left, right) for left, right in pairwise(ordered) if right != left + 1]
+    starts = [ordered[0], *(right for _, right in gaps)]
+    ends = [*(left for left, _ in gaps), ordered[-1]]
+    return tuple(zip(starts, ends, strict=True))

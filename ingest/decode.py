@@ -1,0 +1,129 @@
+"""What arrived -> what it is, or why it is not taken. Pure: the time comes with the message.
+
+The wire format's own checks are in :mod:`telemetry.wire`; here stand those that need to know when a message came.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from telemetry.errors import WireError
+from telemetry.records import BatchKey, DeviceStatus, EventKind, EventsBatch, ReadingsBatch, require_aware
+from telemetry.topics import parse_device_topic
+from telemetry.wire import REJECT_REASONS as WIRE_REASONS
+from telemetry.wire import decode_message
+
+# Beside those of the wire.
+REJECT_REASONS: Final = (
+    *WIRE_REASONS,
+    "unknown-device",  # not in the registry
+    "disabled-device",  # in the registry, switched off
+    "far-future",  # a time later than the message came, beyond what clocks differ
+    "too-old",  # a time before there was such a dongle: its clock is not set
+    "replayed",  # the key of a batch that is stored, with other content
+    "unstorable",  # the database refuses its content
+)
+# The sender may be registered or enabled tomorrow: its batches stay in its outbox and come again.
+TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device"})
+
+FUTURE_TOLERANCE: Final = timedelta(minutes=10)  # dongle clocks drift, and GNSS time may jump
+EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
+TROUBLE_CODE: Final = re.compile(r"[PCBU][0-3][0-9A-F]{3}(-[0-9A-F]{2})?")  # SAE J2012, with failure type (ISO 14229-1)
+_STATUSES: Final = frozenset({"pending", "confirmed", "permanent"})
+_DTC_KINDS: Final = frozenset({EventKind.DTC_APPEARED, EventKind.DTC_CHANGED, EventKind.DTC_CLEARED})
+# Branches of a device on which the backend speaks or waits for answers: not for the store, and no offence.
+_NOT_FOR_THE_STORE: Final = re.compile(r"wearcast/v1/[^/]+/(acks|commands/.*|results/.*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """A message as the broker handed it over."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime
+
+    def __post_init__(self) -> None:
+        require_aware(self.received_at, "Incoming.received_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A message that is what it says; ``digest`` tells its content apart from another of the same key."""
+
+    message: Incoming
+    record: ReadingsBatch | EventsBatch | DeviceStatus
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A message that is not taken, and why; ``key`` where its sender can be told."""
+
+    message: Incoming
+    reason: str  # of REJECT_REASONS
+    detail: str
+    key: BatchKey | None = None
+
+
+def is_for_the_store(topic: str) -> bool:
+    """Whether a topic under ``wearcast/`` is one to store or reject, rather than the backend's own talk."""
+    return _NOT_FOR_THE_STORE.fullmatch(topic) is None
+
+
+def decode(message: Incoming) -> Accepted | Rejection:
+    """Take a message for what it is, or say why not."""
+    try:
+        topic = parse_device_topic(message.topic)
+        record = decode_message(topic, message.payload)
+    except WireError as error:
+        return Rejection(message=message, reason=error.reason, detail=str(error), key=error.key)
+    key = None if isinstance(record, DeviceStatus) else record.key
+    for moment in _times(record):
+        if moment > message.received_at + FUTURE_TOLERANCE:
+            detail = f"{moment.isoformat()} lies in the future; set the clock of the device"
+            return Rejection(message=message, reason="far-future", detail=detail, key=key)
+        if moment < EARLIEST:
+            detail = f"{moment.isoformat()} is before {EARLIEST.year}; set the clock of the device"
+            return Rejection(message=message, reason="too-old", detail=detail, key=key)
+    if isinstance(record, EventsBatch):
+        complaint = _trouble_code_complaint(record)
+        if complaint is not None:
+            return Rejection(message=message, reason="malformed", detail=complaint, key=key)
+    return Accepted(message=message, record=record, digest=digest(message.payload))
+
+
+def digest(*parts: bytes) -> bytes:
+    """16 bytes that differ where the content differs (BLAKE2b, RFC 7693)."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(len(part).to_bytes(8))
+        state.update(part)
+    return state.digest()
+
+
+def _times(record: ReadingsBatch | EventsBatch | DeviceStatus) -> Iterator[datetime]:
+    if isinstance(record, ReadingsBatch):
+        yield from (sample.time for sample in record.samples)
+        yield from (estimate.time for estimate in record.estimates)
+    elif isinstance(record, EventsBatch):
+        yield from (event.time for event in record.events)
+    else:
+        yield record.time
+
+
+def _trouble_code_complaint(batch: EventsBatch) -> str | None:
+    for event in batch.events:
+        if event.kind not in _DTC_KINDS:
+            continue
+        code, ecu = event.data.get("code"), event.data.get("ecu", "")
+        if not isinstance(code, str) or TROUBLE_CODE.fullmatch(code) is None:
+            return f"batch {batch.key}: {event.kind} needs a code as in SAE J2012, 'P0301'"
+        if not isinstance(ecu, str) or len(ecu) > 32:
+            return f"batch {batch.key}: the ecu of {code} is no name of a control unit"
+        if event.kind is not EventKind.DTC_CLEARED and event.data.get("status") not in _STATUSES:
+            return f"batch {batch.key}: the status of {code} is none of {', '.join(sorted(_STATUSES))}"
+    return None

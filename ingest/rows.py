@@ -1,0 +1,104 @@
+"""Records -> rows of the time series, by binary COPY. The ledger of batches has ruled out duplicates before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, LiteralString
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ingest.database import Connection
+from telemetry.catalogue import Signal, catalogue
+from telemetry.records import EventsBatch, ReadingsBatch
+
+_REAL_HOLDS: Final = 2**24  # whole numbers up to here are exact in 32 bits
+
+
+def column_type(signal: Signal) -> str:
+    """PostgreSQL type of a signal's column in ``reading``: the smallest that holds its range."""
+    if signal.datatype == "boolean":
+        return "boolean"
+    wide = max(abs(signal.minimum), abs(signal.maximum)) > _REAL_HOLDS
+    return "double precision" if wide else "real"
+
+
+def copy_readings(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:
+    """Copy all samples; returns how many. Only columns that occur are named: the others stay NULL at no cost."""
+    paths = sorted({path for batch in batches for sample in batch.samples for path in sample.values})
+    if not any(batch.samples for batch in batches):
+        return 0
+    signals = [catalogue().by_path(path) for path in paths]
+    booleans = [number for number, signal in enumerate(signals, start=2) if signal.datatype == "boolean"]
+
+    def rows() -> Iterable[Sequence[object]]:
+        for batch in batches:
+            vehicle = vehicles[batch.key.device]
+            for sample in batch.samples:
+                row: list[object] = [sample.time, vehicle, *map(sample.values.get, paths)]
+                for number in booleans:
+                    value = row[number]
+                    row[number] = None if value is None else bool(value)
+                yield row
+
+    columns = {signal.column: _COPY_TYPE[column_type(signal)] for signal in signals}
+    return _copy(connection, "reading", {"time": "timestamptz", "vehicle_id": "uuid", **columns}, rows())
+
+
+def copy_estimates(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:
+    """Copy all estimates; returns how many."""
+    columns = {
+        "time": "timestamptz",
+        "vehicle_id": "uuid",
+        "quantity": "text",
+        "position": "text",
+        "value": "float4",
+        "low": "float4",
+        "high": "float4",
+        "source": "text",
+        "method": "text",
+    }
+    rows = [
+        (
+            estimate.time,
+            vehicles[batch.key.device],
+            str(estimate.quantity),
+            estimate.position,
+            estimate.value,
+            estimate.low,
+            estimate.high,
+            estimate.source,
+            estimate.method,
+        )
+        for batch in batches
+        for estimate in batch.estimates
+    ]
+    return _copy(connection, "estimate", columns, rows) if rows else 0
+
+
+def copy_events(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[EventsBatch]) -> int:
+    """Copy all events; returns how many."""
+    columns = {"time": "timestamptz", "vehicle_id": "uuid", "kind": "text", "data": "jsonb"}
+    rows = [
+        (event.time, vehicles[batch.key.device], str(event.kind), Jsonb(dict(event.data)))
+        for batch in batches
+        for event in batch.events
+    ]
+    return _copy(connection, "vehicle_event", columns, rows) if rows else 0
+
+
+_COPY_TYPE: Final = {"boolean": "bool", "double precision": "float8", "real": "float4"}
+
+
+def _copy(
+    connection: Connection, table: LiteralString, columns: Mapping[str, str], rows: Iterable[Sequence[object]]
+) -> int:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    count = 0
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(list(columns.values()))
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count

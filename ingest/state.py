@@ -1,0 +1,168 @@
+"""Latest state of a vehicle, and how what arrives changes it. Pure: no database, no clock.
+
+Batches arrive late and in any order (a backlog is uploaded while the car drives on). So the newest *sample* wins per
+signal, not the newest message, and merging in any order gives the same state.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from telemetry.catalogue import catalogue
+from telemetry.records import EventKind, EventsBatch, ReadingsBatch, Sample, Source, VehicleEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalState:
+    """Newest value of a signal, in the catalogue's unit (boolean signals: 0 or 1)."""
+
+    value: float
+    time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateState:
+    """Newest estimate of a quantity, with its 90 % interval in the quantity's unit."""
+
+    quantity: str  # telemetry.records.Quantity
+    position: str  # "" for the whole car, or a wheel, "Row1.Left"
+    value: float
+    low: float
+    high: float
+    source: Source
+    method: str
+    time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TroubleCode:
+    """A trouble code present now, per control unit that reports it."""
+
+    code: str  # SAE J2012, "P0301"
+    ecu: str
+    status: str  # pending, confirmed, permanent
+    mil: bool
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleState:
+    """Latest state of a vehicle; ``version`` rises with each change and is 0 before the first."""
+
+    vehicle_id: UUID
+    version: int = 0
+    last_sample_at: datetime | None = None
+    changed_at: datetime | None = None
+    signals: Mapping[str, SignalState] = field(default_factory=dict)  # by column of the catalogue
+    estimates: Mapping[str, EstimateState] = field(default_factory=dict)  # by "quantity" or "quantity@Row1.Left"
+    trouble_codes: tuple[TroubleCode, ...] = ()  # by code, then control unit
+    # When a code was last cleared, by "P0301@7E8": a message that comes late does not bring it back.
+    cleared_codes: Mapping[str, datetime] = field(default_factory=dict)
+
+    def value(self, column: str) -> float | None:
+        """Newest value of a column, or None if the car never said it."""
+        found = self.signals.get(column)
+        return None if found is None else found.value
+
+
+def merge(state: VehicleState, batches: Iterable[ReadingsBatch | EventsBatch], now: datetime) -> VehicleState:
+    """State after these batches: the same object if they bring nothing newer, else of the next version."""
+    merged = state
+    for batch in batches:
+        merged = _merge_readings(merged, batch) if isinstance(batch, ReadingsBatch) else _merge_events(merged, batch)
+    if merged is state:
+        return state
+    return replace(merged, version=state.version + 1, changed_at=now)
+
+
+def _merge_readings(state: VehicleState, batch: ReadingsBatch) -> VehicleState:
+    newest: dict[str, Sample] = {}
+    for sample in sorted(batch.samples, key=lambda entry: entry.time):
+        newest.update(dict.fromkeys(sample.values, sample))
+    signals: dict[str, SignalState] = {}
+    for path, sample in newest.items():
+        column = catalogue().by_path(path).column
+        known = state.signals.get(column)
+        if known is None or sample.time > known.time:
+            signals[column] = SignalState(value=sample.values[path], time=sample.time)
+    estimates: dict[str, EstimateState] = {}
+    for estimate in sorted(batch.estimates, key=lambda entry: entry.time):
+        key = f"{estimate.quantity}@{estimate.position}" if estimate.position else str(estimate.quantity)
+        held = state.estimates.get(key)
+        if held is None or estimate.time > held.time:
+            estimates[key] = EstimateState(
+                quantity=str(estimate.quantity),
+                position=estimate.position,
+                value=estimate.value,
+                low=estimate.low,
+                high=estimate.high,
+                source=estimate.source,
+                method=estimate.method,
+                time=estimate.time,
+            )
+    if not signals and not estimates:
+        return state
+    return replace(
+        state,
+        last_sample_at=_latest(state.last_sample_at, (entry.time for entry in signals.values())),
+        signals={**state.signals, **signals},
+        estimates={**state.estimates, **estimates},
+    )
+
+
+def _merge_events(state: VehicleState, batch: EventsBatch) -> VehicleState:
+    codes = {code_key(entry.code, entry.ecu): entry for entry in state.trouble_codes}
+    cleared = dict(state.cleared_codes)
+    for event in sorted(batch.events, key=lambda entry: entry.time):
+        if event.kind in {EventKind.DTC_APPEARED, EventKind.DTC_CHANGED}:
+            _appear(codes, cleared, event)
+        elif event.kind is EventKind.DTC_CLEARED:
+            _clear(codes, cleared, event)
+    present = tuple(codes[key] for key in sorted(codes))
+    if present == state.trouble_codes and cleared == state.cleared_codes:
+        return state
+    return replace(state, trouble_codes=present, cleared_codes=cleared)
+
+
+def code_key(code: str, ecu: str) -> str:
+    """Two control units can report one code: each has its own entry."""
+    return f"{code}@{ecu}" if ecu else code
+
+
+def _appear(codes: dict[str, TroubleCode], cleared: Mapping[str, datetime], event: VehicleEvent) -> None:
+    code, ecu = str(event.data["code"]), str(event.data.get("ecu", ""))
+    key = code_key(code, ecu)
+    if key in cleared and event.time <= cleared[key]:
+        return
+    known = codes.get(key)
+    first_seen = event.time if known is None else min(known.first_seen, event.time)
+    if known is None or event.time >= known.last_seen:
+        codes[key] = TroubleCode(
+            code=code,
+            ecu=ecu,
+            status=str(event.data["status"]),
+            mil=bool(event.data.get("mil", False)),
+            first_seen=first_seen,
+            last_seen=event.time,
+        )
+    else:
+        codes[key] = replace(known, first_seen=first_seen)
+
+
+def _clear(codes: dict[str, TroubleCode], cleared: dict[str, datetime], event: VehicleEvent) -> None:
+    key = code_key(str(event.data["code"]), str(event.data.get("ecu", "")))
+    cleared[key] = max(cleared.get(key, event.time), event.time)
+    known = codes.get(key)
+    if known is None or known.first_seen > event.time:
+        return
+    if known.last_seen <= event.time:
+        del codes[key]
+    else:
+        # Seen again after it was cleared, and that message came first: a new episode.
+        codes[key] = replace(known, first_seen=known.last_seen)
+
+
+def _latest(known: datetime | None, moments: Iterable[datetime]) -> datetime | None:
+    return max((moment for moment in (known, *moments) if moment is not None), default=None)

@@ -1,0 +1,191 @@
+"""The worker: MQTT -> validate -> one transaction per group -> commit -> acknowledge.
+
+Why nothing is lost although the MQTT client confirms a message (PUBACK) when it receives it and not when it is
+committed: a device deletes a batch only on *our* acknowledgement, which is published after the commit. Whatever is
+between PUBACK and commit when this process dies is sent again by the device, and the ledger of batches drops what
+was committed after all. For the same reason any number of workers may receive the same messages.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import aiomqtt
+import psycopg
+
+from ingest.database import Connection, connect
+from ingest.decode import Incoming, is_for_the_store
+from ingest.errors import DatabaseError
+from ingest.inbox import Inbox
+from ingest.writer import Outcome, store
+from telemetry.records import Acknowledgement
+from telemetry.topics import acks_topic
+from telemetry.wire import encode_ack
+
+logger = logging.getLogger(__name__)
+
+# Foreign topics are seen too, to be stored as rejected. NATS grants a shared subscription ($share) and then
+# delivers nothing: each worker receives everything.
+TOPIC_FILTER: Final = "wearcast/#"
+_STOP_SECONDS: Final = 10.0  # a stopping worker stores what it has received; beyond this the devices send it again
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Settings of a worker. ``client_id`` is stable: the broker keeps what arrives while the worker is away."""
+
+    database_url: str = field(repr=False)
+    broker_host: str = "127.0.0.1"
+    broker_port: int = 1883
+    client_id: str = "wearcast-ingest-1"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None  # with it, TLS
+    certificate_file: Path | None = None  # of this client, with key_file
+    key_file: Path | None = None
+    group_messages: int = 500  # per transaction, at most
+    group_bytes: int = 8 * 1024 * 1024
+    group_linger_seconds: float = 0.05  # how long a first message waits for company
+    inbox_messages: int = 10_000  # received and not yet stored; more are left to be sent again
+    inbox_bytes: int = 64 * 1024 * 1024
+    retry_seconds: float = 0.2  # first pause after a failure of database or broker, doubled each time
+    longest_retry_seconds: float = 10.0
+
+
+async def run_worker(config: WorkerConfig, stop: asyncio.Event) -> None:
+    """Receive, store and acknowledge until ``stop`` is set; what was received by then is still stored."""
+    worker = _Worker(config)
+    async with asyncio.TaskGroup() as tasks:
+        storing = tasks.create_task(worker.store_groups(), name="store groups")
+        receiving = tasks.create_task(worker.receive(), name="receive messages")
+        await stop.wait()
+        worker.inbox.close()
+        await asyncio.wait([storing], timeout=_STOP_SECONDS)
+        storing.cancel()
+        receiving.cancel()
+    logger.info("ingest worker stopped")
+
+
+class _Worker:
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.inbox = Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes)
+        self._client: aiomqtt.Client | None = None  # while connected
+        self._connection: Connection | None = None
+
+    async def receive(self) -> None:
+        """Keep connected to the broker and put what comes into the inbox."""
+        pause = _Pause(self.config)
+        while True:
+            try:
+                async with self._mqtt_client() as client:
+                    await client.subscribe(TOPIC_FILTER, qos=1)
+                    self._client = client
+                    logger.info("ingest worker ready")
+                    pause.reset()
+                    async for message in client.messages:
+                        self._receive_one(message)
+            except aiomqtt.MqttError as error:
+                logger.warning("broker away, will connect again: %s", error)
+            finally:
+                self._client = None
+            await pause.sleep()
+
+    def _receive_one(self, message: aiomqtt.Message) -> None:
+        topic = message.topic.value
+        if not is_for_the_store(topic):
+            return
+        assert isinstance(message.payload, bytes)
+        incoming = Incoming(topic=topic, payload=message.payload, received_at=datetime.now(UTC))
+        if not self.inbox.offer(incoming) and self.inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
+            logger.warning("inbox full, %d messages left for their devices to send again", self.inbox.refused)
+
+    async def store_groups(self) -> None:
+        """Store group after group and acknowledge each."""
+        config = self.config
+        try:
+            while group := await self.inbox.take(
+                max_messages=config.group_messages,
+                max_bytes=config.group_bytes,
+                linger_seconds=config.group_linger_seconds,
+            ):
+                outcome = await self._store_with_patience(group)
+                await self._acknowledge(outcome.acknowledgements)
+                if outcome.rejected:
+                    logger.warning("rejected %d messages; list them with `wearcast ingest rejected`", outcome.rejected)
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    async def _store_with_patience(self, group: Sequence[Incoming]) -> Outcome:
+        """Store a group however long the database is away: it is kept here, and the inbox fills."""
+        pause = _Pause(self.config)
+        while True:
+            try:
+                return await asyncio.to_thread(self._store, group)
+            except (DatabaseError, psycopg.Error) as error:
+                logger.warning("cannot store now, will try again: %s", _one_line(error))
+            await pause.sleep()
+
+    def _store(self, group: Sequence[Incoming]) -> Outcome:
+        if self._connection is None or self._connection.broken:
+            self._connection = connect(
+                self.config.database_url, application_name=self.config.client_id, autocommit=True
+            )
+        return store(self._connection, group, datetime.now(UTC))
+
+    async def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
+        """Tell the devices. An acknowledgement that gets lost costs a repetition, never a batch."""
+        client = self._client
+        if client is None:
+            return
+        with suppress(aiomqtt.MqttError):
+            await asyncio.gather(
+                *(client.publish(acks_topic(ack.device), encode_ack(ack), qos=1) for ack in acknowledgements)
+            )
+
+    def _mqtt_client(self) -> aiomqtt.Client:
+        config = self.config
+        tls = None
+        if config.ca_file is not None:
+            tls = ssl.create_default_context(cafile=config.ca_file)
+            if config.certificate_file is not None:
+                tls.load_cert_chain(config.certificate_file, config.key_file)
+        return aiomqtt.Client(
+            config.broker_host,
+            config.broker_port,
+            identifier=config.client_id,
+            username=config.username,
+            password=config.password,
+            tls_context=tls,
+            clean_session=False,
+            protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
+            max_inflight_messages=1000,
+        )
+
+
+class _Pause:
+    """Pauses that double, up to the longest, until something works again."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._first = config.retry_seconds
+        self._longest = config.longest_retry_seconds
+        self._next = self._first
+
+    def reset(self) -> None:
+        self._next = self._first
+
+    async def sleep(self) -> None:
+        await asyncio.sleep(self._next)
+        self._next = min(2 * self._next, self._longest)
+
+
+def _one_line(error: Exception) -> str:
+    # Only the first line: the others may quote rows.
+    return (str(error) or type(error).__name__).splitlines()[0]

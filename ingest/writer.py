@@ -1,0 +1,308 @@
+"""One group of messages -> one transaction. What commits is what may be acknowledged.
+
+Order inside the transaction, the same in every worker so that none waits for the other in a circle: ledger of batches,
+rows, state of vehicles, state of devices, rejected messages; each by ascending key.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from ingest.acknowledge import acknowledgements
+from ingest.database import Connection
+from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Rejection, decode, digest
+from ingest.rows import copy_estimates, copy_events, copy_readings
+from ingest.state import merge
+from ingest.state_rows import lock_states, write_states
+from telemetry.records import Acknowledgement, BatchKey, DeviceStatus, EventsBatch, ReadingsBatch
+
+KEPT_PAYLOAD_BYTES: Final = 64 * 1024  # of a rejected message
+_LONGEST_TEXT: Final = 500
+
+Batch: TypeAlias = ReadingsBatch | EventsBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a group, once committed."""
+
+    acknowledgements: tuple[Acknowledgement, ...] = ()
+    batches: int = 0  # stored now
+    duplicates: int = 0  # stored before
+    samples: int = 0  # stored now
+    rejected: int = 0  # messages
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            acknowledgements=self.acknowledgements + other.acknowledgements,
+            batches=self.batches + other.batches,
+            duplicates=self.duplicates + other.duplicates,
+            samples=self.samples + other.samples,
+            rejected=self.rejected + other.rejected,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sorted:
+    """Batches of a group by what the ledger says of them."""
+
+    new: list[Batch]
+    committed: list[BatchKey]  # new ones and those stored before
+    duplicates: int
+    replayed: list[Rejection]
+
+
+def store(connection: Connection, messages: Sequence[Incoming], now: datetime) -> Outcome:
+    """Store a group and commit it; what cannot be stored is stored as rejected.
+
+    One bad message spoils no other: if the database refuses the data of a group, its halves are tried apart until the
+    culprit stands alone. Raises psycopg.Error when the database cannot take anything now: nothing is stored then.
+    """
+    return _store(connection, [decode(message) for message in messages], now)
+
+
+def _store(connection: Connection, decoded: Sequence[Accepted | Rejection], now: datetime) -> Outcome:
+    try:
+        with connection.transaction():
+            return _store_group(connection, decoded, now)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        if len(decoded) > 1:
+            half = len(decoded) // 2
+            return _store(connection, decoded[:half], now) + _store(connection, decoded[half:], now)
+        (culprit,) = decoded
+        if isinstance(culprit, Rejection):
+            raise
+        key = None if isinstance(culprit.record, DeviceStatus) else culprit.record.key
+        detail = f"{type(error).__name__}: {error.diag.message_primary}"
+        refusal = Rejection(message=culprit.message, reason="unstorable", detail=detail, key=key)
+        return _store(connection, [refusal], now)
+
+
+def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection], now: datetime) -> Outcome:
+    rejections = [entry for entry in decoded if isinstance(entry, Rejection)]
+    accepted = [entry for entry in decoded if isinstance(entry, Accepted)]
+    vehicles = _vehicles(connection, accepted, rejections)
+    accepted = [entry for entry in accepted if _device(entry.record) in vehicles]
+    ledger = _enter(connection, accepted)
+    rejections += ledger.replayed
+
+    readings = [batch for batch in ledger.new if isinstance(batch, ReadingsBatch)]
+    events = [batch for batch in ledger.new if isinstance(batch, EventsBatch)]
+    samples = copy_readings(connection, vehicles, readings)
+    copy_estimates(connection, vehicles, readings)
+    copy_events(connection, vehicles, events)
+    _merge_states(connection, vehicles, ledger.new, now)
+    _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)])
+    _keep_rejections(connection, rejections)
+    refused = {
+        entry.key: entry.reason
+        for entry in rejections
+        if entry.key is not None and entry.reason not in TEMPORARY_REASONS
+    }
+    return Outcome(
+        acknowledgements=acknowledgements(ledger.committed, refused),
+        batches=len(ledger.new),
+        duplicates=ledger.duplicates,
+        samples=samples,
+        rejected=len(rejections),
+    )
+
+
+def _device(record: Batch | DeviceStatus) -> str:
+    return record.device if isinstance(record, DeviceStatus) else record.key.device
+
+
+def _vehicles(connection: Connection, accepted: Iterable[Accepted], rejections: list[Rejection]) -> dict[str, UUID]:
+    """Vehicle by device, of the devices that may store; messages of the others are added to ``rejections``."""
+    accepted = list(accepted)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(
+            "SELECT id, vehicle_id, enabled FROM device WHERE id = ANY(%s)",
+            [list({_device(entry.record) for entry in accepted})],
+        ).fetchall()
+    known = {device: enabled for device, _, enabled in rows}
+    for entry in accepted:
+        device = _device(entry.record)
+        if known.get(device, False):
+            continue
+        if device in known:
+            reason, detail = "disabled-device", f"device {device} is disabled; enable it to take its messages"
+        else:
+            reason, detail = "unknown-device", f"device {device} is not registered; register it with its vehicle"
+        key = None if isinstance(entry.record, DeviceStatus) else entry.record.key
+        rejections.append(Rejection(message=entry.message, reason=reason, detail=detail, key=key))
+    return {device: vehicle for device, vehicle, enabled in rows if enabled}
+
+
+def _enter(connection: Connection, accepted: Sequence[Accepted]) -> _Sorted:
+    """Enter batches in the ledger. Only what it did not have is new, however often and through whom it came."""
+    first: dict[BatchKey, tuple[Accepted, Batch]] = {}
+    again: list[tuple[Accepted, Batch]] = []
+    for entry in accepted:
+        if isinstance(entry.record, DeviceStatus):
+            continue
+        if entry.record.key in first:
+            again.append((entry, entry.record))
+        else:
+            first[entry.record.key] = (entry, entry.record)
+    entered = _insert_batches(connection, first)
+    again += [pair for key, pair in first.items() if key not in entered]
+    new = [batch for key, (_, batch) in first.items() if key in entered]
+    stored = _digests(connection, {batch.key for _, batch in again})
+    same = [batch.key for entry, batch in again if stored[batch.key] == entry.digest]
+    _count_resent(connection, same)
+    return _Sorted(
+        new=new,
+        committed=[*entered, *same],
+        duplicates=len(same),
+        replayed=[
+            Rejection(
+                message=entry.message,
+                reason="replayed",
+                detail=f"batch {batch.key} is stored with other content; a sequence number is used once per boot",
+                key=batch.key,
+            )
+            for entry, batch in again
+            if stored[batch.key] != entry.digest
+        ],
+    )
+
+
+def _insert_batches(connection: Connection, batches: dict[BatchKey, tuple[Accepted, Batch]]) -> set[BatchKey]:
+    if not batches:
+        return set()
+    rows = [
+        (key.device, key.boot, key.sequence, *_channel_and_items(batch), entry.digest)
+        for key, (entry, batch) in batches.items()
+    ]
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(
+            """
+            INSERT INTO batch (device_id, boot, sequence, channel, items, digest)
+            SELECT * FROM unnest(%s::text[], %s::uuid[], %s::bigint[], %s::text[], %s::integer[], %s::bytea[])
+                AS entry (device_id, boot, sequence, channel, items, digest)
+            ORDER BY device_id, boot, sequence
+            ON CONFLICT DO NOTHING
+            RETURNING device_id, boot, sequence
+            """,
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+        return {BatchKey(device=device, boot=boot, sequence=sequence) for device, boot, sequence in cursor}
+
+
+def _channel_and_items(batch: Batch) -> tuple[str, int]:
+    if isinstance(batch, ReadingsBatch):
+        return "readings", len(batch.samples)
+    return "events", len(batch.events)
+
+
+def _digests(connection: Connection, keys: Iterable[BatchKey]) -> dict[BatchKey, bytes]:
+    columns = _key_columns(keys)
+    if not columns[0]:
+        return {}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(
+            """
+            SELECT device_id, boot, sequence, digest FROM batch
+            JOIN unnest(%s::text[], %s::uuid[], %s::bigint[]) AS wanted (device_id, boot, sequence)
+                USING (device_id, boot, sequence)
+            """,
+            columns,
+        )
+        return {BatchKey(device=row[0], boot=row[1], sequence=row[2]): row[3] for row in cursor}
+
+
+def _count_resent(connection: Connection, keys: Sequence[BatchKey]) -> None:
+    if not keys:
+        return
+    connection.execute(
+        """
+        WITH again AS (
+            SELECT device_id, boot, sequence, count(*) AS times
+            FROM unnest(%s::text[], %s::uuid[], %s::bigint[]) AS key (device_id, boot, sequence)
+            GROUP BY device_id, boot, sequence
+        ), locked AS MATERIALIZED (
+            SELECT device_id, boot, sequence, times FROM batch JOIN again USING (device_id, boot, sequence)
+            ORDER BY device_id, boot, sequence FOR UPDATE OF batch
+        )
+        UPDATE batch SET resent = resent + times FROM locked
+        WHERE (batch.device_id, batch.boot, batch.sequence) = (locked.device_id, locked.boot, locked.sequence)
+        """,
+        _key_columns(keys),
+    )
+
+
+def _key_columns(keys: Iterable[BatchKey]) -> list[list[object]]:
+    listed = list(keys)
+    return [[key.device for key in listed], [key.boot for key in listed], [key.sequence for key in listed]]
+
+
+def _merge_states(connection: Connection, vehicles: dict[str, UUID], batches: Sequence[Batch], now: datetime) -> None:
+    by_vehicle: dict[UUID, list[Batch]] = {}
+    for batch in batches:
+        by_vehicle.setdefault(vehicles[batch.key.device], []).append(batch)
+    if not by_vehicle:
+        return
+    states = lock_states(connection, by_vehicle)
+    merged = [merge(state, by_vehicle[vehicle], now) for vehicle, state in states.items()]
+    write_states(connection, [state for state in merged if state is not states[state.vehicle_id]])
+
+
+def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus]) -> None:
+    """Keep the newest status.
+
+    The last will carries the time at which the device connected, long before the broker sends it: ``offline``
+    therefore counts by its arrival, as long as it is of the boot that is stored.
+    """
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO device_status AS known (device_id, boot, state, time, version, pending_batches)
+            VALUES (%s, %s, %s, %s, %s, %s)
+            ON CONFLICT (device_id) DO UPDATE SET boot = excluded.boot, state = excluded.state,
+                time = greatest(known.time, excluded.time), version = excluded.version,
+                pending_batches = CASE WHEN excluded.time < known.time THEN known.pending_batches
+                                       ELSE excluded.pending_batches END
+            WHERE excluded.time >= known.time OR (excluded.state = 'offline' AND excluded.boot = known.boot)
+            """,
+            [
+                (status.device, status.boot, status.state, status.time, status.version, status.pending_batches)
+                for status in sorted(statuses, key=lambda entry: entry.device)
+            ],
+        )
+
+
+def _keep_rejections(connection: Connection, rejections: Iterable[Rejection]) -> None:
+    rows = sorted(
+        (
+            digest(entry.message.topic.encode(errors="replace"), entry.message.payload),
+            entry.reason,
+            _storable(entry.message.topic),
+            _storable(entry.detail),
+            len(entry.message.payload),
+            entry.message.payload[:KEPT_PAYLOAD_BYTES],
+            entry.message.received_at,
+        )
+        for entry in rejections
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO rejected_message AS known
+                (digest, reason, topic, detail, payload_size, payload, first_received_at, last_received_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            ON CONFLICT (digest, reason) DO UPDATE SET times = known.times + 1,
+                last_received_at = greatest(known.last_received_at, excluded.last_received_at)
+            """,
+            [(*row, row[-1]) for row in rows],
+        )
+
+
+def _storable(text: str) -> str:
+    """Text as PostgreSQL takes it: no NUL, no half of a surrogate pair, and not without end."""
+    return text[:_LONGEST_TEXT].encode(errors="replace").decode().replace("\0", "\ufffd")
