@@ -287,9 +287,8 @@ def _filter(
         innovation = value - level
         bound = _CLIP * math.sqrt(variance)
         clipped = min(bound, max(-bound, innovation))
-        # Huber's loss: beyond the bound linear, so that one outlier does not choose the filter.
-        loss = clipped**2 / 2 + bound * (abs(innovation) - abs(clipped))
-        likelihood -= loss / variance + math.log(variance) / 2
+        # The loss is bounded as well, so that one outlier does not choose the filter.
+        likelihood -= clipped**2 / variance / 2 + math.log(variance) / 2
         gain_level, gain_slope = p_ll / variance, p_ls / variance
         level += gain_level * clipped
         slope += gain_slope * clipped
