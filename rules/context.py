@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rules.errors import StateError
 from rules.expression import Kind, Value
 from rules.trouble_codes import TroubleCodeTable
 from telemetry.catalogue import catalogue
@@ -179,7 +178,9 @@ def bind(rule: "Rule", subject: str, context: VehicleContext, codes: TroubleCode
     stale_at: datetime | None = None
     for name, max_age in rule.needs.items():
         # At exactly the allowed age it is stale: then `stale_at` always lies ahead and nobody looks in vain.
-        reading = next((r for r in _candidates(rule, name, subject, context, codes, now) if now - r.time < max_age), None)
+        reading = next(
+            (r for r in _candidates(rule, name, subject, context, codes, now) if now - r.time < max_age), None
+        )
         if reading is None:
             continue
         used[name] = reading
@@ -227,7 +228,7 @@ def estimates_of(context: VehicleContext, quantity: Quantity, position: str, now
     if quantity in _ECU_WHEEL_COLUMN:
         column = wheel_column(_ECU_WHEEL_COLUMN[quantity], position)
     found = list(context.estimates.get((quantity, position), ()))
-    if column in context.signals:
+    if column is not None and column in context.signals:
         read = context.signals[column]
         value = read.fields[""]
         fields: dict[str, Value] = {"value": value, "low": value, "high": value, "source": "ecu"}
@@ -276,10 +277,3 @@ def _forecast(forecast: CrossingForecast, now: datetime) -> Reading:
         # Not foreseeable is not silence: it is later than any limit.
         fields[name] = float("inf") if moment is None else (moment - now) / timedelta(days=1)
     return Reading(time=forecast.time, fields=fields, source="forecast")
-
-
-def require_number(value: object, where: str) -> float:
-    """A finite number of stored JSON; StateError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise StateError(f"{where}: {value!r} is no number")
-    return float(value)

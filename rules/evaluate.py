@@ -12,7 +12,7 @@ pending when the data fell silent starts anew, because nobody saw that it held.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from rules.context import Bindings, VehicleContext, bind, facts, forecast_keys, subjects
 from rules.errors import EvaluationError
@@ -26,6 +26,7 @@ StateName = Literal["ok", "pending", "firing", "unknown"]
 Action = Literal["open", "close", "keep"]
 # A forecast changes by the mere passing of time: look again, data or not.
 _FORECAST_RECHECK = timedelta(days=1)
+_INFINITE = (float("inf"), float("-inf"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,12 +224,12 @@ def _evidence(
     rule: Rule, bound: Bindings, shown: Mapping[str, float | None], previous: RuleState, state: RuleState
 ) -> dict[str, object]:
     """What the rule saw, as JSON: enough to explain the decision without the rulebook of its day."""
-    held_since = previous.pending_since if state.state == "firing" else None
+    held_since = (previous.pending_since if state.state == "firing" else None) or bound.sample_time
     return {
         "condition": rule.when.source,
         "clear": None if rule.clear is None else rule.clear.source,
         "for_s": rule.hold.total_seconds(),
-        "held_since": (held_since or bound.sample_time).isoformat() if held_since or bound.sample_time else None,
+        "held_since": None if held_since is None else held_since.isoformat(),
         "limit": rule.limit,
         "shown": dict(shown),
         "inputs": {
@@ -242,9 +243,6 @@ def _evidence(
             for name, reading in bound.used.items()
         },
     }
-
-
-_INFINITE = (float("inf"), float("-inf"))
 
 
 def _alert(
@@ -271,7 +269,7 @@ def _alert(
         meaning=codes.find(subject) if rule.for_each == "trouble_code" else None,
     )
     return AlertText(
-        severity=severity,  # type: ignore[arg-type]  # checked against SEVERITIES above
+        severity=cast("Severity", severity),
         title={language: fill(text, language, filled) for language, text in rule.title.items()},
         text={language: fill(text, language, filled) for language, text in rule.text.items()},
     )

@@ -73,14 +73,12 @@ class Expression:
             if path in values:
                 _put(variables, path, values[path])
         try:
-            result = self._program.execute(variables)
+            result: Value = self._program.execute(variables)
         except KeyError:
             return None
         except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise EvaluationError(f"{self.source!r} cannot be computed: {error}") from error
-        if not isinstance(result, _RESULT[self._result]) or (
-            self._result == "double" and isinstance(result, bool)
-        ):
+        if not isinstance(result, _RESULT[self._result]) or (self._result == "double" and isinstance(result, bool)):
             raise EvaluationError(f"{self.source!r} gives {type(result).__name__}, not {self._result}")
         return float(result) if self._result == "double" else result
 
@@ -121,7 +119,9 @@ def _paths(source: str, where: str) -> Iterator[str]:
         if after == "(":
             called = names.pop()
             if called == "has" and not token["dot"]:
-                raise RuleError(f"{where}: has() would turn silence into an answer; an absent value is unknown by itself")
+                raise RuleError(
+                    f"{where}: has() would turn silence into an answer; an absent value is unknown by itself"
+                )
         if names and token["dot"]:
             raise RuleError(f"{where}: '.{chain}' hangs on no variable; write the whole dotted name")
         if names:

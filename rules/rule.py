@@ -99,14 +99,18 @@ def parse_rule(text: str, file: str) -> Rule:
     def expression(key: str, result: Kind) -> Expression | None:
         if key not in document:
             return None
-        return Expression(_string(document[key], f"{file}: {key}"), result=result, vocabulary=names, where=f"{file}: {key}")
+        return Expression(
+            _string(document[key], f"{file}: {key}"), result=result, vocabulary=names, where=f"{file}: {key}"
+        )
 
     when = expression("when", "bool")
     assert when is not None
     clear = expression("clear", "bool")
     severity_from = expression("severity_from", "string")
     show = {
-        name: Expression(_string(source, f"{file}: show.{name}"), result="double", vocabulary=names, where=f"{file}: show.{name}")
+        name: Expression(
+            _string(source, f"{file}: show.{name}"), result="double", vocabulary=names, where=f"{file}: show.{name}"
+        )
         for name, source in _mapping(document.get("show", {}), f"{file}: show").items()
     }
     applies_to = expression("applies_to", "bool")
@@ -164,7 +168,9 @@ def _needs(
         raise RuleError(f"{file}: needs: {name!r} is used nowhere{nearest(name, inputs)}")
     for name in inputs:
         if name.startswith("forecast.") and (forecast is None or name != f"forecast.{forecast.quantity}"):
-            raise RuleError(f"{file}: {name!r} is used; say how under `forecast` (quantity, falling, history) and give a `limit`")
+            raise RuleError(
+                f"{file}: {name!r} is used; say how under `forecast` (quantity, falling, history) and give a `limit`"
+            )
     return needs
 
 
@@ -177,7 +183,9 @@ def _forecast(document: Mapping[str, object], limit: float | None, for_each: str
         raise RuleError(f"{file}: a forecast needs a `limit` to cross")
     quantity = Quantity(_choice(fields["quantity"], tuple(Quantity), f"{where}.quantity"))
     if (quantity in WHEEL_QUANTITIES) != (for_each == "wheel"):
-        raise RuleError(f"{where}.quantity: {quantity} goes with for_each: {'vehicle' if for_each == 'wheel' else 'wheel'}")
+        raise RuleError(
+            f"{where}.quantity: {quantity} goes with for_each: {'vehicle' if for_each == 'wheel' else 'wheel'}"
+        )
     if not isinstance(fields["falling"], bool):
         raise RuleError(f"{where}.falling: expected true (the limit is crossed downwards) or false")
     return ForecastSpec(

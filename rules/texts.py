@@ -16,7 +16,12 @@ from rules.trouble_codes import CodeMeaning
 _PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_0-9]+)(?::\.(?P<digits>\d)f)?\}")
 _DATES = ("median_date", "early_date", "late_date")
 _WHEEL = {
-    "en": {"Row1.Left": "front left", "Row1.Right": "front right", "Row2.Left": "rear left", "Row2.Right": "rear right"},
+    "en": {
+        "Row1.Left": "front left",
+        "Row1.Right": "front right",
+        "Row2.Left": "rear left",
+        "Row2.Right": "rear right",
+    },
     "zh": {"Row1.Left": "左前", "Row1.Right": "右前", "Row2.Left": "左后", "Row2.Right": "右后"},
 }
 _MONTHS = (
