@@ -179,7 +179,7 @@ def configuration(store: Path, ports: tuple[int, int, int], users: Sequence[Brok
         "server_name": "wearcast",  # sessions are stored under it
         "listen": f"{HOST}:{nats}",
         "http": f"{HOST}:{monitoring}",
-        "jetstream": {"store_dir": str(store), "max_memory_store": "64MB", "max_file_store": "8GB"},
+        "jetstream": {"store_dir": str(store), "max_memory_store": 64 << 20, "max_file_store": 8 << 30},
         "mqtt": {
             "listen": f"{HOST}:{mqtt}",
             "ack_wait": _ACK_WAIT,
@@ -200,6 +200,8 @@ def _authorization(user: BrokerUser) -> dict[str, Any]:
             f"{user.device!r} cannot name a device in topics: use letters, digits, - and _, at most 64."
         )
     branch = f"wearcast.v1.{user.device}"
+    # Nothing of $MQTT.>: the server delivers QoS 1 messages without, and there everybody's could be heard.
+    entry["allowed_connection_types"] = ["MQTT"]
     entry["permissions"] = {
         "publish": {"allow": [f"{branch}.{leaf}" for leaf in ("readings", "events", "status", "results.>")]},
         "subscribe": {
@@ -207,7 +209,6 @@ def _authorization(user: BrokerUser) -> dict[str, Any]:
                 f"{branch}.acks",
                 f"{branch}.commands",  # a filter ending in /# covers its parent too (MQTT 3.1.1, 4.7.1.2)
                 f"{branch}.commands.>",
-                "$MQTT.sub.>",  # where the server delivers this session's QoS 1 messages
             ]
         },
     }

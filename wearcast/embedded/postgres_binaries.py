@@ -50,10 +50,10 @@ def ensure_binaries(progress: Progress | None = None) -> Binaries:
     return found if found is not None else _fetched(progress or (lambda _text: None))
 
 
-def find_installed(system: Path = _SYSTEM) -> Binaries | None:
-    """Return the newest PostgreSQL of this machine that has the extensions we need, if any."""
+def find_installed(system: Path = _SYSTEM, *, use_path: bool = True) -> Binaries | None:
+    """Return the newest PostgreSQL, below `system` or that of PATH, that has the extensions we need, if any."""
     candidates = [folder / "bin" for folder in system.glob("*") if folder.name.isdecimal()]
-    if (config := shutil.which("pg_config")) is not None:
+    if use_path and (config := shutil.which("pg_config")) is not None:
         candidates.append(Path(_ask(config, "--bindir") or "/nonexistent"))
     found = []
     for folder in candidates:

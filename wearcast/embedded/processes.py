@@ -81,8 +81,8 @@ class ManagedProcess:
     ) -> Self:
         """Start a program with its output appended to `log_path`.
 
-        `env`: variables added to this process's own. `user`: whom to drop to (root only). `death_signal`: what the child
-        gets when this process dies. The child is in a session of its own: Ctrl-C reaches only this process.
+        `env`: variables added to this process's own. `user`: whom to drop to (root only). `death_signal`: what
+        the child gets when this process dies. The child is in a session of its own: Ctrl-C reaches only this process.
         Raises ProcessError where it cannot be started at all; a program that is not there shows in `wait_for_line`.
         """
         identity = f"{user.uid}:{user.gid}" if user is not None else "-"
