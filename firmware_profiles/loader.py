@@ -84,8 +84,8 @@ def _find(name_or_path: str | Path, folder: str) -> Path:
         names = [file.stem for file in _shipped(folder)]
         kind = "vehicle" if folder == "vehicles" else "hardware"
         raise ProfileError(
-            f"no {kind} profile {name_or_path!r}{nearest(name_or_path, names)} There are: {', '.join(names)}; "
-            "or give the path of a YAML file"
+            f"no {kind} profile {name_or_path!r}{nearest(name_or_path, names)} (there are: {', '.join(names)}; "
+            "or give the path of a YAML file)"
         )
     return path
 
@@ -250,8 +250,8 @@ def _hardware(checked: Checked, place: Place, files: tuple[Path, ...]) -> Hardwa
         raise place.key("power").error(
             "sleep_below_v must be below wake_above_v, or the dongle wakes and sleeps in turn"
         )
-    if interface["kind"] in {"slcan", "elm327"} and "serial_baud" not in interface:
-        raise place.key("interface").error(f"a serial adapter ({interface['kind']}) needs serial_baud")
+    if interface["kind"] == "slcan" and "serial_baud" not in interface:
+        raise place.key("interface").error("a serial adapter (slcan) needs serial_baud")
     lines = checked.get("config_txt", ())
     if chip is not None:
         overlay = f"oscillator={chip['oscillator_hz']},interrupt={chip['interrupt_gpio']}"

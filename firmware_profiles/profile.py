@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 VehicleKind = Literal["petrol", "diesel", "electric", "generic"]
-InterfaceKind = Literal["socketcan", "slcan", "gs_usb", "elm327"]
+InterfaceKind = Literal["socketcan", "slcan", "gs_usb"]
 Scalar = str | int | float | bool
 
 MAX_11_BIT_IDENTIFIER = 0x7FF  # ISO 11898-1: base format; anything above needs the extended (29 bit) format
@@ -180,8 +180,8 @@ class PowerPlan:
 class HardwareProfile:
     """What one kind of dongle is built from.
 
-    ``config_txt`` are lines for the Raspberry Pi's ``config.txt``; ``device_allow`` and ``groups`` are what
-    the agent's systemd unit needs; ``memory_mb`` is the board's RAM in MB; ``gnss`` and ``rtc`` name the part or say "none".
+    ``config_txt`` are lines for the Raspberry Pi's ``config.txt``; ``device_allow`` and ``groups`` are what the agent's
+    systemd unit needs; ``memory_mb`` is the board's RAM in MB; ``gnss`` and ``rtc`` name the part or say "none".
     """
 
     name: str

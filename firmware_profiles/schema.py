@@ -1,13 +1,15 @@
-"""JSON schemas of the profiles, made from :mod:`firmware_profiles.keys`, for editors and for the tests.
+"""JSON schemas and documented tables of the profiles, made from :mod:`firmware_profiles.keys` and from the files.
 
-``python -m firmware_profiles.schema`` writes the files in ``firmware_profiles/schema`` again after a key has changed.
+``python -m firmware_profiles.schema`` writes them again after a key or a profile has changed.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from firmware_profiles.keys import HARDWARE, VEHICLE
-from firmware_profiles.shape import Record
+from firmware_profiles.loader import list_profiles
+from firmware_profiles.shape import Kind, ListOf, Record
 
 FOLDER = Path(__file__).parent / "schema"
 SHAPES = {"vehicle": VEHICLE, "hardware": HARDWARE}
@@ -16,13 +18,11 @@ SHAPES = {"vehicle": VEHICLE, "hardware": HARDWARE}
 def schema(kind: str) -> dict[str, object]:
     """JSON schema (draft 2020-12) of ``vehicle`` or ``hardware`` profiles."""
     shape: Record = SHAPES[kind]
-    partial = {
-        "anyOf": [{"required": ["extends"]}, {"required": ["family"], "properties": {"family": {"const": True}}}]
-    }
+    family = {"required": ["family"], "properties": {"family": {"const": True}}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Wearcast {kind} profile",
-        "if": partial,
+        "if": {"anyOf": [{"required": ["extends"]}, family]},
         "then": {"$ref": "#/$defs/partial"},
         "else": {"$ref": "#/$defs/whole"},
         "$defs": {"partial": shape.schema(partial=True), "whole": shape.schema(partial=False)},
@@ -34,11 +34,59 @@ def schema_text(kind: str) -> str:
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
 
 
-def write_schemas() -> None:
-    """Write both files."""
+def keys_table(kind: str) -> str:
+    """The keys as a Markdown table for ``docs/profiles.md``: path, whether it must be there, meaning."""
+    lines = ["| key | must be there | meaning |", "|---|---|---|", *_rows(SHAPES[kind], "")]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(shape: Kind, prefix: str) -> Iterator[str]:
+    if isinstance(shape, ListOf):
+        yield from _rows(shape.kind, prefix)
+    if isinstance(shape, Record):
+        for name, key in shape.keys.items():
+            must = "yes" if key.required else "yes, here or in what it extends" if key.inherited else ""
+            path = f"{prefix}{name}[]" if isinstance(key.kind, ListOf) else f"{prefix}{name}"
+            yield f"| `{path}` | {must} | {key.meaning} |"
+            yield from _rows(key.kind, path + ".")
+
+
+def inventory_table(kind: str) -> str:
+    """The profiles that ship as a Markdown table for ``docs/profiles.md``."""
+    profiles = list_profiles()
+    if kind == "hardware":
+        rows = [f"| `{each.name}` | {each.title} | {each.interface.kind} |" for each in profiles.hardware]
+        return "\n".join(["| name | dongle | interface |", "|---|---|---|", *rows]) + "\n"
+    rows = [
+        f"| `{each.name}` | {each.title} | {', '.join(s.column for did in each.dids for s in did.signals)} |"
+        for each in profiles.vehicles
+    ]
+    return "\n".join(["| name | car | read by identifier, beyond standard OBD |", "|---|---|---|", *rows]) + "\n"
+
+
+def page_with_tables(page: str) -> str:
+    """``docs/profiles.md`` with its four tables made anew, each under its heading."""
+    tables = {
+        "## Vehicles that ship": inventory_table("vehicle"),
+        "## Hardware that ships": inventory_table("hardware"),
+        "## The keys of a vehicle profile": keys_table("vehicle"),
+        "## The keys of a hardware profile": keys_table("hardware"),
+    }
+    for heading, table in tables.items():
+        before, _, after = page.partition(f"{heading}\n\n")
+        _, _, rest = after.partition("\n\n")
+        page = f"{before}{heading}\n\n{table}\n{rest}"
+    return page
+
+
+def write_all() -> None:
+    """Write the schemas, and the tables of the page where the sources are at hand."""
     for kind in SHAPES:
         (FOLDER / f"{kind}.schema.json").write_text(schema_text(kind), encoding="utf-8")
+    page = FOLDER.parents[1] / "docs" / "profiles.md"
+    if page.is_file():
+        page.write_text(page_with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_schemas()
+    write_all()

@@ -84,6 +84,10 @@ def _what(value: object) -> str:
     return "nothing" if value is None else names.get(type(value), type(value).__name__)
 
 
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
 @dataclass(frozen=True)
 class Text(Leaf):
     """Text, of a form where ``pattern`` is given; ``form`` says the form in words."""
@@ -171,7 +175,8 @@ class Number(Leaf):
     def read(self, value: object, place: Place) -> float:
         """See :class:`Leaf`."""
         kind = "a whole number" if self.whole else "a number"
-        expected = f"expected {kind} from {self.minimum:g} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
+        unit = f" {self.unit}" if self.unit else ""
+        expected = f"expected {kind} from {_plain(self.minimum)} to {_plain(self.maximum)}{unit}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise place.error(f"{expected}, found {_what(value)}")
         if not self.minimum <= value <= self.maximum or (self.whole and value != int(value)):
