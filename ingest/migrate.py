@@ -65,6 +65,10 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo ships no
     def connect(self, dburi: str) -> Connection:
         return connect(dburi, autocommit=True)
 
+    def list_tables(self, **_: object) -> list[str]:
+        """Tables of the current schema; yoyo's own asks its parsed URL for the database."""
+        return [row[0] for row in self.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")]
+
     def apply_in_one_transaction(self, migration: Any) -> None:
         """Apply and mark together: a kill between the two leaves nothing half done."""
         self.ensure_internal_schema_updated()
@@ -100,6 +104,6 @@ def _read(folders: Sequence[Path]) -> Any:
             raise MigrationError(f"there is no folder of migrations {folder}; install the package again")
     migrations = read_migrations(*map(str, folders))
     try:
-        return topological_sort(migrations)
+        return migrations.replace(topological_sort(migrations))
     except BadMigration as error:
         raise MigrationError(f"a migration cannot be read: {error}") from error

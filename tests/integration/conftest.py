@@ -1,0 +1,83 @@
+"""Real services for integration tests: a TimescaleDB for the session, a clean database and a broker per test."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import ingest.migrate
+import rules
+from ingest.database import Connection, connect
+from wearcast.embedded.nats import Broker, private_broker
+from wearcast.embedded.timescaledb import Database, private_database
+
+_TEMPLATE = "wearcast_migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def timescaledb() -> Iterator[Database]:
+    """A private TimescaleDB without anything of ours, for this session alone."""
+    with private_database(fresh=True, durable=False) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def migration_folders() -> tuple[Path, ...]:
+    """Where migrations are, of all packages that have some."""
+    return (ingest.migrate.FOLDER, Path(rules.__file__).parent / "migrations")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(timescaledb: Database, migration_folders: tuple[Path, ...]) -> str:
+    """Name of a database with all migrations, to be copied: replaying them takes longer than a copy."""
+    with psycopg.connect(timescaledb.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+        ingest.migrate.apply(timescaledb.url_of(_TEMPLATE), migration_folders)
+        # A database that is copied must have no sessions, and TimescaleDB's scheduler connects to every one.
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(_TEMPLATE)))
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [_TEMPLATE]
+        )
+    return _TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(timescaledb: Database) -> Iterator[str]:
+    """A database with nothing in it."""
+    yield from _database(timescaledb, "template0")  # TimescaleDB's scheduler visits template1
+
+
+@pytest.fixture
+def database_url(timescaledb: Database, migrated_template: str) -> Iterator[str]:
+    """A migrated database of this test alone."""
+    yield from _database(timescaledb, migrated_template)
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """An open connection to this test's database, one transaction per statement."""
+    with closing(connect(database_url, autocommit=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """A broker of this test alone; anyone on this machine may connect."""
+    with private_broker(fresh=True) as running:
+        yield running
+
+
+def _database(timescaledb: Database, template: str) -> Iterator[str]:
+    text = f"test_{next(_numbers)}"
+    name = sql.Identifier(text)
+    with psycopg.connect(timescaledb.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
+        try:
+            yield timescaledb.url_of(text)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
