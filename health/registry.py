@@ -77,4 +77,5 @@ def _build(name: str, given: Mapping[str, object]) -> Estimator:
 
 def _nearest(word: object, words: Collection[str]) -> str:
     close = difflib.get_close_matches(str(word), sorted(words), n=1)
+    close = close or [other for other in sorted(words) if other.startswith(str(word))]  # the unit forgotten
     return f"; did you mean {close[0]!r}?" if close else ""
