@@ -198,14 +198,13 @@ SECOND = """\
 def test_one_meaning_for_each_place(write: Write, name: str, did: str, signal: str, message: str) -> None:
     second = SECOND.format(name=name, did=did, signal=signal)
     with pytest.raises(ProfileError) as raised:
-        load_vehicle_profile(
-            write(WHOLE.replace("trouble_codes", second + "trouble_codes").replace("dids:\n" + second, ""))
-        )
+        load_vehicle_profile(write(WHOLE.replace("trouble_codes", second + "trouble_codes")))
     assert str(raised.value) == f"mine.yaml: {message}"
 
 
 def test_two_signals_at_the_same_bit_are_refused(write: Write) -> None:
-    line = '      - {signal: oil_temperature, byte_offset: 0, bit_length: 4, scale: 1, example: {payload: "43", value: 4}}\n'
+    line = "      - {signal: oil_temperature, byte_offset: 0, bit_length: 4, scale: 1, "
+    line += 'example: {payload: "43", value: 4}}\n'
     with pytest.raises(ProfileError, match="starts at the same bit as 'oil_life'"):
         load_vehicle_profile(write(WHOLE.replace("trouble_codes", line + "trouble_codes")))
 
