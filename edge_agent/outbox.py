@@ -140,9 +140,11 @@ class Outbox:
             try:
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise OutboxError(f"the outbox cannot be written: {error}; check the disk") from error
                 self._bytes = self._measure()
                 raise
             finally:

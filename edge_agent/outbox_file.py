@@ -1,4 +1,4 @@
-"""The outbox's file: opened, checked, held by one agent, and put aside when damaged. No rows are read or written here."""
+"""The outbox's file: opened, checked, held by one agent, put aside when damaged. No rows are read or written."""
 
 import fcntl
 import logging

@@ -1,0 +1,133 @@
+"""The agent: source -> readings -> estimates -> outbox -> uplink. This is the main flow; each part has its own file.
+
+One thread, the caller's, reads the car and writes the outbox (:mod:`edge_agent.recorder`); the network thread only
+publishes and acknowledges (:mod:`edge_agent.uplink`). Three things that go wrong stay apart: a failed read is a fault
+within its reading; a source that is gone is closed and opened again, with growing pauses; a bug ends the agent.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.config import AgentConfig
+from edge_agent.errors import SourceError
+from edge_agent.outbox import Outbox
+from edge_agent.recorder import Recorder
+from edge_agent.sources.base import Source
+from edge_agent.sources.pace import Resumable
+from edge_agent.uplink import MqttUplink, Uplink
+from health.estimator import Estimator
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+IDLE_SECONDS: Final = 0.05  # after a poll with nothing in it: a source that returns at once must not spin
+
+
+def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimator], stop: threading.Event) -> None:
+    """Run until the source has ended and all is acknowledged, or until ``stop`` is set.
+
+    Raises OutboxError and UplinkError for what a person has to put right; a broker or a car away is none of that.
+    """
+    clock = SystemClock(config.last_known_time_path)
+    with Outbox.open(config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes) as outbox:
+        uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
+        Agent(config=config, source=source, estimators=estimators, outbox=outbox, uplink=uplink, clock=clock).run(stop)
+
+
+class Agent:
+    """One run of the agent over its ports: source, estimators, outbox, uplink and clock."""
+
+    def __init__(
+        self,
+        *,
+        config: AgentConfig,
+        source: Source,
+        estimators: Sequence[Estimator],
+        outbox: Outbox,
+        uplink: Uplink,
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._outbox = outbox
+        self._uplink = uplink
+        self._clock = clock
+        self._jitter = jitter
+        self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until the end or until told to stop, seal what is left, let the acknowledgements arrive."""
+        self._uplink.start()
+        try:
+            ended = self._read(stop)
+            self._recorder.finish(ended=ended)
+            self._drain(stop)
+        finally:
+            self._uplink.stop()
+
+    def _read(self, stop: threading.Event) -> bool:
+        """Open and poll the source, again and again; True when it has ended."""
+        while not stop.is_set():
+            try:
+                self._source.open()
+                if isinstance(self._source, Resumable):
+                    self._source.skip(self._recorder.replayed)
+                while not stop.is_set():
+                    if not self._poll(stop):
+                        return True
+            except SourceError as error:
+                log.warning("the source is gone, opening it again in about %.0f s: %s", self._pause, error)
+            finally:
+                self._source.close()
+            self._back_off(stop)
+        return False
+
+    def _poll(self, stop: threading.Event) -> bool:
+        """One reading into the outbox; False when the source has ended."""
+        reading = self._source.poll()
+        if reading is None:
+            return False
+        self._pause = FIRST_PAUSE_SECONDS
+        position = self._source.position if isinstance(self._source, Resumable) else None
+        if not self._recorder.accept(reading, position=position):
+            stop.wait(IDLE_SECONDS)
+        self._housekeeping()
+        return True
+
+    def _housekeeping(self) -> None:
+        self._recorder.tick()
+        self._uplink.tick()
+        self._clock.remember()
+
+    def _back_off(self, stop: threading.Event) -> None:
+        """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent."""
+        until = time.monotonic() + self._pause * (0.5 + self._jitter())
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+            self._housekeeping()
+            stop.wait(min(rest, 1.0))
+
+    def _drain(self, stop: threading.Event) -> None:
+        """Wait until all is acknowledged: as long as configured, and only a moment once told to stop."""
+        begun = time.monotonic()
+        stopped_at: float | None = None
+        while self._outbox.pending_batches():
+            now = time.monotonic()
+            if self._config.drain_seconds is not None and now - begun >= self._config.drain_seconds:
+                break
+            if stop.is_set():
+                stopped_at = now if stopped_at is None else stopped_at
+                if not self._uplink.connected or now - stopped_at >= self._config.stop_grace_seconds:
+                    break
+            self._uplink.tick()
+            self._uplink.wait(0.2)
+        if left := self._outbox.pending_batches():
+            log.info("%d batches stay in the outbox until the next start", left)

@@ -1,0 +1,102 @@
+"""Configuration + vehicle profile -> source and estimators. The only place that knows every kind of source."""
+
+from collections.abc import Callable
+
+from edge_agent.config import AgentConfig, SourceKind
+from edge_agent.errors import ConfigurationError
+from edge_agent.section import Section
+from edge_agent.sources.base import Source
+from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource
+from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
+from firmware_profiles.errors import FirmwareProfilesError
+from firmware_profiles.loader import load_vehicle_profile
+from firmware_profiles.profile import VehicleProfile
+from health.errors import HealthError
+from health.estimator import Estimator
+from health.registry import build_estimators as estimators_of_kind
+
+SourceBuilder = Callable[[Section, VehicleProfile | None], Source]
+
+
+def build_profile(config: AgentConfig) -> VehicleProfile | None:
+    """The vehicle profile named by the configuration: one that ships, or a file beside ``agent.yaml``."""
+    if config.vehicle_profile is None:
+        return None
+    file = config.folder / config.vehicle_profile
+    try:
+        return load_vehicle_profile(file if file.is_file() else config.vehicle_profile)
+    except FirmwareProfilesError as error:
+        raise ConfigurationError(f"{config.origin}: vehicle_profile: {error}") from error
+
+
+def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
+    """The source of the configuration, not yet open; ConfigurationError names the option that is wrong."""
+    section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
+    if config.source.kind not in BUILDERS:
+        raise section.error("kind", f"{config.source.kind} is not built into this agent; known: {', '.join(BUILDERS)}")
+    source = BUILDERS[config.source.kind](section, profile)
+    section.done()
+    return source
+
+
+def build_estimators(config: AgentConfig, profile: VehicleProfile | None) -> list[Estimator]:
+    """The estimators of the profile's kind of car with its parameters; of a generic car without a profile."""
+    if profile is None:
+        return estimators_of_kind("generic")
+    try:
+        return estimators_of_kind(profile.kind, profile.health)
+    except HealthError as error:
+        raise ConfigurationError(f"{config.origin}: vehicle_profile {profile.name}: {error}") from error
+
+
+def _replay_csv(section: Section, _profile: VehicleProfile | None) -> Source:
+    return ReplayCsvSource(
+        ReplayCsvConfig(
+            path=section.path("path"),
+            start=section.moment("start") if section.has("start") else None,
+            period_seconds=section.duration("period", 0.5),
+            speed=_speed(section),
+        )
+    )
+
+
+def _replay_can(section: Section, _profile: VehicleProfile | None) -> Source:
+    return ReplayCanSource(
+        ReplayCanConfig(
+            path=section.path("path"),
+            dbc=section.path("dbc"),
+            mappings=tuple(_mapping(entry) for entry in section.sections("signals")),
+            period_seconds=section.duration("period", 0.1),
+            start=section.moment("start") if section.has("start") else None,
+            channel=section.text("channel") if section.has("channel") else None,
+            speed=_speed(section),
+        )
+    )
+
+
+def _mapping(entry: Section) -> CanMapping:
+    mapping = CanMapping(
+        message=entry.text("message"),
+        signal=entry.text("signal"),
+        path=entry.text("path"),
+        factor=entry.number("factor", 1.0),
+        offset=entry.number("offset", 0.0),
+    )
+    entry.done()
+    return mapping
+
+
+def _speed(section: Section) -> float | None:
+    """``speed: 1`` as recorded, ``10`` ten times faster; absent: as fast as possible."""
+    if not section.has("speed"):
+        return None
+    speed = section.number("speed")
+    if speed <= 0:
+        raise section.error("speed", f"{speed:g} is no factor above zero; leave it out for as fast as possible")
+    return speed
+
+
+BUILDERS: dict[SourceKind, SourceBuilder] = {
+    "replay_csv": _replay_csv,
+    "replay_can": _replay_can,
+}

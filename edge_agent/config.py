@@ -1,0 +1,188 @@
+"""The agent's configuration: ``agent.yaml`` as frozen records. Nothing else of the agent reads settings."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from edge_agent.errors import ConfigurationError
+from edge_agent.section import Section
+from telemetry.topics import require_device_id
+from telemetry.wire import Form
+
+SourceKind = Literal["obd_isotp", "replay_csv", "replay_can"]
+SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_isotp", "replay_csv", "replay_can")
+PASSWORD_VARIABLE = "WEARCAST_MQTT_PASSWORD"  # noqa: S105 - the variable's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsConfig:
+    """Files of TLS. ``ca`` None: the system's; ``certificate`` and ``key``: the device's own (CN = device id)."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttConfig:
+    """How to reach the broker. The password never stands in the configuration: see :func:`load_config`."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: TlsConfig | None = None
+    keepalive_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UplinkConfig:
+    """How batches are sent: how many unacknowledged at once, when again, how often to knock at a broker away."""
+
+    window: int = 32  # batches
+    ack_timeout_seconds: float = 10.0
+    reconnect_min_seconds: float = 1.0
+    reconnect_max_seconds: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Where readings come from; ``options`` are those of the kind, checked by :mod:`edge_agent.build`."""
+
+    kind: SourceKind
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the readings carry a recording's time."""
+        return self.kind.startswith("replay_")
+
+    @property
+    def identity(self) -> str:
+        """Stable for the same source with the same options: under it a replay remembers how far it came."""
+        text = json.dumps([self.kind, self.options], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """Everything the agent is told. ``origin`` and ``folder`` say in errors and for paths where it was read."""
+
+    device: str
+    source: SourceConfig
+    outbox_path: Path
+    outbox_max_bytes: int = 200_000_000
+    vehicle_profile: str | None = None  # name or path, resolved by firmware_profiles
+    last_known_time_path: Path | None = None
+    mqtt: MqttConfig = MqttConfig()
+    uplink: UplinkConfig = UplinkConfig()
+    form: Form = "compact"
+    batch_seconds: float = 10.0  # a sample waits at most so long for its batch
+    batch_samples: int = 60  # at most 100: the JSON form of a full sample takes 5 kB, a payload at most 512 KiB
+    estimate_seconds: float = 60.0  # between two estimates, by the samples' time
+    trip_gap_seconds: float = 120.0  # standing with the engine off so long ends a trip
+    drain_seconds: float | None = None  # wait for acknowledgements when the source has ended; None: until all arrived
+    stop_grace_seconds: float = 3.0  # the same when told to stop
+    origin: str = "configuration"
+    folder: Path = Path()
+
+    def __post_init__(self) -> None:
+        require_device_id(self.device)
+
+
+def load_config(path: Path, environment: Mapping[str, str] | None = None) -> AgentConfig:
+    """Read ``agent.yaml``; ConfigurationError names file, path in it and the nearest key.
+
+    The password comes from the file named by ``mqtt.password_file``, or from ``WEARCAST_MQTT_PASSWORD``.
+    """
+    root = Section.load(path)
+    device = root.text("device")
+    try:
+        require_device_id(device)
+    except ValueError as error:
+        raise root.error("device", str(error)) from None
+    source = _source(root)
+    outbox = root.section("outbox", optional=True)
+    outbox_path = outbox.path("path", Path("/var/lib/wearcast/outbox.sqlite"))
+    config = AgentConfig(
+        device=device,
+        source=source,
+        outbox_path=outbox_path,
+        outbox_max_bytes=outbox.size("max_size", 200_000_000),
+        vehicle_profile=root.text("vehicle_profile") if root.has("vehicle_profile") else None,
+        last_known_time_path=root.path("last_known_time", outbox_path.with_name("last-known-time")),
+        mqtt=_mqtt(root.section("mqtt", optional=True), os.environ if environment is None else environment),
+        uplink=_uplink(root.section("uplink", optional=True)),
+        form=cast("Form", root.choice("form", ("compact", "json"), "compact")),
+        batch_seconds=root.duration("batch", 10.0),
+        batch_samples=root.integer("batch_samples", 60, minimum=1, maximum=100),
+        # A recording passes in seconds: one estimate per quarter of a recorded day, and one at its end.
+        estimate_seconds=root.duration("estimates", 21_600.0 if source.recorded else 60.0),
+        trip_gap_seconds=root.duration("trip_gap", 120.0),
+        drain_seconds=root.duration("drain") if root.has("drain") else None,
+        stop_grace_seconds=root.duration("stop_grace", 3.0),
+        origin=str(path),
+        folder=path.parent,
+    )
+    outbox.done()
+    root.done()
+    return config
+
+
+def _source(root: Section) -> SourceConfig:
+    section = root.section("source")
+    kind = section.choice("kind", SOURCE_KINDS)
+    options = {key: value for key, value in root.mapping("source").items() if key != "kind"}
+    return SourceConfig(kind=cast("SourceKind", kind), options=options)
+
+
+def _mqtt(section: Section, environment: Mapping[str, str]) -> MqttConfig:
+    password = environment.get(PASSWORD_VARIABLE)
+    if section.has("password"):
+        raise section.error("password", f"secrets do not belong here; use password_file or {PASSWORD_VARIABLE}")
+    if section.has("password_file"):
+        file = section.path("password_file")
+        try:
+            password = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise section.error("password_file", f"{file} cannot be read: {error.strerror}") from error
+    tls = None
+    if section.has("tls"):
+        part = section.section("tls")
+        tls = TlsConfig(
+            ca=part.path("ca") if part.has("ca") else None,
+            certificate=part.path("certificate") if part.has("certificate") else None,
+            key=part.path("key") if part.has("key") else None,
+        )
+        if (tls.certificate is None) != (tls.key is None):
+            raise ConfigurationError(f"{part.where}: certificate and key go together; give both or none")
+        part.done()
+    config = MqttConfig(
+        host=section.text("host", "127.0.0.1"),
+        port=section.integer("port", 1883 if tls is None else 8883, minimum=1, maximum=65535),
+        username=section.text("username") if section.has("username") else None,
+        password=password,
+        tls=tls,
+        keepalive_seconds=section.duration("keepalive", 30.0),
+    )
+    if config.username is not None and config.password is None:
+        raise section.error("username", f"has no password; set password_file or {PASSWORD_VARIABLE}")
+    section.done()
+    return config
+
+
+def _uplink(section: Section) -> UplinkConfig:
+    config = UplinkConfig(
+        window=section.integer("window", 32, minimum=1, maximum=1000),
+        ack_timeout_seconds=section.duration("ack_timeout", 10.0),
+        reconnect_min_seconds=section.duration("reconnect_min", 1.0),
+        reconnect_max_seconds=section.duration("reconnect_max", 60.0),
+    )
+    if not 0 < config.reconnect_min_seconds <= config.reconnect_max_seconds:
+        raise section.error("reconnect_max", "is below reconnect_min, or that is zero")
+    section.done()
+    return config
