@@ -167,6 +167,21 @@ def forecast_keys(rule: "Rule", subject: str) -> tuple[ForecastKey, ...]:
     )
 
 
+def columns_of(rule: "Rule") -> set[str]:
+    """The catalogue columns a rule can look at: those it names, and those in which an ECU gives what it names."""
+    columns: set[str] = set()
+    for name in rule.needs:
+        root, _, rest = name.partition(".")
+        if root == "signal":
+            columns.add(rest)
+        elif root == "wheel" and rest in _WHEEL_SIGNALS:
+            columns |= {wheel_column(rest, wheel) for wheel in WHEELS}
+        elif rest in set(Quantity):
+            places = WHEELS if root == "wheel" or rule.for_each == "wheel" else ("",)
+            columns |= {column for place in places if (column := _ecu_column(Quantity(rest), place)) is not None}
+    return columns
+
+
 def bind(rule: "Rule", subject: str, context: VehicleContext, codes: TroubleCodeTable, now: datetime) -> Bindings:
     """Variables of the rule for one subject; an input older than the rule allows is left out."""
     values = facts(context, now)
@@ -224,9 +239,7 @@ def _candidates(
 
 def estimates_of(context: VehicleContext, quantity: Quantity, position: str, now: datetime) -> list[Reading]:
     """The readings of a health quantity, ECU before estimate, as a rule sees them."""
-    column = _ECU_COLUMN.get(quantity)
-    if quantity in _ECU_WHEEL_COLUMN:
-        column = wheel_column(_ECU_WHEEL_COLUMN[quantity], position)
+    column = _ecu_column(quantity, position)
     found = list(context.estimates.get((quantity, position), ()))
     if column is not None and column in context.signals:
         read = context.signals[column]
@@ -243,6 +256,12 @@ def estimates_of(context: VehicleContext, quantity: Quantity, position: str, now
         )
         for reading in found
     ]
+
+
+def _ecu_column(quantity: Quantity, position: str) -> str | None:
+    if quantity in _ECU_WHEEL_COLUMN:
+        return wheel_column(_ECU_WHEEL_COLUMN[quantity], position)
+    return _ECU_COLUMN.get(quantity)
 
 
 def wheel_column(signal: str, position: str) -> str:

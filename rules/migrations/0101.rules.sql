@@ -2,12 +2,14 @@
 -- depends: 0002.telemetry
 
 -- How far the rules have looked at each vehicle. A vehicle is due when vehicle_state.version is ahead,
--- or when `due_at` has come (a `for` that runs out, silence that begins).
+-- or when `due_at` has come (silence that begins, a forecast to look at again, a failure to retry).
 CREATE TABLE rule_progress (
     vehicle_id uuid PRIMARY KEY REFERENCES vehicle,
     evaluated_version bigint NOT NULL,
     evaluated_at timestamptz NOT NULL,
-    due_at timestamptz
+    due_at timestamptz,
+    failures integer NOT NULL DEFAULT 0,            -- in a row; while above 0 only due_at makes the vehicle due
+    last_error text                                 -- of the last evaluation, NULL = none
 );
 CREATE INDEX rule_progress_due ON rule_progress (due_at) WHERE due_at IS NOT NULL;
 
