@@ -16,6 +16,7 @@ demo: environment ## watch cars being read, alerts raised and workshops booked (
 	@$(BIN)/wearcast demo run $(ARGS)
 
 test: lint types browser ## run every check: lint, format, types, import contracts, all tests
+	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/pytest $(ARGS)
 
 lint: environment ## check style, format and import contracts

@@ -115,6 +115,7 @@ class _Builder:
             bundle.write_text("".join(path.read_text() for path in certificates))
             certifi = site_packages / "pip/_vendor/certifi/core.py"
             certifi.write_text(certifi.read_text().replace(str(_SYSTEM_CERTIFICATES), str(bundle)))
+        shutil.rmtree(root)
 
     def _pip(self, *arguments: str) -> None:
         command = [str(_PYTHON), "-m", "pip", "install", "--progress-bar", "off"]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -28,7 +29,7 @@ from wearcast.embedded.postgres_server import (
     wait_until_ended,
 )
 
-__all__ = ["Database", "ensure_binaries", "open_database", "private_database"]
+__all__ = ["Database", "ensure_binaries", "open_database", "prepare", "private_database"]
 
 _LAYOUT = "1"  # raise it when the template's content changes
 _JOIN_SECONDS = 60.0
@@ -61,11 +62,8 @@ def private_database(
     off, for tests that crash nothing. The database has the extensions timescaledb and btree_gist and no tables.
     Raises DatabaseUnavailableError, saying what to do.
     """
-    report = progress or (lambda _text: None)
-    binaries = ensure_binaries(report)
-    owner = service_user()
-    base = make_folder(cache_root() / "databases", private=False)
-    template, password = _template(base, binaries, owner, report)
+    prepared = prepare(progress)
+    base, binaries, owner = prepared.base, prepared.binaries, prepared.owner
     with instance_home(base, f"{instance}-{binaries.major}", fresh=fresh, owner=owner, may_remove=_has_ended) as (
         home,
         is_ours,
@@ -74,8 +72,8 @@ def private_database(
             yield _join(home, binaries)
             return
         (home / "url").unlink(missing_ok=True)
-        database = Database(binaries=binaries, home=home, password=password, durable=durable, disposable=fresh)
-        is_new = _copy_template(template, database.data, binaries, owner, sync=not fresh)
+        database = Database(binaries=binaries, home=home, password=prepared.password, durable=durable, disposable=fresh)
+        is_new = _copy_template(prepared.template, database.data, binaries, owner, sync=not fresh)
         database.start()
         try:
             if not is_new:
@@ -86,6 +84,30 @@ def private_database(
             database.stop()
             (home / "url").unlink(missing_ok=True)
             release_shared_memory(home)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What every private database of this user starts from."""
+
+    base: Path  # the folder of all databases
+    binaries: Binaries
+    owner: ServiceUser | None  # whom the servers run as, where we are root
+    template: Path  # a data folder to copy
+    password: str = field(repr=False)
+
+
+def prepare(progress: Progress | None = None) -> Prepared:
+    """Find or fetch the programs and make the template, so that a start takes no time later.
+
+    Raises DatabaseUnavailableError, saying what to do.
+    """
+    report = progress or (lambda _text: None)
+    binaries = ensure_binaries(report)
+    owner = service_user()
+    base = make_folder(cache_root() / "databases", private=False)
+    template, password = _template(base, binaries, owner, report)
+    return Prepared(base=base, binaries=binaries, owner=owner, template=template, password=password)
 
 
 def _has_ended(home: Path) -> bool:
