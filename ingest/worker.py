@@ -8,6 +8,7 @@ was committed after all. For the same reason any number of workers may receive t
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
@@ -58,9 +59,13 @@ class WorkerConfig:
     longest_retry_seconds: float = 10.0
 
 
-async def run_worker(config: WorkerConfig, stop: asyncio.Event) -> None:
-    """Receive, store and acknowledge until ``stop`` is set; what was received by then is still stored."""
-    worker = _Worker(config)
+async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
+    """Receive, store and acknowledge until ``stop`` is set; what was received by then is still stored.
+
+    ``ready`` is set once subscribed, when "ingest worker ready" is logged. Neither a database nor a broker that is
+    away ends it.
+    """
+    worker = _Worker(config, ready or asyncio.Event())
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(worker.store_groups(), name="store groups")
         receiving = tasks.create_task(worker.receive(), name="receive messages")
@@ -73,8 +78,9 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event) -> None:
 
 
 class _Worker:
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, ready: asyncio.Event) -> None:
         self.config = config
+        self.ready = ready
         self.inbox = Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes)
         self._client: aiomqtt.Client | None = None  # while connected
         self._connection: Connection | None = None
@@ -88,6 +94,7 @@ class _Worker:
                     await client.subscribe(TOPIC_FILTER, qos=1)
                     self._client = client
                     logger.info("ingest worker ready")
+                    self.ready.set()
                     pause.reset()
                     async for message in client.messages:
                         self._receive_one(message)
@@ -167,6 +174,8 @@ class _Worker:
             clean_session=False,
             protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
             max_inflight_messages=1000,
+            # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
 
