@@ -52,6 +52,8 @@ _FULL_CRANKING_MARGIN_V: Final = 1.4  # above the load test's limit: a new batte
 _CHARGING_V: Final = 13.2  # above it something charges
 _WEAK_CHARGING_V: Final = 13.2
 _REST_SANE_V: Final = (9.0, 13.2)  # outside it the reading is no 12 V battery at rest
+_LOAD_V: Final = 0.3  # a fall by this much ...
+_LOAD_S: Final = 60.0  # ... within this time is a load (the starter before the engine speed shows), not the battery
 _CRANKING_RPM: Final = 500.0  # below idle: the starter still turns the engine
 _SMOOTHING: Final = (0.3, 0.1)  # level and trend, per day
 
@@ -78,6 +80,8 @@ class LowVoltageBatteryParameters:
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     newest: datetime | None = None
     active: datetime | None = None  # newest sample with the engine turning or a charging voltage
+    rest_at: datetime | None = None  # newest rest voltage
+    rest_v: float = 0.0
     temperature: float | None = None  # ambient, celsius
     # Day's mean rest voltage, not yet smoothed in
     day: int | None = None  # days since 1970-01-01 UTC
@@ -170,6 +174,10 @@ class LowVoltageBattery:
 
     def _take_rest(self, time: datetime, voltage: float) -> None:
         state = self._state
+        loaded = voltage < state.rest_v - _LOAD_V
+        if loaded and state.rest_at is not None and (time - state.rest_at).total_seconds() <= _LOAD_S:
+            return
+        state.rest_at, state.rest_v = time, voltage
         day = (time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
         if state.day is not None and day != state.day:
             smoothed = self._smoothed()

@@ -1,0 +1,142 @@
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from health import signals
+from health.errors import HealthError
+from health.traction_battery import TractionBattery, TractionBatteryParameters
+from telemetry.records import Sample
+
+START = datetime(2026, 3, 1, 20, tzinfo=UTC)
+PARAMETERS = TractionBatteryParameters(nominal_capacity_ah=150)
+
+
+def charge(
+    battery: TractionBattery,
+    day: float,
+    *,
+    capacity: float,
+    low: float = 30.0,
+    high: float = 80.0,
+    current: float = 30.0,
+    step_s: float = 60.0,
+    soc_error: float = 0.0,
+    sign: int = 1,
+) -> None:
+    """One charge at constant current, SOC in whole percent; then two hours of rest."""
+    begin = START + timedelta(days=day)
+    steps = int((high - low) / 100 * capacity / current * 3600 / step_s) + 1
+    for index in range(steps):
+        soc = low + index * step_s / 3600 * current / capacity * 100
+        values = {
+            signals.TRACTION_BATTERY_CURRENT.path: sign * current,
+            signals.TRACTION_BATTERY_CHARGING.path: 1.0,
+            signals.TRACTION_BATTERY_SOC.path: float(round(min(100.0, soc + (soc_error if index == 0 else 0)))),
+        }
+        battery.update(Sample(time=begin + timedelta(seconds=index * step_s), monotonic_ms=0, values=values))
+    values = {signals.TRACTION_BATTERY_CURRENT.path: 0.0, signals.TRACTION_BATTERY_CHARGING.path: 0.0}
+    battery.update(Sample(time=begin + timedelta(seconds=steps * step_s), monotonic_ms=0, values=values))
+
+
+def soh(battery: TractionBattery, day: float) -> float:
+    return battery.estimates(START + timedelta(days=day))[0].value
+
+
+def test_clean_charges_give_the_capacity() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(5):
+        charge(battery, day, capacity=135)
+    assert soh(battery, 5) == pytest.approx(90, abs=1.5)
+
+
+def test_nothing_is_said_before_three_charges_or_without_the_nominal_capacity() -> None:
+    battery, unknown = TractionBattery(PARAMETERS), TractionBattery()
+    for day in range(2):
+        charge(battery, day, capacity=135)
+    assert battery.estimates(START) == ()
+    for day in range(5):
+        charge(unknown, day, capacity=135)
+    assert unknown.estimates(START) == ()
+
+
+def test_short_windows_do_not_count() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(10):
+        charge(battery, day, capacity=135, low=60, high=75)
+    assert battery.charges == 0
+
+
+def test_noisy_socs_are_pooled_without_bias_and_the_interval_holds_the_truth() -> None:
+    rng = random.Random(4)
+    errors, covered = [], 0
+    for _ in range(40):
+        battery = TractionBattery(PARAMETERS)
+        truth = rng.uniform(100, 150)
+        for day in range(20):
+            low = rng.uniform(20, 50)
+            high = low + rng.uniform(25, 50)
+            charge(battery, day, capacity=truth, low=low, high=high, soc_error=rng.gauss(0, 4), step_s=110)
+        estimate = battery.estimates(START + timedelta(days=20))[0]
+        errors.append(estimate.value - truth / 1.5)
+        covered += estimate.low <= truth / 1.5 <= estimate.high
+    assert abs(sum(errors) / 40) < 1.0
+    assert max(abs(error) for error in errors) < 6
+    assert covered >= 34
+
+
+def test_fading_is_followed() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(0, 400, 4):
+        charge(battery, day, capacity=150 - 0.03 * day, step_s=110)
+    assert soh(battery, 400) == pytest.approx(92, abs=1.8)
+
+
+def test_one_absurd_charge_is_rejected_and_a_new_battery_recognised() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(6):
+        charge(battery, day, capacity=110)
+    charge(battery, 6, capacity=250)
+    assert battery.rejected_charges == 1
+    assert soh(battery, 7) == pytest.approx(110 / 1.5, abs=1.5)
+    for day in range(7, 14):
+        charge(battery, day, capacity=150)
+    assert soh(battery, 14) == pytest.approx(100, abs=1.5)
+
+
+def test_a_current_of_the_wrong_sign_is_no_measurement() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(6):
+        charge(battery, day, capacity=135, sign=-1)
+    assert battery.charges == 0
+
+
+def test_a_gap_ends_the_counting() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(6):
+        charge(battery, day, capacity=135, step_s=300)
+    assert battery.charges == 0
+
+
+def test_silence_widens_the_interval() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(20):
+        charge(battery, day, capacity=135)
+    soon, late = (battery.estimates(START + timedelta(days=day))[0] for day in (20, 300))
+    assert late.value == soon.value
+    assert late.high - late.low > 2 * (soon.high - soon.low)
+
+
+def test_the_ecu_stands_beside_ours_and_a_reset_forgets() -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(4):
+        charge(battery, day, capacity=135)
+    battery.update(
+        Sample(time=START + timedelta(days=5), monotonic_ms=0, values={signals.TRACTION_BATTERY_SOH.path: 93.5})
+    )
+    ours, ecu = battery.estimates(START + timedelta(days=5))
+    assert (ours.source, ecu.source, ecu.value) == ("estimated", "ecu", 93.5)
+    battery.reset(START + timedelta(days=6), "pack replaced")
+    assert battery.estimates(START + timedelta(days=6)) == ()
+    with pytest.raises(HealthError, match="needs a reason"):
+        battery.reset(START, "")
