@@ -1,0 +1,148 @@
+"""ISO 15765-2 over one bus for many addresses: whole payloads in and out, driven by one thread, none of its own."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import can
+import isotp
+
+_log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 0.05  # between two looks at the timers of the transport
+_FRAMES_AT_ONCE = 256  # a bus that never pauses must not keep the timers from being looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsoTpAddress:
+    """A pair of CAN identifiers as seen from this end; identifiers above 0x7FF are 29-bit ones."""
+
+    transmit_id: int
+    receive_id: int
+
+
+class _Channel:
+    def __init__(self, bus: can.BusABC, address: IsoTpAddress, parameters: dict[str, Any]) -> None:
+        self.address = address
+        self.inbox: deque[isotp.CanMessage] = deque()
+        extended = max(address.transmit_id, address.receive_id) > 0x7FF
+        mode = isotp.AddressingMode.Normal_29bits if extended else isotp.AddressingMode.Normal_11bits
+
+        def receive(_timeout: float) -> Any:
+            return self.inbox.popleft() if self.inbox else None
+
+        def transmit(frame: Any) -> None:
+            bus.send(
+                can.Message(arbitration_id=frame.arbitration_id, data=frame.data, is_extended_id=frame.is_extended_id)
+            )
+
+        def report(error: Exception) -> None:
+            _log.debug("ISO-TP %03X: %s", address.receive_id, error)
+
+        self.layer = isotp.TransportLayerLogic(
+            rxfn=receive,
+            txfn=transmit,
+            address=isotp.Address(mode, txid=address.transmit_id, rxid=address.receive_id),
+            error_handler=report,
+            params=parameters,
+        )
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.inbox) or self.layer.transmitting() or self.layer.is_rx_active()
+
+
+class IsoTpLink:
+    """Sends payloads to addresses and gives back those that arrive. Errors of the bus are those of python-can.
+
+    ``stmin_ms``: pause this end asks for between consecutive frames; 1 ms paces udp_multicast.
+    """
+
+    def __init__(
+        self, bus: can.BusABC, addresses: Iterable[IsoTpAddress], *, stmin_ms: int = 1, padding: int = 0xAA
+    ) -> None:
+        parameters = {
+            "stmin": stmin_ms,
+            "blocksize": 0,
+            "tx_padding": padding,
+            "tx_data_min_length": 8,
+            "rx_consecutive_frame_timeout": 1000,  # ms, N_Cr of ISO 15765-2
+            "rx_flowcontrol_timeout": 1000,  # ms, N_Bs
+            "logger_name": __name__,
+            "wait_func": lambda _seconds: None,
+        }
+        self._bus = bus
+        self._channels = [_Channel(bus, address, parameters) for address in addresses]
+        self._by_receive_id = {channel.address.receive_id: channel for channel in self._channels}
+        self._by_address = {channel.address: channel for channel in self._channels}
+
+    def send(self, address: IsoTpAddress, payload: bytes) -> None:
+        """Queue a payload and put its first frame on the bus."""
+        channel = self._by_address[address]
+        channel.layer.send(payload)
+        channel.layer.process()
+
+    def send_frame(self, identifier: int, payload: bytes) -> None:
+        """Send up to 7 bytes as a single frame without a channel: a functional request has many answers."""
+        frame = bytes((len(payload),)) + payload
+        data = frame.ljust(8, b"\xaa")
+        self._bus.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=identifier > 0x7FF))
+
+    def forget(self) -> None:
+        """Drop what is half received or not yet read: answers to questions nobody waits for any more."""
+        for _ in range(_FRAMES_AT_ONCE):
+            message = self._bus.recv(0)
+            if message is None:
+                break
+            self._dispatch(message)
+        for channel in self._channels:
+            if channel.busy or channel.layer.available():
+                channel.inbox.clear()
+                channel.layer.reset()
+
+    def receiving(self) -> bool:
+        """Whether a multi-frame payload is under way."""
+        return any(channel.layer.is_rx_active() for channel in self._channels)
+
+    def pump(self, timeout_s: float) -> list[tuple[IsoTpAddress, bytes]]:
+        """Move frames until a payload is complete or the time is over; gives the complete ones."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            arrived = self._process()
+            remaining = deadline - time.monotonic()
+            if arrived or remaining < 0:
+                return arrived
+            message = self._bus.recv(min(remaining, self._pause()))
+            for _ in range(_FRAMES_AT_ONCE):
+                if message is None:
+                    break
+                self._dispatch(message)
+                message = self._bus.recv(0)
+
+    def _dispatch(self, message: can.Message) -> None:
+        channel = self._by_receive_id.get(message.arbitration_id)
+        if channel is None or message.is_error_frame or message.is_remote_frame:
+            return
+        if message.is_extended_id == (message.arbitration_id > 0x7FF):
+            channel.inbox.append(
+                isotp.CanMessage(
+                    arbitration_id=message.arbitration_id, data=bytes(message.data), extended_id=message.is_extended_id
+                )
+            )
+
+    def _process(self) -> list[tuple[IsoTpAddress, bytes]]:
+        arrived: list[tuple[IsoTpAddress, bytes]] = []
+        for channel in self._channels:
+            if channel.busy:
+                channel.layer.process()
+            while channel.layer.available():
+                payload = channel.layer.recv()
+                if payload is not None:
+                    arrived.append((channel.address, bytes(payload)))
+        return arrived
+
+    def _pause(self) -> float:
+        delays = [channel.layer.next_cf_delay() for channel in self._channels if channel.layer.is_tx_transmitting_cf()]
+        return min((delay for delay in delays if delay is not None), default=_LONGEST_WAIT_S)

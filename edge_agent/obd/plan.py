@@ -1,0 +1,26 @@
+"""What is due when: a rate plan over named reads, with the time as an argument."""
+
+from collections.abc import Iterable
+
+
+class RatePlan:
+    """Each read has a period in seconds; a read done late is due again one period after it was done.
+
+    Catching up would ask a busy bus more often, not less.
+    """
+
+    def __init__(self, periods: Iterable[tuple[str, float]]) -> None:
+        self._periods = dict(periods)
+        self._next = dict.fromkeys(self._periods, float("-inf"))
+
+    def due(self, now: float) -> list[str]:
+        """Reads that are due, the longest waiting first."""
+        return sorted((key for key, moment in self._next.items() if moment <= now), key=lambda key: self._next[key])
+
+    def done(self, key: str, now: float) -> None:
+        """Note that a read was tried at ``now``, with or without success."""
+        self._next[key] = now + self._periods[key]
+
+    def next_due(self) -> float | None:
+        """When the next read is due; None for an empty plan."""
+        return min(self._next.values(), default=None)

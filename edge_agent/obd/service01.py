@@ -1,0 +1,53 @@
+"""Service 01, current data: which parameters an ECU has, and what its answers say."""
+
+from collections.abc import Iterable, Mapping
+
+from edge_agent.obd.answers import AnswerError, Decoded, answer_data, checked, merged
+from edge_agent.obd.pids import PIDS, PidSignal
+
+CURRENT_DATA = 0x01
+BITMAP_PIDS = (0x00, 0x20, 0x40, 0x60, 0x80, 0xA0, 0xC0, 0xE0)
+_SIGNALS: Mapping[str, PidSignal] = {signal.path: signal for pid in PIDS.values() for signal in pid.signals}
+
+
+def request(pid: int) -> bytes:
+    """Bytes that ask for one parameter."""
+    return bytes((CURRENT_DATA, pid))
+
+
+def request_name(pid: int) -> str:
+    """How a fault names that request."""
+    return f"service 01 PID {pid:02X}"
+
+
+def decode_supported(bitmap_pid: int, payload: bytes) -> frozenset[int]:
+    """Parameters ``bitmap_pid`` + 1 to + 32 that the ECU says it has; AnswerError if this is no such answer."""
+    data = answer_data(request(bitmap_pid), payload, echo=1)
+    if len(data) != 4:
+        raise AnswerError(f"bitmap of {len(data)} bytes, expected 4")
+    bits = int.from_bytes(data)
+    return frozenset(bitmap_pid + n for n in range(1, 33) if bits >> (32 - n) & 1)
+
+
+def decode(pid: int, payload: bytes) -> Decoded:
+    """Values of one answer; AnswerError for a negative, foreign or wrongly sized one, KeyError for an unknown PID."""
+    definition = PIDS[pid]
+    data = answer_data(request(pid), payload, echo=1)
+    if len(data) != definition.length:
+        raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
+    return merged([checked(signal.path, signal.value(data), request_name(pid)) for signal in definition.signals])
+
+
+def combine(answers: Iterable[Decoded]) -> Decoded:
+    """Several ECUs' answers to one functional request as one; the order is that of precedence."""
+    parts = list(answers)
+    values: dict[str, float] = {}
+    for part in parts:
+        for path, value in part.values.items():
+            if path not in values:
+                values[path] = value
+            elif _SIGNALS[path].combine == "sum":
+                values[path] += value
+            elif _SIGNALS[path].combine == "any":
+                values[path] = max(values[path], value)
+    return Decoded(values=values, faults=tuple(fault for part in parts for fault in part.faults))

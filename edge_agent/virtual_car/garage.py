@@ -1,0 +1,252 @@
+"""Virtual cars on their buses: one in a thread, or several in a process, each on a bus of its own."""
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import can
+import yaml
+
+from edge_agent.can_bus import CanBusConfig, open_can_bus
+from edge_agent.errors import ConfigurationError, EdgeAgentError
+from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.obd import service01
+from edge_agent.obd.fields import Fields
+from edge_agent.sources.requester import Requester
+from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, acceleration_from, fault_named
+from edge_agent.virtual_car.ecu import Ecu, ecus_of
+from edge_agent.virtual_car.live import LiveCar
+
+_log = logging.getLogger(__name__)
+
+FUNCTIONAL_ID = 0x7DF
+_STEP_S = 0.05  # between two steps of the model, at most
+_CONTROL_PERIOD_S = 0.25
+_READY_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParkedCar:
+    """A car and the bus it stands on."""
+
+    car: VirtualCarConfig
+    bus: CanBusConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarageConfig:
+    """Cars of one process; ``control`` is a JSON file that is read again when it changes, see :func:`apply_control`."""
+
+    cars: tuple[ParkedCar, ...]
+    control: Path | None = None
+
+    @classmethod
+    def from_file(cls, path: Path) -> "GarageConfig":
+        """Read YAML; ConfigurationError names file, place and nearest key."""
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: cannot be read ({error.strerror}); give the path of a garage file"
+            ) from error
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path}: this is no YAML ({error})") from error
+        keys = Fields(document, str(path))
+        control = keys.text("control", "")
+        cars = tuple(_parked(item, place) for item, place in keys.items("cars"))
+        keys.done()
+        if not cars:
+            raise ConfigurationError(f"{path}: 'cars' is empty; give at least one")
+        _refuse_shared_buses(cars, path)
+        return cls(cars=cars, control=path.parent / control if control else None)
+
+
+class CarOnBus:
+    """Answers on one bus for one car. Owned by one thread."""
+
+    def __init__(self, bus: can.BusABC, car: LiveCar) -> None:
+        self._car = car
+        ecus = ecus_of(car)
+        self._physical: dict[IsoTpAddress, Ecu] = {ecu.role.address: ecu for ecu in ecus}
+        self._functional = IsoTpAddress(transmit_id=ecus[0].role.address.transmit_id, receive_id=FUNCTIONAL_ID)
+        self._link = IsoTpLink(bus, (*self._physical, self._functional))
+
+    def serve(self, timeout_s: float) -> None:
+        """Answer what arrives within that time."""
+        for address, request in self._link.pump(timeout_s):
+            if address == self._functional:
+                for own, ecu in self._physical.items():
+                    self._send(own, ecu.answer(request, functional=True))
+            else:
+                self._send(address, self._physical[address].answer(request))
+
+    def _send(self, address: IsoTpAddress, answer: bytes | None) -> None:
+        if answer is not None:
+            self._link.send(address, answer)
+
+
+def run_car(
+    config: VirtualCarConfig,
+    bus_config: CanBusConfig,
+    stop_event: threading.Event,
+    *,
+    ready_event: threading.Event | None = None,
+    control: Callable[[LiveCar], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Let one car live on its bus until ``stop_event``; ``control`` is called now and then and may change the car.
+
+    Raises SourceError if the bus cannot be opened, can.CanError if it goes away.
+    """
+    car = LiveCar(config, now=datetime.now(UTC))
+    with open_can_bus(bus_config) as bus:
+        ids = [ecu.role.address.receive_id for ecu in ecus_of(car)]
+        bus.set_filters([{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, FUNCTIONAL_ID)])
+        on_bus = CarOnBus(bus, car)
+        last = controlled = clock()
+        if ready_event is not None:
+            ready_event.set()
+        while not stop_event.is_set():
+            on_bus.serve(_STEP_S)
+            now = clock()
+            if now - last >= _STEP_S:
+                car.advance(now - last)
+                last = now
+            if control is not None and now - controlled >= _CONTROL_PERIOD_S:
+                control(car)
+                controlled = now
+
+
+def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None = None) -> None:
+    """Host the cars of a garage file until SIGTERM or SIGINT (or ``stop_event``).
+
+    Prints "garage ready: N cars" when each car that is awake has answered a request on its bus. Raises
+    ConfigurationError or SourceError; a car whose thread ends is an EdgeAgentError.
+    """
+    config = GarageConfig.from_file(Path(path_to_yaml))
+    stop = stop_event if stop_event is not None else _stop_on_signal()
+    failures: list[Exception] = []
+    control = _Control(config.control) if config.control is not None else None
+
+    def live(parked: ParkedCar) -> None:
+        try:
+            run_car(parked.car, parked.bus, stop, control=control)
+        except (EdgeAgentError, can.CanError) as error:
+            failures.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=live, args=(p,), name=f"car-{p.car.name}") for p in config.cars]
+    for thread in threads:
+        thread.start()
+    try:
+        answering = [_wait_until_it_answers(parked, stop) for parked in config.cars if parked.car.activity != "parked"]
+        if all(answering) and not stop.is_set():
+            print(f"garage ready: {len(config.cars)} cars", flush=True)  # noqa: T201 - what starts the process waits for it
+        stop.wait()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise EdgeAgentError(f"a virtual car stopped: {failures[0]}") from failures[0]
+
+
+def apply_control(car: LiveCar, document: Mapping[str, object], where: str = "control") -> None:
+    """Change a live car as a control document says.
+
+    ``{"<car's name>": {"faults": ["misfire"], "acceleration": {"pad_percent_per_s": 0.5}}}``; faults are switched on,
+    a given acceleration replaces the former one. Other cars' names are left alone.
+    """
+    own = document.get(car.config.name)
+    if own is None:
+        return
+    keys = Fields(own, f"{where}.{car.config.name}")
+    faults = keys.raw("faults")
+    if faults is not None and not isinstance(faults, list):
+        raise ConfigurationError(f"{keys.where}.faults: expected a list")
+    acceleration: WearAcceleration | None = None
+    if "acceleration" in keys:
+        acceleration = acceleration_from(keys.mapping("acceleration"))
+    keys.done()
+    car.switch_on([fault_named(item, f"{keys.where}.faults") for item in faults or ()])
+    if acceleration is not None:
+        car.acceleration = acceleration
+
+
+class _Control:
+    """The control file, read by every car's thread; a half-written or wrong one is reported and tried again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: dict[str, int] = {}
+
+    def __call__(self, car: LiveCar) -> None:
+        try:
+            changed = self._path.stat().st_mtime_ns
+            if self._seen.get(car.config.name) == changed:
+                return
+            document = json.loads(self._path.read_text(encoding="utf-8"))
+            if not isinstance(document, dict):
+                raise ConfigurationError(f"{self._path}: expected keys and values")
+            apply_control(car, document, str(self._path))
+            self._seen[car.config.name] = changed
+        except FileNotFoundError:
+            return
+        except (OSError, json.JSONDecodeError, EdgeAgentError) as error:
+            _log.warning("Control file is not used: %s", error)
+
+
+def _parked(item: Mapping[str, object], place: str) -> ParkedCar:
+    document = dict(item)
+    keys = Fields(document.pop("bus", None), f"{place}.bus")
+    interface, channel = keys.text("interface"), keys.text("channel")
+    bitrate = keys.optional_integer("bitrate")
+    options = {key: value for key, value in keys.rest().items() if value is not None}
+    bus = CanBusConfig(interface=interface, channel=channel, bitrate=bitrate, options=options)
+    return ParkedCar(car=VirtualCarConfig.from_dict(document, place), bus=bus)
+
+
+def _refuse_shared_buses(cars: tuple[ParkedCar, ...], path: Path) -> None:
+    seen: dict[tuple[str, str, object], str] = {}
+    for parked in cars:
+        key = (parked.bus.interface, parked.bus.channel, parked.bus.options.get("port"))
+        if key in seen:
+            raise ConfigurationError(
+                f"{path}: {parked.car.name} and {seen[key]} are on one bus; give each a channel or port of its own"
+            )
+        seen[key] = parked.car.name
+    names = [parked.car.name for parked in cars]
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"{path}: a car's name stands twice; give each one of its own")
+
+
+def _wait_until_it_answers(parked: ParkedCar, stop: threading.Event) -> bool:
+    address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    with open_can_bus(parked.bus) as bus:
+        requester = Requester(IsoTpLink(bus, (address,)), functional_request_id=FUNCTIONAL_ID, timeout_s=0.3)
+        while not stop.is_set():
+            if requester.functional(service01.request(0), expected={"7E8"}).answers:
+                return True
+            if time.monotonic() > deadline:
+                bus_name = f"{parked.bus.interface}:{parked.bus.channel}"
+                raise EdgeAgentError(f"car {parked.car.name} does not answer on {bus_name}; does the bus carry frames?")
+    return False
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
