@@ -250,7 +250,8 @@ def _estimate_curves(
 def _code_changes(connection: Connection, vehicle_id: UUID, end: datetime) -> list[CodeChange]:
     rows = connection.execute(
         """
-        SELECT time, kind, data->>'code', coalesce(data->>'ecu', ''), data->>'status', coalesce((data->>'mil')::bool, false)
+        SELECT time, kind, data->>'code', coalesce(data->>'ecu', ''), data->>'status',
+               coalesce((data->>'mil')::bool, false)
         FROM vehicle_event WHERE vehicle_id = %s AND kind LIKE 'dtc.%%' AND time < %s ORDER BY time, id
         """,
         [vehicle_id, end],
