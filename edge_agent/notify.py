@@ -1,0 +1,58 @@
+"""Tells systemd how the agent is (sd_notify): ready, alive, stopping. Without systemd every call does nothing.
+
+The protocol is one datagram of ``KEY=value`` lines to the socket named by ``NOTIFY_SOCKET`` (sd_notify(3)); no library is
+needed for it.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Sends to the socket of the environment, if there is one."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        env = os.environ if environment is None else environment
+        address = env.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract namespace
+        self._watchdog_s = _watchdog(env)
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """How often to call :meth:`alive`: half the time after which systemd restarts a silent service."""
+        return None if self._watchdog_s is None else self._watchdog_s / 2
+
+    def ready(self, status: str) -> None:
+        """The self-test is done; a broker away or a silent car is said in ``status`` and is no failure."""
+        self._send(f"READY=1\nSTATUS={_one_line(status)}")
+
+    def status(self, status: str) -> None:
+        """What ``systemctl status`` shows."""
+        self._send(f"STATUS={_one_line(status)}")
+
+    def alive(self) -> None:
+        """The main loop still turns."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """The agent is about to end on purpose."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagram:
+            datagram.sendto(message.encode(), self._address)
+
+
+def _watchdog(environment: Mapping[str, str]) -> float | None:
+    """Seconds of ``WATCHDOG_USEC``, where it is meant for this process (sd_watchdog_enabled(3))."""
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    if not microseconds.isdigit() or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(microseconds) / 1e6
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

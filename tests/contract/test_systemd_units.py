@@ -1,0 +1,88 @@
+"""The units are well-formed and hardened, as systemd itself judges them, and call commands that exist."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNITS = sorted(FOLDER.glob("*.service"))
+ANALYZE = shutil.which("systemd-analyze")
+PROGRAM = "/opt/wearcast/bin/wearcast"
+HIGHEST_EXPOSURE = 20  # of 100; a bare unit has 96
+
+# With CI set the tool belongs to the machine: its absence is then a failure, not a reason to skip.
+needs_systemd = pytest.mark.skipif(
+    ANALYZE is None and os.environ.get("CI") != "true", reason="systemd-analyze is not here (Debian package systemd)"
+)
+each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ANALYZE or "systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def section(unit: Path, name: str) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    current = ""
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            current = line.strip("[]")
+        elif current == name and "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            values.setdefault(key, []).append(value)
+    return values
+
+
+def test_there_is_a_unit_for_each_process() -> None:
+    assert [unit.stem for unit in UNITS] == [
+        "wearcast-agent",
+        "wearcast-delivery",
+        "wearcast-ingest",
+        "wearcast-portal",
+        "wearcast-rules",
+    ]
+
+
+@needs_systemd
+@each_unit
+def test_systemd_finds_no_fault(unit: Path, tmp_path: Path) -> None:
+    """The program is not installed where tests run: an existing one takes its place, the rest is verified as it is."""
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true"), encoding="utf-8")
+    result = analyze("verify", "--man=no", str(copy))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@needs_systemd
+def test_systemd_would_find_one(tmp_path: Path) -> None:
+    copy = tmp_path / "wearcast-broken.service"
+    copy.write_text("[Service]\nExecStart=/bin/true\nProtectSystm=strict\n", encoding="utf-8")
+    assert "ProtectSystm" in analyze("verify", "--man=no", str(copy)).stderr
+
+
+@needs_systemd
+@each_unit
+def test_little_is_exposed(unit: Path) -> None:
+    result = analyze("security", "--offline=yes", f"--threshold={HIGHEST_EXPOSURE}", "--no-pager", str(unit))
+    assert result.returncode == 0, result.stdout[-300:]
+
+
+@each_unit
+def test_it_is_started_again_and_knows_its_program(unit: Path) -> None:
+    service = section(unit, "Service")
+    assert service["Restart"] == ["always"]
+    assert section(unit, "Unit")["StartLimitIntervalSec"] == ["0"]
+    assert service["ExecStart"][0].startswith(PROGRAM + " ")
+    assert all("/opt/wearcast" in paths.split() for paths in service["ExecPaths"])
+
+
+def test_the_agent_reaches_the_bus_and_feeds_the_watchdog() -> None:
+    service = section(FOLDER / "wearcast-agent.service", "Service")
+    assert service["Type"] == ["notify"]
+    assert service["WatchdogSec"] == ["60"]
+    assert set(service["RestrictAddressFamilies"][0].split()) == {"AF_CAN", "AF_INET", "AF_INET6", "AF_UNIX"}
