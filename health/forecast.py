@@ -1,10 +1,12 @@
-"""When a health value will cross its limit: local linear trend, Kalman filter, averaged over how restless the trend is.
+"""When a health value will cross its limit: local linear trend, Kalman filter, averaged over how restless it is.
 
 Sources: A. C. Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), section 2.3 (local
-linear trend, here without level noise); outliers by clipped innovations, Masreliez and Martin (1977); model averaging
-over the trend's noise by likelihood, Hoeting et al. (1999).
+linear trend); outliers by clipped innovations, Masreliez and Martin (1977); model averaging
+over the noises by likelihood, Hoeting et al. (1999).
 
     level(t + h) = level(t) + h * slope(t) + noise,    slope(t + h) = slope(t) + noise,    value = level + noise
+
+The level's noise matters for estimates: their error wanders from day to day instead of averaging out.
 
 Runs in the backend (numpy); nothing else of this package imports it. Input is any irregular series of one quantity;
 its daily medians are used. Only the part after the last repair (a lasting jump away from the limit) counts.
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from health.errors import HealthError
-from telemetry.records import require_aware
+from telemetry.records import Quantity, require_aware
 
 METHOD: Final = "local_linear_trend/1"
 MIN_DAYS: Final = 5.0  # of data, and so many daily medians, before anything is said
@@ -30,6 +32,17 @@ _CLIP: Final = 3.0  # standard deviations beyond which an innovation is taken as
 # Standard deviation of the slope's change, percent of scale per day and root of day: still to quickly turning.
 _RESTLESSNESS: Final = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _PRIOR_WEIGHTS: Final = (0.3, 0.25, 0.2, 0.15, 0.07, 0.03)  # wear is mostly steady
+# Standard deviation of the level's wandering, percent of scale per root of day.
+_WANDERING: Final = (0.0, 0.03, 0.1, 0.3)
+_WANDERING_WEIGHTS: Final = (0.4, 0.2, 0.2, 0.2)
+# Standard deviation of slopes that occur, per day, by quantity: what to give as ``slope_prior_per_day``.
+SLOPE_PRIOR_PER_DAY: Final = {
+    Quantity.OIL_LIFE: 0.5,  # 100 % in 3 months to 2 years
+    Quantity.PAD_WEAR: 0.2,  # 100 % in 20,000 to 80,000 km
+    Quantity.TRACTION_BATTERY_SOH: 0.02,  # 2 % a year is usual, 7 % exceptional
+    Quantity.LOW_VOLTAGE_BATTERY_HEALTH: 1.0,  # fails within weeks
+    Quantity.TIRE_PRESSURE_LOSS: 0.5,
+}
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,13 +82,14 @@ class _Belief:
     covariance: float
     slope_variance: float
     slope_noise: float  # variance of the slope's change per day
+    level_noise: float  # variance of the level's wandering per day
     weight: float
 
     def at(self, days: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the level so many days after the newest day."""
         mean = self.level + self.slope * days
         variance = self.level_variance + 2 * days * self.covariance + days**2 * self.slope_variance
-        variance = variance + self.slope_noise * days**3 / 3
+        variance = variance + self.slope_noise * days**3 / 3 + self.level_noise * days
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 
@@ -192,12 +206,17 @@ def _fit(
         return None
     noise = _noise_variance(days, medians)
     scale = max(float(np.max(np.abs(medians))), 1.0) / 100
-    ends = [
-        (weight, *_filter(days, medians, noise, (restless * scale) ** 2, slope_prior_per_day**2))
+    noises = [
+        (weight * share, (restless * scale) ** 2, (wandering * scale) ** 2)
         for restless, weight in zip(_RESTLESSNESS, _PRIOR_WEIGHTS, strict=True)
+        for wandering, share in zip(_WANDERING, _WANDERING_WEIGHTS, strict=True)
     ]
-    best = max(likelihood for _, likelihood, _ in ends)
-    weights = [weight * math.exp(likelihood - best) for weight, likelihood, _ in ends]
+    ends = [
+        _filter(days, medians, noise, slope_noise, level_noise, slope_prior_per_day**2)
+        for _, slope_noise, level_noise in noises
+    ]
+    best = max(likelihood for likelihood, _ in ends)
+    weights = [weight * math.exp(end[0] - best) for (weight, _, _), end in zip(noises, ends, strict=True)]
     beliefs = tuple(
         _Belief(
             level=state[0],
@@ -205,10 +224,11 @@ def _fit(
             level_variance=state[2],
             covariance=state[3],
             slope_variance=state[4],
-            slope_noise=(restless * scale) ** 2,
+            slope_noise=slope_noise,
+            level_noise=level_noise,
             weight=weight / sum(weights),
         )
-        for (_, _, state), weight, restless in zip(ends, weights, _RESTLESSNESS, strict=True)
+        for (_, state), weight, (_, slope_noise, level_noise) in zip(ends, weights, noises, strict=True)
     )
     newest = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=float(days[-1]))
     return _Fit(beliefs=beliefs, newest=min(newest, now), days_of_data=float(days[-1] - days[0]))
@@ -268,7 +288,7 @@ def _noise_variance(days: Floats, medians: Floats) -> float:
 
 
 def _filter(
-    days: Floats, medians: Floats, noise: float, slope_noise: float, slope_prior: float
+    days: Floats, medians: Floats, noise: float, slope_noise: float, level_noise: float, slope_prior: float
 ) -> tuple[float, tuple[float, float, float, float, float]]:
     """Log-likelihood and end (level, slope, level variance, covariance, slope variance) of one Kalman filter."""
     start = float(np.median(medians[:3]))
@@ -280,7 +300,7 @@ def _filter(
         h = day - before
         before = day
         level += slope * h
-        p_ll += 2 * h * p_ls + h * h * p_ss + slope_noise * h**3 / 3
+        p_ll += 2 * h * p_ls + h * h * p_ss + slope_noise * h**3 / 3 + level_noise * h
         p_ls += h * p_ss + slope_noise * h * h / 2
         p_ss += slope_noise * h
         variance = p_ll + noise

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from health.errors import HealthError
-from health.forecast import Forecast, forecast_crossing, trajectory
+from health.forecast import SLOPE_PRIOR_PER_DAY, Forecast, forecast_crossing, trajectory
+from telemetry.records import Quantity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Floats = npt.NDArray[np.float64]
@@ -166,3 +167,24 @@ def test_wrong_use_is_refused() -> None:
 def test_the_dongle_does_not_load_numpy() -> None:
     code = "import sys, health.registry; sys.exit('numpy' in sys.modules or 'health.forecast' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_estimate_whose_error_wanders_is_no_fading_battery() -> None:
+    """The errors of successive estimates are nearly the same: a drift of weeks that is no wear."""
+    prior = SLOPE_PRIOR_PER_DAY[Quantity.TRACTION_BATTERY_SOH]
+    alarms = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        error, values = rng.normal(0, 1.5), []
+        for day in range(150):
+            error = error * (1 - 1 / 60) + rng.normal(0, 1.5 * (2 / 60) ** 0.5)
+            values.append(float(92 - 0.005 * day + error))
+        times = at(range(150))
+        for end in range(10, 150, 20):
+            now = times[end - 1]
+            forecast = forecast_crossing(
+                times[:end], values[:end], limit=80, falling=True, now=now, slope_prior_per_day=prior
+            )
+            assert forecast is not None
+            alarms += forecast.probability_30d > 0.5
+    assert alarms == 0
