@@ -1,7 +1,7 @@
 """The desk against the real database: its two guarantees, and the whole life of a booking."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -24,12 +24,6 @@ pytestmark = pytest.mark.database
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday, 10:00 in Berlin
 BERLIN = (52.52, 13.405)  # degrees
 JOB = "brake_pads"
-
-
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    with connect(database_url) as opened:
-        yield opened
 
 
 def add_owner(connection: Connection, *, place: tuple[float, float] | None = BERLIN) -> UUID:

@@ -1,0 +1,209 @@
+"""The delivery workers: claim a message that is due, send it, note what became of it. At least once, in any number.
+
+A message that fails comes back later and holds up no other; a worker that dies leaves its message to the others when
+the lease ends. Logs carry the kind and the idempotency key, never an address or a text.
+"""
+
+import hashlib
+import logging
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+import psycopg
+
+from ingest.database import Connection, connect
+from ingest.errors import DatabaseError
+from rules.booking.links import offer_token
+from rules.delivery import addresses, outbox
+from rules.delivery.backoff import retry_delay
+from rules.delivery.config import DeliveryConfig
+from rules.delivery.errors import DeliveryError, UndeliverableError
+from rules.delivery.invitation import invitation_mail
+from rules.delivery.mail import MailTransport, open_mail
+from rules.delivery.messages import OwnerMessage, WorkshopMessage
+from rules.delivery.outbox import Claimed
+from rules.delivery.owner_channel import AppriseChannel, OwnerChannel, mail_address_url
+from rules.delivery.texts import owner_notice
+from rules.delivery.webhook import HttpWebhooks, WebhookTransport, cloud_event, signed_headers
+
+log = logging.getLogger(__name__)
+
+_M = TypeVar("_M", OwnerMessage, WorkshopMessage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transports:
+    """The ways out."""
+
+    owners: OwnerChannel
+    webhooks: WebhookTransport
+    mail: MailTransport
+
+
+def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
+    """Deliver until ``stop`` is set; what is under way is finished first. A lost database is waited for."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some carry tokens
+    mail = open_mail(config.mail)
+    webhooks = HttpWebhooks(config.send_timeout)
+    transports = Transports(
+        owners=AppriseChannel(mail=mail, sender=config.sender, timeout=config.send_timeout),
+        webhooks=webhooks,
+        mail=mail,
+    )
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            _work(config, transports, lambda: stop.is_set() or ended.is_set(), stop)
+        finally:
+            ended.set()  # one that breaks ends them all: a bug is seen and not lived with
+
+    try:
+        with ThreadPoolExecutor(max_workers=config.workers, thread_name_prefix="delivery") as pool:
+            futures = [pool.submit(work) for _ in range(config.workers)]
+            wait(futures, return_when=FIRST_COMPLETED)
+            for future in futures:
+                future.result()
+    finally:
+        webhooks.close()
+
+
+def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], bool], stop: threading.Event) -> None:
+    failures = 0
+    while not stopped():
+        try:
+            with connect(config.database_url, application_name="wearcast delivery", autocommit=True) as connection:
+                while not stopped():
+                    delivered = deliver_next(connection, config, transports, datetime.now(UTC))
+                    failures = 0
+                    if not delivered:
+                        stop.wait(config.poll_interval.total_seconds())
+        except (DatabaseError, psycopg.OperationalError) as error:
+            failures += 1
+            delay = retry_delay(
+                failures, first=config.poll_interval, longest=config.first_retry, jitter=random.random()
+            )
+            log.warning("delivery lost the database (%s), trying again", type(error).__name__)
+            stop.wait(delay.total_seconds())
+
+
+def deliver_next(connection: Connection, config: DeliveryConfig, transports: Transports, now: datetime) -> bool:
+    """Deliver one message that is due at ``now``; False if there is none. The connection must be in autocommit mode."""
+    claimed = outbox.claim(connection, now, config.lease)
+    if claimed is None:
+        return False
+    try:
+        _send(connection, config, transports, claimed, now)
+    except UndeliverableError as error:
+        outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
+        log.warning("gave up %s %s: %s", claimed.kind, claimed.idempotency_key, error)
+    except DeliveryError as error:
+        if now - claimed.created_at >= config.give_up_after and claimed.attempts >= config.least_attempts:
+            outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
+            log.warning("gave up %s %s after %d attempts", claimed.kind, claimed.idempotency_key, claimed.attempts)
+            return True
+        delay = retry_delay(
+            claimed.attempts, first=config.first_retry, longest=config.longest_retry, jitter=random.random()
+        )
+        outbox.mark_failed(
+            connection,
+            claimed.id,
+            error=str(error),
+            next_attempt_at=now + delay,
+            delivered_to=claimed.delivered_to,
+        )
+        log.warning(
+            "could not deliver %s %s, attempt %d, next in %.0f s: %s",
+            claimed.kind,
+            claimed.idempotency_key,
+            claimed.attempts,
+            delay.total_seconds(),
+            error,
+        )
+    else:
+        outbox.mark_delivered(connection, claimed.id, now)
+        log.info("delivered %s %s", claimed.kind, claimed.idempotency_key)
+    return True
+
+
+def _send(
+    connection: Connection, config: DeliveryConfig, transports: Transports, claimed: Claimed, now: datetime
+) -> None:
+    match claimed.kind:
+        case "owner_message":
+            _send_to_owner(connection, config, transports, claimed, _read(claimed, OwnerMessage))
+        case "workshop_webhook":
+            assert claimed.workshop_id is not None  # a constraint of the table
+            workshop = addresses.workshop(connection, claimed.workshop_id)
+            if workshop.webhook_url is None or workshop.webhook_secret is None:
+                raise UndeliverableError("the workshop has no webhook, or one without a secret; register both")
+            message = _read(claimed, WorkshopMessage)
+            body = cloud_event(message, key=claimed.idempotency_key, source=config.portal_url, time=claimed.created_at)
+            headers = signed_headers(workshop.webhook_secret, key=claimed.idempotency_key, now=now, body=body)
+            transports.webhooks.post(workshop.webhook_url, headers, body)
+        case "workshop_invitation":
+            assert claimed.workshop_id is not None  # a constraint of the table
+            workshop = addresses.workshop(connection, claimed.workshop_id)
+            transports.mail.send(
+                invitation_mail(
+                    _read(claimed, WorkshopMessage),
+                    sender=config.sender,
+                    to=workshop.email,
+                    key=claimed.idempotency_key,
+                    stamp=claimed.created_at,
+                )
+            )
+
+
+def _read(claimed: Claimed, kind: type[_M]) -> _M:
+    try:
+        return msgspec.convert(claimed.payload, kind)
+    except msgspec.ValidationError as error:
+        raise UndeliverableError("the stored message is not one this version understands") from error
+
+
+def _send_to_owner(
+    connection: Connection, config: DeliveryConfig, transports: Transports, claimed: Claimed, message: OwnerMessage
+) -> None:
+    """Send to each channel of the owner that has not got it yet; one that fails keeps it from none of the others."""
+    assert claimed.vehicle_id is not None  # a constraint of the table
+    owner = addresses.owner_of_vehicle(connection, claimed.vehicle_id)
+    notice = owner_notice(
+        message,
+        key=claimed.idempotency_key,
+        language=owner.language,
+        time_zone=owner.time_zone,
+        link=owner_link(config, message),
+    )
+    channels = owner.notify_urls or ([mail_address_url(owner.email)] if owner.email else [])
+    if not channels:
+        raise UndeliverableError("the owner has no channel; register a notify URL or an e-mail address")
+    failures: list[DeliveryError] = []
+    for channel in channels:
+        digest = hashlib.sha256(channel.encode()).hexdigest()[:16]
+        if digest in claimed.delivered_to:
+            continue
+        try:
+            transports.owners.send(channel, notice)
+        except DeliveryError as error:
+            failures.append(error)
+        else:
+            claimed.delivered_to.append(digest)
+    later = [error for error in failures if not isinstance(error, UndeliverableError)]
+    if later:
+        raise later[0]
+    if failures and not claimed.delivered_to:
+        raise failures[0]
+
+
+def owner_link(config: DeliveryConfig, message: OwnerMessage) -> str:
+    """Return the page of the portal a message leads to: the booking's by a signed link, or else the vehicle's."""
+    if message.booking_id is None:
+        return f"{config.portal_url}/vehicles/{message.vehicle_id}"
+    return f"{config.portal_url}/offer/{offer_token(config.link_secret, message.booking_id)}"
