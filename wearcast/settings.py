@@ -39,6 +39,11 @@ SETTINGS = (
         default="the system's authorities",
     ),
     Setting(
+        name="WEARCAST_MQTT_PASSWORD",
+        meaning="on a dongle: password of the device at the broker, where it has no certificate",
+        default="password_file of agent.yaml",
+    ),
+    Setting(
         name="WEARCAST_PORTAL_URL",
         meaning="where owners and workshops reach the portal; links in messages begin with it",
         default="http://127.0.0.1:8080",

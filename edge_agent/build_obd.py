@@ -1,0 +1,79 @@
+"""Vehicle profile + the bus of the configuration -> how the car is read over ISO-TP."""
+
+from edge_agent.can_bus import CanBusConfig
+from edge_agent.isotp_link import IsoTpAddress
+from edge_agent.obd.did import DidDefinition, DidSignal
+from edge_agent.section import Section
+from edge_agent.sources.obd_isotp import ObdIsoTpConfig, ObdIsoTpSource
+from firmware_profiles.profile import DidDefinition as ProfileDid
+from firmware_profiles.profile import VehicleProfile
+
+# ISO 15765-4: with 29-bit identifiers all ECUs are asked at 18DB33F1, and ECU xx answers 18DAxxF1 with 18DAF1xx.
+_FUNCTIONAL_29_BIT = 0x18DB33F1
+_ECUS_29_BIT = tuple(
+    IsoTpAddress(transmit_id=0x18DA00F1 | ecu << 8, receive_id=0x18DAF100 | ecu) for ecu in (0x10, 0x11, 0x18, 0x28)
+)
+
+
+def build_obd(section: Section, profile: VehicleProfile | None) -> ObdIsoTpSource:
+    """The source of ``source: {kind: obd_isotp, interface: …, channel: …}``; what to read comes from the profile."""
+    if profile is None:
+        raise section.error("kind", "obd_isotp needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
+    bit_rate = section.integer("bitrate", profile.can.bit_rate, minimum=10_000, maximum=8_000_000)
+    bus = CanBusConfig(
+        interface=section.text("interface", "socketcan"),
+        channel=section.text("channel", "can0"),
+        # a SocketCAN interface has its bit rate from the system, which set it up
+        bitrate=None if section.text("interface", "socketcan") == "socketcan" else bit_rate,
+        options=section.mapping("options") if section.has("options") else {},
+    )
+    timeout_s = section.duration("timeout", 0.2)
+    return ObdIsoTpSource(obd_config(profile, bus, timeout_s=timeout_s))
+
+
+def obd_config(profile: VehicleProfile, bus: CanBusConfig, *, timeout_s: float = 0.2) -> ObdIsoTpConfig:
+    """What the profile says of a car, in the source's terms."""
+    codes = profile.trouble_codes
+    plan = ObdIsoTpConfig(
+        bus=bus,
+        timeout_s=timeout_s,
+        pids={item.pid: item.period_s for item in profile.poll if item.service == 0x01},
+        dids=profile_dids(profile),
+        dtc_period_s=codes.period_s if codes is not None else None,
+        dtc_services=codes.services if codes is not None else (),
+        uds_dtc_ecus=tuple(
+            IsoTpAddress(transmit_id=ecu.request_id, receive_id=ecu.response_id)
+            for ecu in (codes.uds_19 if codes is not None else ())
+        ),
+    )
+    if profile.can.identifier_bits == 29:
+        return ObdIsoTpConfig(
+            **{**vars(plan), "functional_request_id": _FUNCTIONAL_29_BIT, "ecus": _ECUS_29_BIT},
+        )
+    return plan
+
+
+def profile_dids(profile: VehicleProfile) -> tuple[DidDefinition, ...]:
+    """The maker's values of a profile as the protocol code takes them."""
+    return tuple(_did(definition) for definition in profile.dids)
+
+
+def _did(definition: ProfileDid) -> DidDefinition:
+    return DidDefinition(
+        did=definition.did,
+        request_id=definition.request_id,
+        response_id=definition.response_id,
+        period_s=definition.period_s,
+        signals=tuple(
+            DidSignal(
+                did=definition.did,
+                path=signal.path,
+                bit_offset=signal.bit_offset,
+                bit_length=signal.bit_length,
+                scale=signal.scale,
+                offset=signal.offset,
+                signed=signal.signed,
+            )
+            for signal in definition.signals
+        ),
+    )
