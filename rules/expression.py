@@ -23,8 +23,9 @@ Value = float | str | bool
 _TOKEN = re.compile(
     r"""
       //[^\n]*
-    | [rRbB]{0,2}(?:\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
-    | (?:0[xX][0-9a-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)[uU]?
+    | [rRbB]{0,2}(?P<string>\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
+    | 0[xX][0-9a-fA-F]+[uU]?
+    | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)[uU]?
     | (?P<dot>\.\s*)?(?P<chain>[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*)(?P<after>\s*[(\[])?
     """,
     re.VERBOSE | re.DOTALL,
@@ -84,8 +85,9 @@ class Expression:
 
     def _try_types(self, kinds: Mapping[str, Kind], where: str) -> None:
         draw = random.Random(self.source)
+        samples = _samples(self.source)
         for _ in range(_TRIALS):
-            values = {path: draw.choice(_SAMPLES[kind]) for path, kind in kinds.items()}
+            values = {path: draw.choice(samples[kind]) for path, kind in kinds.items()}
             try:
                 self.evaluate(values)
             except EvaluationError as error:
@@ -106,6 +108,19 @@ def _put(variables: dict[str, object], path: str, value: Value) -> None:
         assert isinstance(child, dict)
         node = child
     node[leaf] = value
+
+
+def _samples(source: str) -> Mapping[Kind, tuple[Value, ...]]:
+    """Values to try an expression with: those it compares with itself open the branches behind the comparison."""
+    tokens = list(_TOKEN.finditer(source))
+    strings = tuple(token["string"].strip("\"'") for token in tokens if token["string"])
+    numbers = [float(token["number"]) for token in tokens if token["number"]]
+    around = tuple(number + step for number in numbers for step in (-1.0, 0.0, 1.0))
+    return {
+        "double": _SAMPLES["double"] + around,
+        "string": _SAMPLES["string"] + strings,
+        "bool": _SAMPLES["bool"],
+    }
 
 
 def _paths(source: str, where: str) -> Iterator[str]:
