@@ -309,9 +309,8 @@ def _update(
     known = {column.split("::")[0].strip() for column in columns.split(",")} - _FIXED
     unknown = sorted(set(changes) - known)
     if unknown or not changes:
-        raise RegistryError(
-            f"{table}: cannot change {unknown[0] if unknown else 'nothing'!r}; choose of {sorted(known)}"
-        )
+        what = repr(unknown[0]) if unknown else "nothing"
+        raise RegistryError(f"{table}: cannot change {what}; choose of {', '.join(sorted(known))}")
     statement = sql.SQL("UPDATE {} SET {} WHERE id = {} RETURNING {}").format(
         sql.Identifier(table),
         sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(c), sql.Placeholder(c)) for c in changes),

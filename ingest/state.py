@@ -1,7 +1,8 @@
 """Latest state of a vehicle, and how what arrives changes it. Pure: no database, no clock.
 
 Batches arrive late and in any order (a backlog is uploaded while the car drives on). So the newest *sample* wins per
-signal, not the newest message, and merging in any order gives the same state.
+signal, not the newest message, and merging in any order gives the same state. One thing may differ: when a code's
+clearing arrives after later sightings of it, its new episode is dated from the last of these, not the first.
 """
 
 from collections.abc import Iterable, Mapping

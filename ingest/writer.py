@@ -7,7 +7,7 @@ rows, state of vehicles, state of devices, rejected messages; each by ascending 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -16,15 +16,14 @@ from psycopg.rows import tuple_row
 from ingest.acknowledge import acknowledgements
 from ingest.database import Connection
 from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Rejection, decode, digest
+from ingest.ledger import Batch, enter
 from ingest.rows import copy_estimates, copy_events, copy_readings
 from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
-from telemetry.records import Acknowledgement, BatchKey, DeviceStatus, EventsBatch, ReadingsBatch
+from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, ReadingsBatch
 
 KEPT_PAYLOAD_BYTES: Final = 64 * 1024  # of a rejected message
 _LONGEST_TEXT: Final = 500
-
-Batch: TypeAlias = ReadingsBatch | EventsBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +44,6 @@ class Outcome:
             samples=self.samples + other.samples,
             rejected=self.rejected + other.rejected,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sorted:
-    """Batches of a group by what the ledger says of them."""
-
-    new: list[Batch]
-    committed: list[BatchKey]  # new ones and those stored before
-    duplicates: int
-    replayed: list[Rejection]
 
 
 def store(connection: Connection, messages: Sequence[Incoming], now: datetime) -> Outcome:
@@ -88,7 +77,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     accepted = [entry for entry in decoded if isinstance(entry, Accepted)]
     vehicles = _vehicles(connection, accepted, rejections)
     accepted = [entry for entry in accepted if _device(entry.record) in vehicles]
-    ledger = _enter(connection, accepted)
+    ledger = enter(connection, accepted)
     rejections += ledger.replayed
 
     readings = [batch for batch in ledger.new if isinstance(batch, ReadingsBatch)]
@@ -137,109 +126,6 @@ def _vehicles(connection: Connection, accepted: Iterable[Accepted], rejections: 
         key = None if isinstance(entry.record, DeviceStatus) else entry.record.key
         rejections.append(Rejection(message=entry.message, reason=reason, detail=detail, key=key))
     return {device: vehicle for device, vehicle, enabled in rows if enabled}
-
-
-def _enter(connection: Connection, accepted: Sequence[Accepted]) -> _Sorted:
-    """Enter batches in the ledger. Only what it did not have is new, however often and through whom it came."""
-    first: dict[BatchKey, tuple[Accepted, Batch]] = {}
-    again: list[tuple[Accepted, Batch]] = []
-    for entry in accepted:
-        if isinstance(entry.record, DeviceStatus):
-            continue
-        if entry.record.key in first:
-            again.append((entry, entry.record))
-        else:
-            first[entry.record.key] = (entry, entry.record)
-    entered = _insert_batches(connection, first)
-    again += [pair for key, pair in first.items() if key not in entered]
-    new = [batch for key, (_, batch) in first.items() if key in entered]
-    stored = _digests(connection, {batch.key for _, batch in again})
-    same = [batch.key for entry, batch in again if stored[batch.key] == entry.digest]
-    _count_resent(connection, same)
-    return _Sorted(
-        new=new,
-        committed=[*entered, *same],
-        duplicates=len(same),
-        replayed=[
-            Rejection(
-                message=entry.message,
-                reason="replayed",
-                detail=f"batch {batch.key} is stored with other content; a sequence number is used once per boot",
-                key=batch.key,
-            )
-            for entry, batch in again
-            if stored[batch.key] != entry.digest
-        ],
-    )
-
-
-def _insert_batches(connection: Connection, batches: dict[BatchKey, tuple[Accepted, Batch]]) -> set[BatchKey]:
-    if not batches:
-        return set()
-    rows = [
-        (key.device, key.boot, key.sequence, *_channel_and_items(batch), entry.digest)
-        for key, (entry, batch) in batches.items()
-    ]
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(
-            """
-            INSERT INTO batch (device_id, boot, sequence, channel, items, digest)
-            SELECT * FROM unnest(%s::text[], %s::uuid[], %s::bigint[], %s::text[], %s::integer[], %s::bytea[])
-                AS entry (device_id, boot, sequence, channel, items, digest)
-            ORDER BY device_id, boot, sequence
-            ON CONFLICT DO NOTHING
-            RETURNING device_id, boot, sequence
-            """,
-            [list(column) for column in zip(*rows, strict=True)],
-        )
-        return {BatchKey(device=device, boot=boot, sequence=sequence) for device, boot, sequence in cursor}
-
-
-def _channel_and_items(batch: Batch) -> tuple[str, int]:
-    if isinstance(batch, ReadingsBatch):
-        return "readings", len(batch.samples)
-    return "events", len(batch.events)
-
-
-def _digests(connection: Connection, keys: Iterable[BatchKey]) -> dict[BatchKey, bytes]:
-    columns = _key_columns(keys)
-    if not columns[0]:
-        return {}
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(
-            """
-            SELECT device_id, boot, sequence, digest FROM batch
-            JOIN unnest(%s::text[], %s::uuid[], %s::bigint[]) AS wanted (device_id, boot, sequence)
-                USING (device_id, boot, sequence)
-            """,
-            columns,
-        )
-        return {BatchKey(device=row[0], boot=row[1], sequence=row[2]): row[3] for row in cursor}
-
-
-def _count_resent(connection: Connection, keys: Sequence[BatchKey]) -> None:
-    if not keys:
-        return
-    connection.execute(
-        """
-        WITH again AS (
-            SELECT device_id, boot, sequence, count(*) AS times
-            FROM unnest(%s::text[], %s::uuid[], %s::bigint[]) AS key (device_id, boot, sequence)
-            GROUP BY device_id, boot, sequence
-        ), locked AS MATERIALIZED (
-            SELECT device_id, boot, sequence, times FROM batch JOIN again USING (device_id, boot, sequence)
-            ORDER BY device_id, boot, sequence FOR UPDATE OF batch
-        )
-        UPDATE batch SET resent = resent + times FROM locked
-        WHERE (batch.device_id, batch.boot, batch.sequence) = (locked.device_id, locked.boot, locked.sequence)
-        """,
-        _key_columns(keys),
-    )
-
-
-def _key_columns(keys: Iterable[BatchKey]) -> list[list[object]]:
-    listed = list(keys)
-    return [[key.device for key in listed], [key.boot for key in listed], [key.sequence for key in listed]]
 
 
 def _merge_states(connection: Connection, vehicles: dict[str, UUID], batches: Sequence[Batch], now: datetime) -> None:

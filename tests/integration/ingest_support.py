@@ -130,7 +130,7 @@ async def running_worker(broker: Broker, database_url: str, client_id: str = "in
     )
     task = asyncio.create_task(run_worker(config, stop, ready), name=client_id)
     try:
-        await asyncio.wait([task, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait_for(ready.wait(), 20)
         yield
     finally:
         stop.set()
