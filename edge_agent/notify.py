@@ -1,7 +1,7 @@
 """Tells systemd how the agent is (sd_notify): ready, alive, stopping. Without systemd every call does nothing.
 
-The protocol is one datagram of ``KEY=value`` lines to the socket named by ``NOTIFY_SOCKET`` (sd_notify(3)); no library is
-needed for it.
+The protocol is one datagram of ``KEY=value`` lines to the socket named by ``NOTIFY_SOCKET`` (sd_notify(3)); no library
+is needed for it.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,8 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from edge_agent.obd.did import DidDefinition as ObdDid
-from edge_agent.obd.did import DidSignal, decode
+from edge_agent.build_obd import profile_dids
+from edge_agent.obd.did import decode
 from edge_agent.obd.pids import PIDS
 from edge_agent.obd.trouble_codes import STATUS_OF_SERVICE
 from firmware_profiles.errors import ProfileError
@@ -34,27 +35,6 @@ FILES = [
     for path in sorted(shipped_folder(folder).glob("*.yaml"))
 ]
 by_vehicle = pytest.mark.parametrize("vehicle", PROFILES.vehicles, ids=lambda vehicle: vehicle.name)
-
-
-def obd_definition(did: DidDefinition) -> ObdDid:
-    return ObdDid(
-        did=did.did,
-        request_id=did.request_id,
-        response_id=did.response_id,
-        period_s=did.period_s,
-        signals=tuple(
-            DidSignal(
-                did=did.did,
-                path=signal.path,
-                bit_offset=signal.bit_offset,
-                bit_length=signal.bit_length,
-                scale=signal.scale,
-                offset=signal.offset,
-                signed=signal.signed,
-            )
-            for signal in did.signals
-        ),
-    )
 
 
 def test_there_is_a_profile_for_each_kind_of_car_and_dongle() -> None:
@@ -82,7 +62,7 @@ def test_each_example_decodes_to_its_value(did: DidDefinition, signal: SignalDef
 
 @pytest.mark.parametrize(("did", "signal"), SIGNALS)
 def test_the_agent_decodes_each_example_alike(did: DidDefinition, signal: SignalDefinition) -> None:
-    definition = obd_definition(did)
+    (definition,) = profile_dids(replace(load_vehicle_profile("generic"), dids=(did,)))
     payload = signal.example.payload.ljust(definition.minimum_length, b"\0")
     answer = bytes((0x62,)) + did.did.to_bytes(2) + payload
     assert decode(definition, answer).values[signal.path] == pytest.approx(signal.example.value, rel=1e-9)
