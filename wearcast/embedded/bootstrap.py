@@ -23,6 +23,7 @@ _OLDEST, _NEWEST = (3, 11), (3, 13)
 # Wanted for its data files alone, and its declared Python range is narrower than ours.
 _DATA_ONLY = {(3, 13): ("opendbc",)}
 _HEARTBEAT_SECONDS = 5.0
+_NO_NETWORK = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError")
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -56,7 +57,8 @@ def interpreter() -> str:
 class _Builder:
     """Builds the environment phase by phase, saying each with the time since the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
         self._started = time.monotonic()
         self._environment = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
 
@@ -134,6 +136,7 @@ class _Builder:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            pass_fds=(self._lock,),  # should we be killed, the next run waits for what still works here
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -142,10 +145,15 @@ class _Builder:
                     spoken = time.monotonic()
                     self._say("  " + line.strip()[:90])
         if process.returncode != 0:
+            if any(sign in line for line in lines for sign in _NO_NETWORK):
+                sys.exit(
+                    f"{what} failed because the package index cannot be reached: check the network and pip's "
+                    "settings (index, proxy), and run the same command again."
+                )
             print("\n".join(lines[-12:]), file=sys.stderr)
             sys.exit(
-                f"{what} failed: read the lines above, check the network and pip's settings (index, proxy, "
-                "free disk space), and run the same command again."
+                f"{what} failed: read the lines above, check pip's settings (index, proxy) and the "
+                "free disk space, and run the same command again."
             )
 
     def _runs(self, *arguments: str) -> bool:
@@ -180,7 +188,7 @@ def main() -> None:
         print("Another run is preparing the environment: waiting for it.", flush=True)
         fcntl.flock(folder, fcntl.LOCK_EX)
     if not _is_complete():
-        _Builder().build()
+        _Builder(folder).build()
 
 
 if __name__ == "__main__":

@@ -80,7 +80,10 @@ def locked(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def open_lock(path: Path) -> Iterator[int]:
     """Open a lock file without locking it; closing it at the end drops the lock."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EmbeddedError(f"{path} cannot be opened ({error.strerror}): make its folder writable.") from error
     try:
         yield handle
     finally:
