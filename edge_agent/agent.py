@@ -119,6 +119,7 @@ class Agent:
         """Wait until all is acknowledged: as long as configured, and only a moment once told to stop."""
         begun = time.monotonic()
         stopped_at: float | None = None
+        self._uplink.tick()
         while self._outbox.pending_batches():
             now = time.monotonic()
             if self._config.drain_seconds is not None and now - begun >= self._config.drain_seconds:
@@ -127,7 +128,7 @@ class Agent:
                 stopped_at = now if stopped_at is None else stopped_at
                 if not self._uplink.connected or now - stopped_at >= self._config.stop_grace_seconds:
                     break
-            self._uplink.tick()
             self._uplink.wait(0.2)
+            self._uplink.tick()
         if left := self._outbox.pending_batches():
             log.info("%d batches stay in the outbox until the next start", left)

@@ -11,3 +11,11 @@ class SourceError(EdgeAgentError):
 
 class ConfigurationError(EdgeAgentError):
     """The agent's configuration is wrong: the text names file, path in it and the nearest key."""
+
+
+class OutboxError(EdgeAgentError):
+    """The outbox cannot be used: in use by another agent, unreadable, of a later version, or the disk fails."""
+
+
+class UplinkError(EdgeAgentError):
+    """The uplink cannot work at all, e.g. a certificate that cannot be read. A broker away is not that."""

@@ -26,7 +26,8 @@ from uuid import UUID
 
 import msgspec
 
-from edge_agent.outbox_file import OutboxError, hold, is_damage, open_database, put_aside, was_emptied
+from edge_agent.errors import OutboxError
+from edge_agent.outbox_file import hold, is_damage, open_database, put_aside, was_emptied
 from telemetry.records import Acknowledgement, BatchKey, Sample, ms_from_utc, utc_from_ms
 
 log = logging.getLogger(__name__)

@@ -9,16 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import OutboxError
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-class OutboxError(EdgeAgentError):
-    """The outbox cannot be used: in use by another agent, unreadable, of a later version, or the disk fails."""
 
 
 def open_database(path: Path | str) -> sqlite3.Connection:

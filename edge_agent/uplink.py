@@ -28,7 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.clock import Clock
 from edge_agent.config import MqttConfig, UplinkConfig
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
 from telemetry.errors import WireError
 from telemetry.records import DeviceStatus
@@ -40,10 +40,6 @@ log = logging.getLogger(__name__)
 MAX_RESEND_SECONDS: Final = 300.0
 STATUS_EVERY_SECONDS: Final = 300.0  # how old the pending count in the retained status may be
 _QOS = 1
-
-
-class UplinkError(EdgeAgentError):
-    """The uplink cannot work at all, e.g. a certificate that cannot be read. A broker away is not that."""
 
 
 class Uplink(Protocol):
@@ -162,7 +158,8 @@ class MqttUplink:
     def stop(self) -> None:
         """Publish offline (a clean end sends no last will), disconnect, end the network thread."""
         with self._lock:
-            farewell = self._publish_status("offline") if self._connected else None
+            alive = self._connected and self._failure is None
+            farewell = self._publish_status("offline") if alive else None
         if farewell is not None:
             deadline = time.monotonic() + 2.0
             while not farewell() and time.monotonic() < deadline and self._client.is_connected():

@@ -3,9 +3,9 @@
 Which DBC signal is which VSS path stands in the configuration, never here. A frame that cannot be decoded is a fault.
 """
 
-import gzip
 import math
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from typing import Final
 
 import can
 import cantools
+from can.io.blf import BLFParseError
 from cantools.database.can import Database, Message
 from cantools.database.errors import Error as DbcError
 
@@ -26,7 +27,8 @@ from telemetry.catalogue import catalogue
 
 _EPOCH_FROM: Final = 1e9  # seconds; a log whose stamps are smaller counts from its own start, not from 1970
 _MAX_FAULTS: Final = 5  # per reading: a wrong DBC must not fill the log
-_UNREADABLE = (OSError, EOFError, ValueError, UnicodeDecodeError, struct.error, gzip.BadGzipFile)
+# NotImplementedError: a format whose reader needs a library that is not installed (MF4).
+_UNREADABLE: Final = (OSError, EOFError, ValueError, struct.error, zlib.error, BLFParseError, NotImplementedError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +76,17 @@ class ReplayCanSource:
             self._log = can.LogReader(self._config.path)
             frames = iter(self._log)
             first = next(frames, None)
+            self._readings = (
+                iter(())
+                if first is None
+                else _gather(self._config, by_id, chain([first], frames), self._shift(first.timestamp))
+            )
+        except SourceError:
+            self.close()
+            raise
         except _UNREADABLE as error:
             self.close()
             raise SourceError(f"recording {self._config.path} cannot be read: {error}") from error
-        if first is None:
-            self._readings = iter(())
-            return
-        shift = self._shift(first.timestamp)
-        self._readings = _gather(self._config, by_id, chain([first], frames), shift)
 
     def poll(self) -> Reading | None:
         """The next reading, when it is due; an empty one while it is not; None at the end."""

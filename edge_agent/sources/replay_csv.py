@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from edge_agent.section import nearest
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.sources.pace import Pace
 from telemetry.catalogue import Catalogue, catalogue
+
+_UNREADABLE: Final = (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error)
 
 # Columns of eron93br/carOBD in file order, with their spelling. Their units are OBD's own, which the catalogue keeps:
 # times with MIL on and since codes were cleared are minutes (SAE J1979 PID 4D, 4E), the engine's run time seconds (1F).
@@ -84,7 +87,7 @@ class ReplayCsvSource:
             self._file = _text(path)
             rows = csv.reader(self._file, skipinitialspace=True)
             header = next(rows, [])
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        except _UNREADABLE as error:
             self.close()
             raise SourceError(f"recording {path} cannot be read: {error}") from error
         try:
@@ -99,7 +102,7 @@ class ReplayCsvSource:
             raise SourceError("the recording is not open; call open first")
         try:
             return self._pace.next(self._rows)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        except _UNREADABLE as error:
             raise SourceError(f"recording {self._config.path} breaks off: {error}") from error
 
     @property
@@ -135,8 +138,8 @@ class ReplayCsvSource:
 
 
 def _text(path: Path) -> IO[str]:
-    raw = path.open("rb")
-    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw, encoding="utf-8", newline="")
+    raw = gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+    return io.TextIOWrapper(raw, encoding="utf-8", newline="")
 
 
 def _trip(rows: Iterator[list[str]], columns: list[str], start: datetime, period: timedelta) -> Iterator[Reading]:

@@ -1,0 +1,90 @@
+"""Time that survives restarts and never runs backwards."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.clock import SystemClock, restamped
+from telemetry.records import Sample, ms_from_utc
+
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+class Machine:
+    """A machine whose clocks are set by hand."""
+
+    def __init__(self, wall: datetime = NOON) -> None:
+        self.wall = ms_from_utc(wall)
+        self.boottime = 5_000
+
+    def clock(self, last_known: Path | None = None) -> SystemClock:
+        return SystemClock(last_known, wall_ms=lambda: self.wall, boottime_ms=lambda: self.boottime)
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall += round(seconds * 1000)
+        self.boottime += round(seconds * 1000)
+
+
+def test_each_start_is_a_boot_of_its_own() -> None:
+    assert Machine().clock().boot != Machine().clock().boot
+
+
+def test_the_system_clock_is_followed_forwards() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.pass_time(10)
+    assert clock.now() == NOON + timedelta(seconds=10)
+    machine.wall += 86_400_000
+    assert clock.now() == NOON + timedelta(days=1, seconds=10)
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 10_000_000), st.integers(-(10**12), 10**12)), max_size=30))
+def test_time_never_runs_backwards(steps: list[tuple[int, int]]) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    before = clock.now()
+    for passed, jump in steps:
+        machine.boottime += passed
+        machine.wall = max(0, machine.wall + passed + jump)
+        moment = clock.now()
+        assert moment - before >= timedelta(milliseconds=passed)
+        before = moment
+
+
+def test_without_a_clock_time_goes_on_from_the_last_known(tmp_path: Path) -> None:
+    file = tmp_path / "last-known-time"
+    Machine().clock(file).remember()
+    machine = Machine(wall=datetime(1970, 1, 1, tzinfo=UTC))
+    clock = machine.clock(file)
+    machine.pass_time(3)
+    assert clock.now() == NOON + timedelta(seconds=3)
+
+
+def test_the_file_is_refreshed_now_and_then(tmp_path: Path) -> None:
+    file = tmp_path / "last-known-time"
+    machine = Machine()
+    clock = machine.clock(file)
+    clock.remember()
+    machine.pass_time(59)
+    clock.remember()
+    assert int(file.read_text()) == ms_from_utc(NOON)
+    machine.pass_time(1)
+    clock.remember()
+    assert int(file.read_text()) == ms_from_utc(NOON) + 60_000
+
+
+@pytest.mark.parametrize("content", ["", "soon", "9" * 40])
+def test_a_broken_file_is_no_time(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "last-known-time"
+    file.write_text(content)
+    assert Machine().clock(file).now() == NOON
+
+
+def test_samples_are_put_right_when_the_clock_was() -> None:
+    sample = Sample(time=datetime(1970, 1, 1, tzinfo=UTC), monotonic_ms=4_000, values={})
+    assert restamped(sample, now=NOON, monotonic_ms=10_000).time == NOON - timedelta(seconds=6)
+    right = Sample(time=NOON - timedelta(milliseconds=5_500), monotonic_ms=4_000, values={})
+    assert restamped(right, now=NOON, monotonic_ms=10_000) is right
