@@ -154,7 +154,7 @@ def evaluate(
     closes = previous.alerting and not state.alerting
     shown = {name: _number(one, bound.values) for name, one in rule.show.items()} if opens or closes else {}
     due = bound.stale_at
-    if rule.forecast is not None:
+    if rule.forecast is not None and f"forecast.{rule.forecast.quantity}" in bound.used:
         due = min(due or now + _FORECAST_RECHECK, now + _FORECAST_RECHECK)
     return Decision(
         rule=rule,
