@@ -91,6 +91,7 @@ class _Worker:
         while True:
             try:
                 async with self._mqtt_client() as client:
+                    client.pending_calls_threshold = self.config.group_messages  # one acknowledgement per device
                     await client.subscribe(TOPIC_FILTER, qos=1)
                     self._client = client
                     logger.info("ingest worker ready")
