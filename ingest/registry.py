@@ -346,7 +346,7 @@ def _one(connection: Connection, table: LiteralString, key: object, columns: Lit
 
 def _found(table: str, key: object, row: dict[str, Any] | None) -> dict[str, Any]:
     if row is None:
-        raise RegistryError(f"there is no {table} {key}; list what is registered with `wearcast ingest list`")
+        raise RegistryError(f"there is no {table} {key}; list what is registered with `wearcast ingest {table} list`")
     return row
 
 
