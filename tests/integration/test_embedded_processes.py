@@ -66,11 +66,13 @@ def test_output_is_seen_line_by_line_and_only_of_this_run(tmp_path: Path) -> Non
     log = tmp_path / "log"
     log.write_text("ready on port 1\n")
     with ManagedProcess.start(
-        ["sh", "-c", "echo ready on port 4711; sleep 600"], name="server", log_path=log
+        ["sh", "-c", "echo ready on port 4711; sleep 600 & wait"], name="server", log_path=log
     ) as process:
         assert process.wait_for_line(r"ready on port (\d+)", 20)[1] == "4711"
         assert process.alive
+        (grandchild,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
         process.kill()
+        assert ends(grandchild)
         assert process.returncode == -signal.SIGKILL
         assert not process.alive
 
@@ -97,7 +99,7 @@ def test_a_program_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> 
 
 def test_children_get_the_environment_and_a_session_of_their_own(tmp_path: Path) -> None:
     with ManagedProcess.start(
-        ["sh", "-c", "echo value $WEARCAST_PROBE; sleep 600"],
+        ["sh", "-c", "echo value $WEARCAST_PROBE; exec sleep 600"],
         name="child",
         log_path=tmp_path / "log",
         env={"WEARCAST_PROBE": "17"},

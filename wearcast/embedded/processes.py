@@ -124,8 +124,9 @@ class ManagedProcess:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once with SIGKILL and wait until it is gone."""
-        self._process.kill()
+        """End it at once with SIGKILL, with whatever it started in its session, and wait until it is gone."""
+        if self.alive:  # not reaped yet, so that the number is still its own
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self, timeout: float = 10.0, *, with_signal: signal.Signals = signal.SIGTERM) -> int:  # seconds
