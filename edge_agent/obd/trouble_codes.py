@@ -25,14 +25,7 @@ def code_text(high: int, low: int) -> str:
 
 def code_bytes(code: str) -> bytes:
     """Give the two bytes of a code like "P0301"; ValueError says what is wrong with it."""
-    system = _SYSTEMS.find(code[:1].upper()) if code else -1
-    digits = code[1:]
-    if (
-        system < 0
-        or len(digits) != 4
-        or digits[0] not in "0123"
-        or any(d not in "0123456789abcdefABCDEF" for d in digits)
-    ):
+    if not _CODE.fullmatch(code):
         raise ValueError(f"{code!r} is no trouble code; write a letter of P, C, B, U and four digits, as in 'P0301'")
     return (_SYSTEMS.index(code[0]) << 14 | int(code[1:], 16)).to_bytes(2)
 

@@ -32,7 +32,7 @@ class ObdIsoTpConfig:
     """How a car is read. Periods and times in seconds.
 
     ``pids``: PID of service 01 -> period; those the car lacks are left out. ``dids``: the maker's own values.
-    ``dtc_services``: of 0x03, 0x07, 0x0A; ``dtc_period_s`` None reads no codes. ``uds_dtc_ecus``: asked by 0x19 02, too.
+    ``dtc_services``: of 0x03, 0x07, 0x0A; ``dtc_period_s`` None reads no codes. ``uds_dtc_ecus``: also asked by 19 02.
     ``idle_wait_s``: longest time one poll waits for something to become due.
     """
 
@@ -134,6 +134,8 @@ class ObdIsoTpSource:
                     continue
                 if key == _DISCOVER:
                     faults.extend(self._discover())
+                    if self._pids:
+                        break  # there is a new plan now, with everything due
                 elif key == _TROUBLE_CODES:
                     codes, failed = self._trouble_codes(self._requester)
                     faults.extend(failed)

@@ -24,7 +24,7 @@ class LowVoltageBattery:
         """Lowest voltage while the starter turns, V: above 10 V for a good battery, below 9 V before it fails."""
         cold = max(0.0, 20.0 - temperature_c)
         worn = 1 - self.health_percent / 100
-        resistance_ohm = 0.0075 + 0.019 * worn * sqrt(worn) + 0.00012 * cold
+        resistance_ohm = 0.0095 + 0.019 * worn * sqrt(worn) + 0.00012 * cold
         return max(5.0, self.rest_voltage(temperature_c) - _CRANKING_CURRENT_A * resistance_ohm)
 
     def charging_voltage(self, temperature_c: float, electrical_load: float) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import can
 import yaml
@@ -131,7 +132,8 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
     ConfigurationError or SourceError; a car whose thread ends is an EdgeAgentError.
     """
     config = GarageConfig.from_file(Path(path_to_yaml))
-    stop = stop_event if stop_event is not None else _stop_on_signal()
+    stop = stop_event if stop_event is not None else threading.Event()
+    before = {} if stop_event is not None else _stop_on_signal(stop)
     failures: list[Exception] = []
     control = _Control(config.control) if config.control is not None else None
 
@@ -154,6 +156,8 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
         stop.set()
         for thread in threads:
             thread.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if failures:
         raise EdgeAgentError(f"a virtual car stopped: {failures[0]}") from failures[0]
 
@@ -241,12 +245,8 @@ def _wait_until_it_answers(parked: ParkedCar, stop: threading.Event) -> bool:
     return False
 
 
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-
+def _stop_on_signal(stop: threading.Event) -> dict[signal.Signals, Any]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return stop
+    return {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

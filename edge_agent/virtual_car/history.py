@@ -48,7 +48,7 @@ class _Column:
         raw = round((value - self._offset) / self._scale)
         text = self._texts.get(raw)
         if text is None:
-            text = f"{self._exact(raw):.12g}"
+            text = repr(self._exact(raw)).removesuffix(".0")
             if len(self._texts) < _CACHED_TEXTS:
                 self._texts[raw] = text
         return text

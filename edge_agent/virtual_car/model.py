@@ -48,7 +48,7 @@ class CarModel:
             pad_wear_percent=list(start.pad_wear_percent),
             cold_pressure_kpa=list(start.tire_pressure_kpa),
             tire_c=self.ambient_c,
-            regenerative=self.electric,
+            electric=self.electric,
             oil_life_km=config.aging.oil_life_km,
             pad_life_km=config.aging.pad_life_km,
         )

@@ -60,7 +60,7 @@ class Wear:
     pad_wear_percent: list[float]
     cold_pressure_kpa: list[float]  # gauge, at 20 degrees Celsius
     tire_c: float
-    regenerative: bool
+    electric: bool
     oil_life_km: float
     pad_life_km: float
 
@@ -68,7 +68,7 @@ class Wear:
         """Wear over a distance. Cold oil (below 60) and hot oil (above 115) ages faster."""
         penalty = 1.0 + max(0.0, 60 - oil_c) / 60 + max(0.0, oil_c - 115) / 20
         self.wear_oil(distance_km * 100 / self.oil_life_km * _OIL[road] * penalty)
-        saved = 0.35 if self.regenerative else 1.0
+        saved = 0.35 if self.electric else 1.0  # recuperation brakes for the pads
         self.wear_pads(distance_km * 100 / self.pad_life_km * _BRAKING[road] * saved)
         speed_kmh = distance_km / dt_s * 3600
         self._warm(dt_s, ambient_c + min(22.0, speed_kmh * 0.2))
@@ -78,7 +78,9 @@ class Wear:
         self._warm(dt_s, ambient_c)
 
     def wear_oil(self, percent: float) -> None:
-        """Use up oil life."""
+        """Use up oil life; an electric car has none."""
+        if self.electric:
+            return
         self.oil_life_percent = max(0.0, self.oil_life_percent - percent)
 
     def wear_pads(self, percent: float) -> None:

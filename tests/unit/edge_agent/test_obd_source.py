@@ -1,0 +1,392 @@
+"""The source against ECUs on python-can's virtual bus: all layers, one process."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import count
+
+import can
+import pytest
+
+from edge_agent.can_bus import CanBusConfig
+from edge_agent.errors import ConfigurationError, SourceError
+from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.obd.did import DidDefinition, DidSignal
+from edge_agent.obd.pids import PIDS
+from edge_agent.sources.base import Reading
+from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig, ObdIsoTpSource
+from edge_agent.virtual_car.config import VirtualCarConfig
+from edge_agent.virtual_car.garage import run_car
+
+VIN = "WVWZZZ1KZAW000001"
+SOH = "Vehicle.Powertrain.TractionBattery.StateOfHealth"
+SPEED = "Vehicle.Speed"
+RPM = "Vehicle.Powertrain.CombustionEngine.Speed"
+COUNT = "Vehicle.Diagnostics.DTCCount"
+KONA = DidDefinition(
+    did=0x0105,
+    request_id=0x7E4,
+    response_id=0x7EC,
+    period_s=60,
+    length=43,
+    signals=(DidSignal(did=0x0105, path=SOH, bit_offset=200, bit_length=16, scale=Fraction(1, 10)),),
+)
+_channels = count()
+
+Answer = Callable[[bytes], bytes | None]
+
+
+def virtual_bus() -> CanBusConfig:
+    return CanBusConfig(interface="virtual", channel=f"test-{next(_channels)}")
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def car_on(bus: CanBusConfig, **changes: object) -> Iterator[None]:
+    config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs={"ready_event": ready})
+    thread.start()
+    try:
+        assert ready.wait(5)
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def scripted_ecus(bus: CanBusConfig, answers: dict[int, Answer]) -> Iterator[None]:
+    """ECUs by response identifier that answer every request with what the script says."""
+    stop, ready = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with can.Bus(interface=bus.interface, channel=bus.channel) as own:
+            addresses = {rx: IsoTpAddress(transmit_id=rx, receive_id=rx - 8) for rx in answers}
+            functional = IsoTpAddress(transmit_id=min(answers), receive_id=0x7DF)
+            link = IsoTpLink(own, (*addresses.values(), functional))
+            ready.set()
+            while not stop.is_set():
+                for address, request in link.pump(0.02):
+                    for rx, answer in answers.items():
+                        payload = answer(request) if address in {functional, addresses[rx]} else None
+                        if payload is not None:
+                            link.send(addresses[rx], payload)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert ready.wait(5)
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+
+
+@contextmanager
+def opened(config: ObdIsoTpConfig, clock: Callable[[], float] | None = None) -> Iterator[ObdIsoTpSource]:
+    source = ObdIsoTpSource(config) if clock is None else ObdIsoTpSource(config, clock=clock)
+    source.open()
+    try:
+        yield source
+    finally:
+        source.close()
+        source.close()
+
+
+def polled(source: ObdIsoTpSource) -> Reading:
+    reading = source.poll()
+    assert reading is not None
+    return reading
+
+
+def bitmap_then(script: dict[bytes, bytes | None], bitmap: str = "00180000") -> Answer:
+    """Answer 01 00 with these PIDs (0C and 0D), everything else by the script."""
+    return lambda request: script.get(request, bytes.fromhex("4100" + bitmap) if request == b"\x01\x00" else None)
+
+
+def test_discovers_and_reads_all_there_is() -> None:
+    bus = virtual_bus()
+    config = ObdIsoTpConfig(bus=bus, pids=dict.fromkeys(PIDS, 1.0), dtc_period_s=1.0, uds_dtc_ecus=(DEFAULT_ECUS[0],))
+    with car_on(bus), opened(config) as source:
+        assert source.supported_pids[0x0D] == ("7E8", "7E9")
+        assert source.supported_pids[0x0C] == ("7E8",)
+        assert 0x5B not in source.supported_pids
+        reading = polled(source)
+        assert reading.faults == ()
+        assert reading.vin == VIN  # several frames
+        assert reading.trouble_codes == ()
+        expected = {s.path for pid in source.supported_pids for s in PIDS[pid].signals}
+        assert set(reading.values) == expected
+        assert reading.values["Vehicle.TraveledDistance"] == pytest.approx(42_000_000, abs=1000)
+        assert reading.time is None
+
+
+def test_reads_own_values_over_several_frames() -> None:
+    bus = virtual_bus()
+    dids = [
+        {
+            "did": 0x0105,
+            "request_id": 0x7E4,
+            "response_id": 0x7EC,
+            "length": 43,
+            "signals": [{"path": SOH, "bit_offset": 200, "bit_length": 16, "scale": "1/10"}],
+        }
+    ]
+    with (
+        car_on(bus, kind="electric", dids=dids, condition={"soh_percent": 87.5}),
+        opened(ObdIsoTpConfig(bus=bus, dids=(KONA,))) as source,
+    ):
+        assert polled(source).values[SOH] == pytest.approx(87.5, abs=0.06)
+
+
+def test_code_goes_from_pending_to_confirmed() -> None:
+    bus = virtual_bus()
+    config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
+    seen: list[tuple[str, bool | None]] = []
+    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.6), opened(config) as source:
+        for _ in range(200):
+            for code in polled(source).trouble_codes or ():
+                assert (code.code, code.ecu) == ("P0301", "7E8")
+                if (code.status, code.warning_lamp) not in seen:
+                    seen.append((code.status, code.warning_lamp))
+            if ("confirmed", True) in seen:
+                break
+    # one poll may see the code turn between two of its requests
+    assert seen[0] == ("pending", False)
+    assert seen[-1] == ("confirmed", True)
+
+
+def test_each_read_has_its_own_period() -> None:
+    bus, clock = virtual_bus(), Clock()
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 5.0}, dtc_period_s=10.0, idle_wait_s=0.0)
+    with car_on(bus), opened(config, clock) as source:
+        first = polled(source)
+        assert set(first.values) == {SPEED, RPM}
+        assert first.trouble_codes == ()
+        second = polled(source)
+        assert (dict(second.values), second.trouble_codes, second.vin) == ({}, None, None)
+        clock.now += 1
+        assert set(polled(source).values) == {SPEED}
+        clock.now += 4
+        assert set(polled(source).values) == {SPEED, RPM}
+        clock.now += 5
+        assert polled(source).trouble_codes == ()
+
+
+def test_a_silent_car_is_faults_and_asked_again() -> None:
+    bus, clock = virtual_bus(), Clock()
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.02, idle_wait_s=0.0, discovery_period_s=10)
+    with opened(config, clock) as source:
+        reading = polled(source)
+        assert (dict(reading.values), reading.trouble_codes, reading.vin) == ({}, None, None)
+        assert reading.faults[0].request == "service 01 PID 00"
+        assert reading.faults[0].reason == "no answer in 20 ms"
+        assert polled(source).faults == ()  # not before its time
+        with car_on(bus):
+            clock.now += 11
+            polled(source)
+            assert SPEED in polled(source).values
+
+
+def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
+    bus, clock = virtual_bus(), Clock()
+    config = ObdIsoTpConfig(
+        bus=bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.03, idle_wait_s=0.0, dtc_period_s=1.0
+    )
+    with opened(config, clock) as source:
+        with car_on(bus):
+            clock.now += 20
+            polled(source)
+            polled(source)
+        clock.now += 100
+        reading = polled(source)
+    assert dict(reading.values) == {}
+    assert reading.trouble_codes is None
+    asked = [fault for fault in reading.faults if "no answer" in fault.reason]
+    assert 0 < len({fault.request.split(" at ")[0] for fault in asked}) <= 3
+    assert any("not asked" in fault.reason for fault in reading.faults)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("7F0112", r"NRC 0x12 \(sub-function not supported\)"),
+        ("7F0122", "NRC 0x22"),
+        ("410D", "0 data bytes, expected 1"),
+        ("410D1122", "2 data bytes, expected 1"),
+        ("410C1122", "only an answer to something else"),
+        ("430D11", "only an answer to something else"),
+        ("7F0378", "only an answer to something else"),
+    ],
+)
+def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex(answer)}
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
+        reading = polled(source)
+    assert dict(reading.values) == {}
+    (fault,) = reading.faults
+    assert fault.request == "service 01 PID 0D at 7E8"
+    assert re.search(reason, fault.reason)
+
+
+def test_a_late_answer_to_an_earlier_request_is_not_taken() -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex("410C1122"), b"\x01\x0c": bytes.fromhex("410C0FA0")}
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
+        reading = polled(source)
+    assert dict(reading.values) == {RPM: 1000}
+    assert [fault.request for fault in reading.faults] == ["service 01 PID 0D at 7E8"]
+
+
+def test_several_ecus_give_one_value_and_a_sum() -> None:
+    bus = virtual_bus()
+    engine: dict[bytes, bytes | None] = {
+        b"\x01\x01": bytes.fromhex("410102000000"),
+        b"\x01\x0d": bytes.fromhex("410D32"),
+    }
+    other: dict[bytes, bytes | None] = {
+        b"\x01\x01": bytes.fromhex("410181000000"),
+        b"\x01\x0d": bytes.fromhex("410D33"),
+    }
+    ecus = {0x7E8: bitmap_then(engine, "80080000"), 0x7EA: bitmap_then(other, "80080000")}
+    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, ecus), opened(config) as source:
+        reading = polled(source)
+    assert reading.faults == ()
+    assert reading.values == {SPEED: 50, COUNT: 3, "Vehicle.OBD.DriveCycleStatus.IsMILOn": 1}
+
+
+def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
+    bus = virtual_bus()
+    engine: dict[bytes, bytes | None] = {b"\x01\x01": bytes.fromhex("410102000000")}
+    ecus = {0x7E8: bitmap_then(engine, "80000000"), 0x7EA: bitmap_then({}, "80000000")}
+    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0}, timeout_s=0.05, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, ecus), opened(config) as source:
+        reading = polled(source)
+    assert dict(reading.values) == {}
+    assert [fault.request for fault in reading.faults] == ["service 01 PID 01 at 7EA"]
+
+
+def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
+    bus, clock = virtual_bus(), Clock()
+    silent = threading.Event()
+
+    def second(request: bytes) -> bytes | None:
+        if request == b"\x03" and not silent.is_set():
+            return bytes.fromhex("4301C100")
+        return bitmap_then({b"\x07": b"\x47\x00"})(request)
+
+    first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.05, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
+    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
+        reading = polled(source)
+        assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
+        assert [fault.request for fault in reading.faults] == ["service 0A"]  # a car without it, said once
+        silent.set()
+        clock.now += 2
+        reading = polled(source)
+        assert reading.trouble_codes is None
+        assert [fault.request for fault in reading.faults] == ["service 03 at 7EA"]
+
+
+@pytest.mark.parametrize("answer", ["7F0311", "430103", "43010000FF"])
+def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
+    with (
+        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
+        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.05, read_vin=False)) as source,
+    ):
+        reading = polled(source)
+    assert reading.trouble_codes is None
+    assert [fault.request for fault in reading.faults] == ["service 03 at 7E8"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("7F2231", "NRC 0x31"),
+        (None, "no answer"),
+        ("620105" + "00" * 10, "10 data bytes, expected 43"),
+        ("620106" + "00" * 43, "unusable answer"),
+        ("620105" + "FF" * 43, "outside"),
+    ],
+)
+def test_a_failed_read_of_an_own_value_is_a_fault(answer: str | None, reason: str) -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {b"\x22\x01\x05": None if answer is None else bytes.fromhex(answer)}
+    config = ObdIsoTpConfig(bus=bus, dids=(KONA,), timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, {0x7EC: bitmap_then(script)}), opened(config) as source:
+        reading = polled(source)
+    assert dict(reading.values) == {}
+    (fault,) = reading.faults
+    assert fault.request == "service 22 DID 0105 at 7E4"
+    assert reason in fault.reason
+
+
+def test_an_ecu_that_asks_for_patience_gets_it() -> None:
+    bus = virtual_bus()
+
+    def slow(request: bytes) -> bytes | None:
+        if request == b"\x01\x0d":
+            threading.Timer(0.3, late).start()
+            return bytes.fromhex("7F0178")
+        return bitmap_then({})(request)
+
+    def late() -> None:
+        with can.Bus(interface=bus.interface, channel=bus.channel) as own:
+            own.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex("03410D2AAAAAAAAA"), is_extended_id=False))
+
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, {0x7E8: slow}), opened(config) as source:
+        assert polled(source).values == {SPEED: 42}
+
+
+def test_a_bus_that_is_gone_is_an_error() -> None:
+    bus = virtual_bus()
+    source = ObdIsoTpSource(ObdIsoTpConfig(bus=bus, timeout_s=0.02))
+    with pytest.raises(SourceError, match="call open"):
+        source.poll()
+    source.open()
+    assert source._bus is not None
+    source._bus.shutdown()  # as if the adapter had been pulled out
+    with pytest.raises(SourceError, match="is gone"):
+        source.poll()
+    source.close()
+
+
+@pytest.mark.parametrize("interface", ["socketcan", "no-such-interface"])
+def test_a_bus_that_is_not_there_is_an_error(interface: str) -> None:
+    source = ObdIsoTpSource(ObdIsoTpConfig(bus=CanBusConfig(interface=interface, channel="nocan7", bitrate=500_000)))
+    with pytest.raises(SourceError, match=f"{interface}:nocan7 cannot be opened"):
+        source.open()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"pids": {0x02: 1.0}}, "02 gives no signal"),
+        ({"pids": {0x0D: 0.0}}, "period of 0D"),
+        ({"dtc_services": (0x04,)}, "04 reads no codes"),
+        ({"timeout_s": 0}, "timeout_s is 0"),
+    ],
+)
+def test_configuration_errors(change: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        ObdIsoTpConfig(bus=virtual_bus(), **change)  # type: ignore[arg-type]  # wrong on purpose
