@@ -1,5 +1,7 @@
 """A bundle is what the dongle takes: its agent reads the configuration, systemd the units, a shell the installer."""
 
+import os
+import shutil
 import ssl
 import subprocess
 import tomllib
@@ -76,3 +78,30 @@ def test_an_installed_wheel_brings_the_unit_along() -> None:
     carried = wheel["wheel"]["force-include"]
     assert carried == {f"systemd/{AGENT_UNIT}": f"firmware_profiles/units/{AGENT_UNIT}"}
     assert agent_unit() == (root / "systemd" / AGENT_UNIT).read_text(encoding="utf-8")
+
+
+def test_the_installers_page_names_every_file_of_a_bundle(tmp_path: Path, ca_dir: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "installers.md").read_text(encoding="utf-8")
+    for hardware in PROFILES.hardware:
+        folder = tmp_path / hardware.name
+        folder.mkdir()
+        out = bundle(folder, ca_dir, hardware=hardware.name, vehicle="generic")
+        for file in out.rglob("*"):
+            names = {str(file.relative_to(out)), *(f"{parent}/" for parent in file.relative_to(out).parents)}
+            assert file.is_dir() or any(f"`{name}`" in page for name in names), file
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None and os.environ.get("CI") != "true",
+    reason="systemd-analyze is not here (Debian package systemd)",
+)
+@pytest.mark.parametrize("hardware", [profile.name for profile in PROFILES.hardware])
+def test_the_unit_stays_hardened_with_its_drop_in(tmp_path: Path, ca_dir: Path, hardware: str) -> None:
+    units = bundle(tmp_path, ca_dir, hardware=hardware, vehicle="generic") / "etc/systemd/system"
+    unit = units / AGENT_UNIT
+    unit.write_text(unit.read_text("utf-8").replace("/opt/wearcast/bin/wearcast", "/bin/true"), encoding="utf-8")
+    for arguments in (["verify", "--man=no"], ["security", "--offline=yes", "--threshold=20", "--no-pager"]):
+        result = subprocess.run(
+            ["systemd-analyze", *arguments, str(unit)], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (result.returncode, result.stderr) == (0, "")

@@ -1,11 +1,14 @@
 """The units are well-formed and hardened, as systemd itself judges them, and call commands that exist."""
 
+import importlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
+import typer
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -86,3 +89,19 @@ def test_the_agent_reaches_the_bus_and_feeds_the_watchdog() -> None:
     assert service["Type"] == ["notify"]
     assert service["WatchdogSec"] == ["60"]
     assert set(service["RestrictAddressFamilies"][0].split()) == {"AF_CAN", "AF_INET", "AF_INET6", "AF_UNIX"}
+
+
+@each_unit
+def test_the_command_exists(unit: Path) -> None:
+    """Every ``ExecStart`` and ``ExecStartPre`` is taken apart by the command line it is meant for; nothing is run."""
+    service = section(unit, "Service")
+    for line in (*service["ExecStart"], *service.get("ExecStartPre", [])):
+        group, name, *arguments = line.removeprefix(PROGRAM).split()
+        commands = typer.main.get_command(importlib.import_module(f"wearcast.commands.{group}").app)
+        assert isinstance(commands, click.Group)
+        command = commands.get_command(click.Context(commands), name)
+        assert command is not None, line
+        for parameter in command.params:
+            if isinstance(parameter.type, click.Path):
+                parameter.type.exists = False  # /etc/wearcast is not where tests run
+        command.make_context(name, arguments)
