@@ -140,8 +140,9 @@ def _due_vehicles(connection: Connection, now: datetime, limit: int) -> list[UUI
     rows = connection.execute(
         """
         SELECT state.vehicle_id FROM vehicle_state AS state LEFT JOIN rule_progress AS done USING (vehicle_id)
-        WHERE done.vehicle_id IS NULL OR done.due_at <= %s
-           OR (state.version > done.evaluated_version AND done.failures = 0)
+        WHERE state.version > 0
+          AND (done.vehicle_id IS NULL OR done.due_at <= %s
+               OR (state.version > done.evaluated_version AND done.failures = 0))
         ORDER BY state.changed_at LIMIT %s
         """,
         [now, limit],
@@ -173,15 +174,19 @@ def _progress(connection: Connection, vehicle_id: UUID, version: int, judged: Ve
     if judged.failures:
         error = "; ".join(f"rule {rule_id}: {_brief(fault)}" for rule_id, fault in sorted(judged.failures.items()))
         due_at = min(due_at or now + _RULE_RETRY, now + _RULE_RETRY)
-        log.warning("vehicle %s: %s", vehicle_id, error)
-    connection.execute(
+    # The join sees the row as it was: the same error with each new batch is logged once.
+    row = connection.execute(
         """
-        UPDATE rule_progress
+        UPDATE rule_progress AS done
         SET evaluated_version = %s, evaluated_at = %s, due_at = %s, failures = 0, last_error = %s
-        WHERE vehicle_id = %s
+        FROM rule_progress AS before
+        WHERE done.vehicle_id = %s AND before.vehicle_id = done.vehicle_id
+        RETURNING before.last_error
         """,
         [version, now, due_at, error, vehicle_id],
-    )
+    ).fetchone()
+    if error is not None and (row is None or row[0] != error):
+        log.warning("vehicle %s: %s", vehicle_id, error)
 
 
 def _record_failure(connection: Connection, vehicle_id: UUID, error: Exception, now: datetime) -> None:

@@ -41,9 +41,8 @@ def load_context(connection: Connection, rules: Iterable[Rule], vehicle_id: UUID
             in_service_since=in_service_since,
             time_zone=time_zone,
         )
-    # What a stored JSON document that is not of our making raises while it becomes records.
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"the stored state of vehicle {vehicle_id} cannot be read: {error!r}") from error
+    except ValueError as error:  # of decoding stored documents (msgspec), or of a record that refuses its values
+        raise StateError(f"the stored state of vehicle {vehicle_id} cannot be read: {error}") from error
     return with_forecasts(connection, rules, context, now)
 
 
@@ -60,6 +59,21 @@ def load_facts(connection: Connection, vehicle_id: UUID) -> tuple[str, datetime 
         raise StateError(f"there is no vehicle {vehicle_id}")
     profile, since, time_zone = cast("tuple[str, date | None, str]", row)
     return profile, None if since is None else datetime.combine(since, time(), UTC), time_zone
+
+
+def _estimates(state: VehicleState) -> dict[tuple[Quantity, str], tuple[Reading, ...]]:
+    found: dict[tuple[Quantity, str], tuple[Reading, ...]] = {}
+    for entry in state.estimates.values():
+        if entry.quantity in _QUANTITIES:
+            key = (Quantity(entry.quantity), entry.position)
+            reading = Reading(
+                time=entry.time,
+                fields={"value": entry.value, "low": entry.low, "high": entry.high, "source": entry.source},
+                source=entry.source,
+                method=entry.method,
+            )
+            found[key] = (*found.get(key, ()), reading)
+    return found
 
 
 def context_of(
@@ -82,18 +96,7 @@ def context_of(
             )
             for column, signal in state.signals.items()
         },
-        estimates={
-            (Quantity(entry.quantity), entry.position): (
-                Reading(
-                    time=entry.time,
-                    fields={"value": entry.value, "low": entry.low, "high": entry.high, "source": entry.source},
-                    source=entry.source,
-                    method=entry.method,
-                ),
-            )
-            for entry in state.estimates.values()
-            if entry.quantity in _QUANTITIES
-        },
+        estimates=_estimates(state),
         trouble_codes=merge_codes(
             (
                 code.code,

@@ -4,27 +4,42 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ingest.database import Connection, connect
-from ingest.registry import register_owner, register_vehicle
+from ingest.registry import register_owner, register_vehicle, register_workshop
+from ingest.state import merge
+from ingest.state_rows import lock_states, write_states
 from rules.alerts import explain, list_alerts, read_alert
 from rules.backtest import backtest
+from rules.booking import desk, workshops
 from rules.booking.errors import BookingError
 from rules.engine import EngineConfig, run_engine, run_once
 from rules.errors import AlertNotFoundError
 from rules.rule import parse_rule, rulebook
+from telemetry.catalogue import catalogue
+from telemetry.records import (
+    BatchKey,
+    Estimate,
+    EventKind,
+    EventsBatch,
+    Quantity,
+    ReadingsBatch,
+    Sample,
+    VehicleEvent,
+)
 
 pytestmark = pytest.mark.database
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+KEY = BatchKey(device="dongle", boot=uuid4(), sequence=1)
 HELD = parse_rule(
     """
 for_each: vehicle
@@ -91,42 +106,47 @@ class Bench:
         found = list_alerts(self.connection, vehicle_id=self.car)
         return sorted((alert.rule_id, alert.subject, alert.closed_at is None) for alert in found)
 
-    def oil(self, value: float, *, car: UUID | None = None, time: datetime | None = None) -> None:
-        time = time or self.clock.now
-        entry = {
-            "quantity": "oil_life",
-            "position": "",
-            "value": value,
-            "low": value,
-            "high": value,
-            "source": "estimated",
-            "method": "test/1",
-            "time": time.isoformat(),
-        }
-        self.state("estimates", {"oil_life": entry}, car=car, time=time)
+    def oil(self, value: float, *, car: UUID | None = None, at: datetime | None = None) -> None:
+        self.estimate(Quantity.OIL_LIFE, value, car=car, at=at)
+
+    def estimate(
+        self, quantity: Quantity, value: float, *, car: UUID | None = None, at: datetime | None = None
+    ) -> None:
+        estimate = Estimate(
+            time=at or self.clock.now,
+            quantity=quantity,
+            value=value,
+            low=value,
+            high=value,
+            source="estimated",
+            method="test/1",
+        )
+        self.ingest(ReadingsBatch(key=KEY, samples=(), estimates=(estimate,)), car)
 
     def coolant(self, value: float) -> None:
-        entry = {"value": value, "time": self.clock.now.isoformat()}
-        self.state("signals", {"coolant_temperature": entry}, car=None, time=self.clock.now)
+        path = catalogue().by_column("coolant_temperature").path
+        sample = Sample(time=self.clock.now, monotonic_ms=0, values={path: value})
+        self.ingest(ReadingsBatch(key=KEY, samples=(sample,)))
 
-    def codes(self, *codes: str) -> None:
-        moment = self.clock.now.isoformat()
-        entries = [
-            {"code": c, "ecu": "7E8", "status": "confirmed", "mil": True, "first_seen": moment, "last_seen": moment}
-            for c in codes
-        ]
-        self.state("trouble_codes", entries, car=None, time=self.clock.now)
+    def code(self, code: str, kind: EventKind = EventKind.DTC_APPEARED) -> None:
+        data = {"code": code, "ecu": "7E8", "status": "confirmed", "mil": True}
+        self.ingest(
+            EventsBatch(key=KEY, events=(VehicleEvent(time=self.clock.advance(seconds=1), kind=kind, data=data),))
+        )
 
-    def state(self, column: str, value: object, *, car: UUID | None, time: datetime) -> None:
-        """As ingest leaves it behind a batch."""
-        statement = sql.SQL(
-            """
-            INSERT INTO vehicle_state (vehicle_id, {column}, last_sample_at) VALUES (%s, %s, %s)
-            ON CONFLICT (vehicle_id) DO UPDATE SET {column} = excluded.{column},
-                last_sample_at = excluded.last_sample_at, version = vehicle_state.version + 1, changed_at = now()
-            """
-        ).format(column=sql.Identifier(column))
-        self.connection.execute(statement, [car or self.car, Jsonb(value), time])
+    def ingest(self, batch: ReadingsBatch | EventsBatch, car: UUID | None = None) -> None:
+        """What the intake does to the latest state of a vehicle."""
+        car = car or self.car
+        with self.connection.transaction():
+            before = lock_states(self.connection, [car])[car]
+            write_states(self.connection, [merge(before, [batch], self.clock.now)])
+
+    def spoil(self) -> None:
+        """Leave a state that no intake writes."""
+        self.oil(5)
+        self.connection.execute(
+            """UPDATE vehicle_state SET signals = '{"speed": {"value": "fast"}}' WHERE vehicle_id = %s""", [self.car]
+        )
 
     def rule_state(self, rule_id: str) -> str:
         row = self.connection.execute(
@@ -145,23 +165,23 @@ class Bench:
 
 
 def register_car(connection: Connection) -> UUID:
-    owner = register_owner(connection, name="Ada", time_zone="Europe/Berlin")
+    owner = register_owner(connection, name="Ada", time_zone="Europe/Berlin", latitude=52.52, longitude=13.4)
     return register_vehicle(connection, owner_id=owner.id, label="Blue", profile="generic").id
 
 
 @pytest.fixture
 def bench(database_url: str) -> Iterator[Bench]:
-    desk, clock = Desk(), Clock()
+    asked, clock = Desk(), Clock()
     config = EngineConfig(
         database_url=database_url,
         rules=(*rulebook(), HELD),
         poll_s=0.01,
         clock=clock,
-        propose=desk.propose,
-        announce=desk.announce,
+        propose=asked.propose,
+        announce=asked.announce,
     )
     with closing(connect(database_url, autocommit=True)) as connection:
-        yield Bench(connection=connection, config=config, clock=clock, desk=desk, car=register_car(connection))
+        yield Bench(connection=connection, config=config, clock=clock, desk=asked, car=register_car(connection))
 
 
 def test_an_alert_opens_once_and_a_booking_is_proposed_once(bench: Bench) -> None:
@@ -201,7 +221,7 @@ def test_a_rule_without_a_job_only_announces(bench: Bench) -> None:
 
 
 def test_what_is_only_worth_mentioning_occupies_no_bay(bench: Bench) -> None:
-    bench.codes("P0456")
+    bench.code("P0456")
     bench.run()
     assert bench.alerts() == [("trouble_code_confirmed", "P0456", True)]
     assert bench.desk.proposed == []
@@ -234,7 +254,7 @@ def test_silence_is_unknown_and_keeps_the_alert(bench: Bench) -> None:
 
 
 def test_old_data_of_a_backlog_does_not_fire(bench: Bench) -> None:
-    bench.oil(5, time=NOW - 60 * DAY)
+    bench.oil(5, at=NOW - 60 * DAY)
     bench.run()
     assert bench.alerts() == []
     assert bench.rule_state("oil_life_low") == "unknown"
@@ -256,12 +276,13 @@ def test_a_restart_keeps_timers(bench: Bench) -> None:
 
 
 def test_codes_are_episodes_of_their_own(bench: Bench) -> None:
-    bench.codes("P0301", "P0420")
+    bench.code("P0301")
+    bench.code("P0420")
     bench.run()
-    bench.codes("P0420")
+    bench.code("P0301", EventKind.DTC_CLEARED)
     bench.run()
     assert bench.alerts() == [("trouble_code_confirmed", "P0301", False), ("trouble_code_confirmed", "P0420", True)]
-    bench.codes("P0301", "P0420")
+    bench.code("P0301")
     bench.run()
     assert len(bench.alerts()) == 3
 
@@ -320,7 +341,7 @@ def test_a_failing_desk_leaves_no_half_done_alert_and_is_tried_again(bench: Benc
 
 def test_a_car_with_bad_data_is_recorded_and_the_others_go_on(bench: Bench) -> None:
     good = register_car(bench.connection)
-    bench.state("signals", {"speed": {"value": "fast"}}, car=None, time=NOW)
+    bench.spoil()
     bench.oil(5, car=good)
     assert bench.run() == 2
     assert len(list_alerts(bench.connection, vehicle_id=good)) == 1
@@ -331,7 +352,7 @@ def test_a_car_with_bad_data_is_recorded_and_the_others_go_on(bench: Bench) -> N
 
 
 def test_back_off_grows_to_a_limit(bench: Bench) -> None:
-    bench.state("signals", {"speed": {"value": "fast"}}, car=None, time=NOW)
+    bench.spoil()
     waits = []
     for _ in range(12):
         bench.run()
@@ -344,7 +365,9 @@ def test_back_off_grows_to_a_limit(bench: Bench) -> None:
     assert waits[-1] == timedelta(minutes=5)
 
 
-def test_one_rule_that_cannot_be_computed_leaves_the_others_working(bench: Bench) -> None:
+def test_one_rule_that_cannot_be_computed_leaves_the_others_working(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.oil(5)
     dividing = parse_rule(
         """
@@ -365,6 +388,11 @@ examples: [{name: a, given: {}, expect: unknown}]
     assert error is not None
     assert error.startswith("rule divides: EvaluationError")
     assert due_at == bench.clock.now + timedelta(minutes=5)
+    bench.oil(5, at=NOW + timedelta(seconds=1))
+    run_once(bench.connection, replace(bench.config, rules=(*rulebook(), dividing)))
+    assert [record.message for record in caplog.records if "rule divides" in record.message] == [
+        f"vehicle {bench.car}: {error}"
+    ], "the same error is logged once"
 
 
 def test_a_second_alert_of_the_same_job_needs_no_second_visit(bench: Bench) -> None:
@@ -372,7 +400,7 @@ def test_a_second_alert_of_the_same_job_needs_no_second_visit(bench: Bench) -> N
     bench.run()
     alert = list_alerts(bench.connection)[0]
     book(bench.connection, bench.car, alert.id, job="diagnosis", start=NOW + DAY)
-    bench.codes("P0301")
+    bench.code("P0301")
     bench.run()
     assert bench.desk.proposed == [alert.id]
     assert len(bench.desk.announced) == 1
@@ -398,6 +426,42 @@ def book(connection: Connection, car: UUID, alert_id: UUID, *, job: str, start: 
     )
 
 
+def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
+    workshop = register_workshop(
+        bench.connection,
+        name="Werk",
+        time_zone="Europe/Berlin",
+        latitude=52.5,
+        longitude=13.4,
+        rating=4.5,
+        email="werk@example.org",
+    )
+    workshops.add_bay(bench.connection, workshop.id, "Bay 1", ["mechanical"])
+    hours = workshops.weekly_hours(range(1, 6), time(8), time(17))
+    workshops.set_opening_hours(bench.connection, workshop.id, hours)
+    workshops.add_job(
+        bench.connection,
+        workshop.id,
+        "oil_change",
+        skill="mechanical",
+        duration=timedelta(hours=1),
+        price=Decimal("89.00"),
+    )
+    config = replace(bench.config, propose=desk.propose_booking, announce=desk.announce_alert)
+    bench.oil(5)
+    run_once(bench.connection, config)
+    bench.oil(4)
+    run_once(bench.connection, config)
+    row = bench.connection.execute(
+        """
+        SELECT count(*), min(booking.state), min(booking.job),
+               (SELECT count(*) FROM outgoing WHERE outgoing.kind = 'owner_message')
+        FROM booking JOIN alert ON alert.id = booking.alert_id
+        """
+    ).fetchone()
+    assert row == (1, "proposed", "oil_change", 1)
+
+
 def test_the_loop_works_until_it_is_stopped_and_survives_a_lost_connection(bench: Bench) -> None:
     stop = threading.Event()
     engine = threading.Thread(target=run_engine, args=(bench.config, stop), name="engine")
@@ -409,7 +473,7 @@ def test_the_loop_works_until_it_is_stopped_and_survives_a_lost_connection(bench
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'wearcast rules' AND datname = current_database()"
         )
-        bench.codes("P0301")
+        bench.code("P0301")
         wait_for(lambda: len(bench.alerts()) == 2)
     finally:
         stop.set()
@@ -434,17 +498,7 @@ def test_a_forecast_is_made_from_the_stored_curve(bench: Bench) -> None:
             "INSERT INTO estimate VALUES (%s, %s, 'traction_battery_soh', '', %s, %s, %s, 'estimated', 'test/1')",
             [(time, bench.car, value, value - 1, value + 1) for time, value in rows],
         )
-    entry = {
-        "quantity": "traction_battery_soh",
-        "position": "",
-        "value": 81.0,
-        "low": 80.0,
-        "high": 82.0,
-        "source": "estimated",
-        "method": "test/1",
-        "time": NOW.isoformat(),
-    }
-    bench.state("estimates", {"traction_battery_soh": entry}, car=None, time=NOW)
+    bench.estimate(Quantity.TRACTION_BATTERY_SOH, 81.0)
     bench.run()
     assert bench.alerts() == [("traction_battery_soh_forecast", "", True)]
     alert = list_alerts(bench.connection)[0]
@@ -512,8 +566,15 @@ def test_backtest_over_stored_history(bench: Bench) -> None:
     assert list_alerts(bench.connection) == [], "a backtest writes nothing"
 
 
-def test_no_personal_data_is_in_reach_of_a_log(bench: Bench) -> None:
-    assert "password" not in repr(bench.config)
+def test_no_personal_data_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    bench.oil(5)
+    bench.run()
+    bench.spoil()
+    bench.run()
+    assert "alert" in caplog.text
+    for secret in ("Ada", "Blue", "52.5", "13.4", bench.config.database_url):
+        assert secret not in caplog.text
     assert bench.config.database_url not in repr(bench.config)
 
 
