@@ -15,6 +15,7 @@ from typing import Final
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import AgentConfig
 from edge_agent.errors import SourceError
+from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
 from edge_agent.recorder import Recorder
 from edge_agent.sources.base import Source
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
 IDLE_SECONDS: Final = 0.05  # after a poll with nothing in it: a source that returns at once must not spin
 
 
@@ -37,7 +39,15 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
     clock = SystemClock(config.last_known_time_path)
     with Outbox.open(config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
-        Agent(config=config, source=source, estimators=estimators, outbox=outbox, uplink=uplink, clock=clock).run(stop)
+        Agent(
+            config=config,
+            source=source,
+            estimators=estimators,
+            outbox=outbox,
+            uplink=uplink,
+            clock=clock,
+            notifier=Notifier(),
+        ).run(stop)
 
 
 class Agent:
@@ -52,16 +62,22 @@ class Agent:
         outbox: Outbox,
         uplink: Uplink,
         clock: Clock,
+        notifier: Notifier,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
         self._source = source
+        self._recording = source if isinstance(source, Resumable) else None
         self._outbox = outbox
         self._uplink = uplink
         self._clock = clock
+        self._notifier = notifier
         self._jitter = jitter
         self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
         self._pause = FIRST_PAUSE_SECONDS
+        self._started_at = time.monotonic()
+        self._beat_at = float("-inf")
+        self._told: str | None = None  # what systemd was last told; None: not even that it is ready
 
     def run(self, stop: threading.Event) -> None:
         """Read until the end or until told to stop, seal what is left, let the acknowledgements arrive."""
@@ -71,6 +87,7 @@ class Agent:
             self._recorder.finish(ended=ended)
             self._drain(stop)
         finally:
+            self._notifier.stopping()
             self._uplink.stop()
 
     def _read(self, stop: threading.Event) -> bool:
@@ -78,8 +95,8 @@ class Agent:
         while not stop.is_set():
             try:
                 self._source.open()
-                if isinstance(self._source, Resumable):
-                    self._source.skip(self._recorder.replayed)
+                if self._recording is not None:
+                    self._recording.skip(self._recorder.replayed)
                 while not stop.is_set():
                     if not self._poll(stop):
                         return True
@@ -96,7 +113,7 @@ class Agent:
         if reading is None:
             return False
         self._pause = FIRST_PAUSE_SECONDS
-        position = self._source.position if isinstance(self._source, Resumable) else None
+        position = None if self._recording is None else self._recording.position
         if not self._recorder.accept(reading, position=position):
             stop.wait(IDLE_SECONDS)
         self._housekeeping()
@@ -106,6 +123,22 @@ class Agent:
         self._recorder.tick()
         self._uplink.tick()
         self._clock.remember()
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell systemd that the loop turns, and once that all is ready: a broker away only delays that a little."""
+        now = time.monotonic()
+        if self._notifier.watchdog_seconds is not None and now - self._beat_at >= self._notifier.watchdog_seconds:
+            self._beat_at = now
+            self._notifier.alive()
+        if self._told is None and not self._uplink.connected and now - self._started_at < BROKER_SECONDS:
+            return
+        status = "connected to the broker" if self._uplink.connected else "no broker: everything waits in the outbox"
+        if self._told is None:
+            self._notifier.ready(status)
+        elif status != self._told:
+            self._notifier.status(status)
+        self._told = status
 
     def _back_off(self, stop: threading.Event) -> None:
         """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent."""
@@ -130,5 +163,6 @@ class Agent:
                     break
             self._uplink.wait(0.2)
             self._uplink.tick()
+            self._beat()
         if left := self._outbox.pending_batches():
             log.info("%d batches stay in the outbox until the next start", left)

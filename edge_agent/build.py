@@ -7,7 +7,6 @@ from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
-from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
@@ -62,29 +61,30 @@ def _replay_csv(section: Section, _profile: VehicleProfile | None) -> Source:
 
 
 def _replay_can(section: Section, _profile: VehicleProfile | None) -> Source:
+    from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource  # cantools, only here
+
+    def mapping(entry: Section) -> CanMapping:
+        made = CanMapping(
+            message=entry.text("message"),
+            signal=entry.text("signal"),
+            path=entry.text("path"),
+            factor=entry.number("factor", 1.0),
+            offset=entry.number("offset", 0.0),
+        )
+        entry.done()
+        return made
+
     return ReplayCanSource(
         ReplayCanConfig(
             path=section.path("path"),
             dbc=section.path("dbc"),
-            mappings=tuple(_mapping(entry) for entry in section.sections("signals")),
+            mappings=tuple(mapping(entry) for entry in section.sections("signals")),
             period_seconds=section.duration("period", 0.1),
             start=section.moment("start") if section.has("start") else None,
             channel=section.text("channel") if section.has("channel") else None,
             speed=_speed(section),
         )
     )
-
-
-def _mapping(entry: Section) -> CanMapping:
-    mapping = CanMapping(
-        message=entry.text("message"),
-        signal=entry.text("signal"),
-        path=entry.text("path"),
-        factor=entry.number("factor", 1.0),
-        offset=entry.number("offset", 0.0),
-    )
-    entry.done()
-    return mapping
 
 
 def _speed(section: Section) -> float | None:

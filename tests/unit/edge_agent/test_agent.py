@@ -1,6 +1,7 @@
 """The agent over its twins: a scripted source, counting estimators, an in-memory backend."""
 
 import random
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,8 +14,10 @@ import pytest
 from edge_agent.agent import Agent
 from edge_agent.config import AgentConfig, SourceConfig
 from edge_agent.errors import SourceError
+from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
-from edge_agent.sources.base import ReadFault, Reading, TroubleCode
+from edge_agent.sources.base import ReadFault, Reading, Source, TroubleCode
+from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 from edge_agent.testing import START, FakeClock, LoopbackUplink, ScriptedSource
 from telemetry.records import (
     Acknowledgement,
@@ -115,8 +118,9 @@ class Bench:
         self.clock = FakeClock()
         self.estimator = Counting()
         self.stop = threading.Event()
+        self.environment: dict[str, str] = {}
 
-    def agent(self, source: ScriptedSource) -> Agent:
+    def agent(self, source: Source) -> Agent:
         self.clock = FakeClock(self.clock.moment, self.clock.milliseconds)
         self.estimator = Counting()
         uplink = LoopbackUplink(device=DEVICE, outbox=self.outbox, backend=self.backend)
@@ -127,6 +131,7 @@ class Bench:
             outbox=self.outbox,
             uplink=uplink,
             clock=self.clock,
+            notifier=Notifier(self.environment),
             jitter=lambda: -0.5,  # no pause at all
         )
 
@@ -257,6 +262,17 @@ def test_a_recording_keeps_its_time_and_its_distances() -> None:
     ]
 
 
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path) -> None:
+    bench = Bench()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        bench.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
+        bench.run(*speeds(1, 2, 3))
+        heard = [systemd.recv(1000).decode() for _ in range(3)]
+    assert heard == ["WATCHDOG=1", "READY=1\nSTATUS=connected to the broker", "STOPPING=1"]
+
+
 class PowerCut(BaseException):
     """Ends an agent without any of its code running afterwards."""
 
@@ -302,6 +318,37 @@ def test_cut_off_at_any_moment_nothing_is_lost_or_counted_twice(monkeypatch: pyt
     numbers = Counter(sample.values["Vehicle.OBD.RunTime"] for sample in bench.backend.samples)
     assert numbers == Counter(range(400))
     assert bench.estimator.count == 400
+
+
+def test_a_recording_cut_off_at_any_moment_is_replayed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rng = random.Random(11)
+    bench = Bench(kind="replay_csv", batch_samples=7)
+    path = tmp_path / "trip.csv"
+    path.write_text("ENGINE_RUN_TINE ()\n" + "".join(f"{n},\n" for n in range(300)), encoding="ascii")
+    cuts, ended = 0, False
+    while not ended:
+        with monkeypatch.context() as patch:
+            countdown = rng.randint(1, 200)
+            for step in ("add_sample", "add_batch", "clear_pending", "put_state", "acknowledge"):
+                original = getattr(bench.outbox, step)
+
+                def cut(*args: object, _original: Callable[..., object] = original, **options: object) -> object:
+                    nonlocal countdown
+                    countdown -= 1
+                    if countdown == 0:
+                        raise PowerCut
+                    return _original(*args, **options)
+
+                patch.setattr(bench.outbox, step, cut)
+            try:
+                source = ReplayCsvSource(ReplayCsvConfig(path=path, start=START))
+                bench.agent(source).run(bench.stop)
+                ended = True
+            except PowerCut:
+                cuts += 1
+    assert cuts > 3
+    assert [sample.values["Vehicle.OBD.RunTime"] for sample in bench.backend.samples] == list(range(300))
+    assert bench.estimator.count == 300
 
 
 def _stored(bench: Bench) -> set[float]:
