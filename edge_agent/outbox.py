@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 BatchChannel = Literal["readings", "events"]
 MAX_REJECTED = 200  # rows
+GIVEN_UP = ("batches_thinned", "samples_thinned", "rejected_forgotten")  # counters that should stay at zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +204,18 @@ class Outbox:
             self._db.execute("DELETE FROM pending_sample WHERE boot = ?", (str(boot),))
 
     def add_batch(
-        self, boot: UUID, channel: BatchChannel, encode: Callable[[BatchKey], bytes], created: datetime
+        self,
+        boot: UUID,
+        channel: BatchChannel,
+        encode: Callable[[BatchKey], bytes],
+        created: datetime,
+        *,
+        items: int,
     ) -> BatchKey:
-        """Seal a batch under the next sequence number of its boot; ``encode`` gets its key and gives its bytes."""
+        """Seal a batch under the next sequence number of its boot; ``encode`` gets its key and gives its bytes.
+
+        ``items``: how many samples or events are in it, for the counters.
+        """
         with self.transaction(durable=True):
             assert self._durable, "a batch is sealed in a durable transaction: see the module"
             row = self._db.execute(
@@ -217,9 +227,11 @@ class Outbox:
             key = BatchKey(device=self._device, boot=boot, sequence=row[0])
             payload = encode(key)
             self._db.execute(
-                "INSERT INTO batch (boot, sequence, channel, created_ms, payload) VALUES (?, ?, ?, ?, ?)",
-                (str(boot), key.sequence, channel, ms_from_utc(created), payload),
+                "INSERT INTO batch (boot, sequence, channel, created_ms, items, payload) VALUES (?, ?, ?, ?, ?, ?)",
+                (str(boot), key.sequence, channel, ms_from_utc(created), items, payload),
             )
+            self._count("batches_sealed", 1)
+            self._count("samples_sealed" if channel == "readings" else "events_sealed", items)
             self._bytes += len(payload)
             if self._bytes > self._max_bytes:
                 self._thin()
@@ -270,7 +282,7 @@ class Outbox:
 
         What was never published cannot have been committed: an acknowledgement that names it changes nothing.
         """
-        gone: list[tuple[int, int]] = []
+        gone: list[tuple[int, int]] = []  # row, bytes
         boot = str(ack.boot)
         with self.transaction(durable=False):
             for first, last in ack.committed:
@@ -279,6 +291,7 @@ class Outbox:
                     " RETURNING id, length(payload)",
                     (boot, first, last),
                 ).fetchall()
+            self._count("batches_committed", len(gone))
             for entry in ack.rejected:
                 this = "boot = ? AND sequence = ? AND attempts > 0"
                 self._db.execute(
@@ -293,6 +306,7 @@ class Outbox:
                 if found:
                     log.error("batch %s/%d was rejected by the backend: %s", boot, entry.sequence, entry.reason)
                 gone += found
+                self._count("batches_rejected", len(found))
             if ack.rejected:
                 forgotten = self._db.execute(
                     "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)",
@@ -317,7 +331,11 @@ class Outbox:
         return tuple(RejectedEntry(boot=UUID(row[0]), sequence=row[1], channel=row[2], reason=row[3]) for row in rows)
 
     def counters(self) -> dict[str, int]:
-        """What had to be given up: ``thinned_batches``, ``rejected_forgotten``."""
+        """What was counted since the file was made, by name; what never happened is absent.
+
+        Done: ``batches_sealed``, ``samples_sealed``, ``events_sealed``, ``batches_committed``, ``batches_rejected``.
+        Given up: ``batches_thinned``, ``samples_thinned``, ``rejected_forgotten`` (batches).
+        """
         with self._lock:
             return dict(self._db.execute("SELECT name, count FROM counter").fetchall())
 
@@ -326,22 +344,24 @@ class Outbox:
 
         The oldest trend stays visible at half its density, rather than a piece of history missing altogether.
         """
-        thinned = 0
+        thinned: list[tuple[int, int]] = []  # samples, bytes
         while self._bytes > self._max_bytes:
             rows = self._db.execute(
                 "DELETE FROM batch WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS place,"
                 " count(*) OVER () AS total FROM batch WHERE channel = 'readings')"
-                " WHERE place <= max(2, total / 2) AND place % 2 = 0 AND place < total) RETURNING length(payload)"
+                " WHERE place <= max(2, total / 2) AND place % 2 = 0 AND place < total)"
+                " RETURNING items, length(payload)"
             ).fetchall()
             if not rows:
                 break
-            thinned += len(rows)
-            self._bytes -= sum(size for (size,) in rows)
-        self._count("thinned_batches", thinned)
+            thinned += rows
+            self._bytes -= sum(size for _, size in rows)
+        self._count("batches_thinned", len(thinned))
+        self._count("samples_thinned", sum(items for items, _ in thinned))
         log.warning(
             "the outbox is full (%d bytes): gave up %d batches of old readings; the dongle needs to reach its broker",
             self._max_bytes,
-            thinned,
+            len(thinned),
         )
 
     def _count(self, name: str, by: int) -> None:

@@ -23,6 +23,7 @@ CREATE TABLE batch (
     sequence INTEGER NOT NULL,
     channel TEXT NOT NULL CHECK (channel IN ('readings', 'events')),
     created_ms INTEGER NOT NULL,
+    items INTEGER NOT NULL,             -- samples or events in it
     attempts INTEGER NOT NULL DEFAULT 0, -- times published
     payload BLOB NOT NULL,
     UNIQUE (boot, sequence)
@@ -45,7 +46,7 @@ CREATE TABLE state (
     content BLOB NOT NULL               -- JSON
 ) WITHOUT ROWID;
 
--- What had to be given up, by name: nothing goes silently.
+-- What was done and what had to be given up, counted since the file was made: see edge_agent/ledger.py.
 CREATE TABLE counter (
     name TEXT PRIMARY KEY,
     count INTEGER NOT NULL

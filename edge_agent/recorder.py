@@ -21,7 +21,7 @@ import msgspec
 from edge_agent.batcher import Batcher, EstimateSchedule
 from edge_agent.clock import Clock, restamped
 from edge_agent.config import AgentConfig
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import GIVEN_UP, Outbox
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.vehicle_watch import VehicleWatch
 from health.errors import HealthError
@@ -126,7 +126,9 @@ class Recorder:
             self._estimated = True
         with self._outbox.transaction(durable=True):
             if samples or estimates:
-                self._outbox.add_batch(self._clock.boot, "readings", self._encoder(samples, estimates), now)
+                self._outbox.add_batch(
+                    self._clock.boot, "readings", self._encoder(samples, estimates), now, items=len(samples)
+                )
             self._outbox.clear_pending(self._clock.boot)
             self._save_estimators()
         self._batcher.sealed()
@@ -142,7 +144,9 @@ class Recorder:
                 samples = [entry.sample for entry in entries]
                 for start in range(0, len(samples), self._config.batch_samples):
                     part = tuple(samples[start : start + self._config.batch_samples])
-                    self._outbox.add_batch(boot, "readings", self._encoder(part, ()), self._clock.now())
+                    self._outbox.add_batch(
+                        boot, "readings", self._encoder(part, ()), self._clock.now(), items=len(part)
+                    )
                 self._outbox.clear_pending(boot)
                 for sample in samples:
                     self._feed(sample)
@@ -156,7 +160,7 @@ class Recorder:
         def encode(key: BatchKey) -> bytes:
             return encode_events(EventsBatch(key=key, events=events))
 
-        self._outbox.add_batch(self._clock.boot, "events", encode, self._clock.now())
+        self._outbox.add_batch(self._clock.boot, "events", encode, self._clock.now(), items=len(events))
 
     def _note(self, events: tuple[VehicleEvent, ...]) -> None:
         if events:
@@ -206,7 +210,8 @@ class Recorder:
         data: dict[str, object] = {"version": metadata.version("wearcast"), "boot": str(self._clock.boot)}
         if self._outbox.quarantined is not None:
             data["damaged_outbox"] = self._outbox.quarantined.name
-        if lost := self._outbox.counters():
+        counters = self._outbox.counters()
+        if lost := {name: counters[name] for name in GIVEN_UP if name in counters}:
             data["given_up"] = lost
         return VehicleEvent(time=self._clock.now(), kind=EventKind.DEVICE_STARTED, data=data)
 

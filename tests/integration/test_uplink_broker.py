@@ -131,7 +131,7 @@ def uplink_to(broker: Broker, outbox: Outbox, clock: FakeClock) -> Iterator[Mqtt
 def fill(outbox: Outbox, clock: FakeClock, count: int) -> None:
     for number in range(count):
         sample = Sample(time=NOW + timedelta(seconds=number), monotonic_ms=number, values={"Vehicle.Speed": number})
-        outbox.add_batch(clock.boot, "readings", partial(encoded, sample), NOW)
+        outbox.add_batch(clock.boot, "readings", partial(encoded, sample), NOW, items=1)
 
 
 def encoded(sample: Sample, key: BatchKey) -> bytes:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import OutboxError
+from edge_agent.ledger import read_ledger
 from edge_agent.outbox import Outbox
 from telemetry.records import Acknowledgement, BatchKey, RejectedBatch, Sample
 
@@ -51,16 +52,16 @@ def acknowledged(*committed: tuple[int, int], rejected: tuple[int, ...] = ()) ->
 def test_sequence_numbers_count_from_one_within_each_boot() -> None:
     outbox = memory()
     other = uuid4()
-    keys = [outbox.add_batch(BOOT, "readings", name_of, NOW)]
+    keys = [outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)]
     outbox.begin_boot(other)
-    keys += [outbox.add_batch(boot, "readings", name_of, NOW) for boot in (other, BOOT)]
+    keys += [outbox.add_batch(boot, "readings", name_of, NOW, items=1) for boot in (other, BOOT)]
     assert [(key.boot, key.sequence) for key in keys] == [(BOOT, 1), (other, 1), (BOOT, 2)]
     assert outbox.payload(outbox.oldest(3)[2]) == str(keys[2]).encode()
 
 
 def test_a_batch_of_an_unknown_boot_is_refused() -> None:
     with pytest.raises(OutboxError, match="begin_boot"):
-        memory().add_batch(uuid4(), "readings", name_of, NOW)
+        memory().add_batch(uuid4(), "readings", name_of, NOW, items=1)
 
 
 @given(
@@ -74,7 +75,7 @@ def test_what_stays_is_what_was_neither_committed_nor_rejected_in_order(
 ) -> None:
     outbox = memory()
     for _ in range(count):
-        outbox.add_batch(BOOT, "readings", name_of, NOW)
+        outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
     sent = outbox.oldest(published) if published else ()
     outbox.mark_published(sent)
     ack = acknowledged(*ranges, rejected=tuple(rejected))
@@ -90,7 +91,7 @@ def test_what_stays_is_what_was_neither_committed_nor_rejected_in_order(
 
 def test_what_was_never_published_cannot_be_acknowledged() -> None:
     outbox = memory()
-    outbox.add_batch(BOOT, "readings", name_of, NOW)
+    outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
     outbox.acknowledge(acknowledged((1, 2**62), rejected=(1,)))
     assert outbox.pending_batches() == 1
     assert outbox.rejected() == ()
@@ -98,7 +99,7 @@ def test_what_was_never_published_cannot_be_acknowledged() -> None:
 
 def test_an_acknowledgement_of_another_boot_changes_nothing() -> None:
     outbox = memory()
-    outbox.add_batch(BOOT, "readings", name_of, NOW)
+    outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
     publish_all(outbox)
     outbox.acknowledge(Acknowledgement(device="car-1", boot=uuid4(), committed=((1, 1),)))
     assert outbox.pending_batches() == 1
@@ -107,42 +108,43 @@ def test_an_acknowledgement_of_another_boot_changes_nothing() -> None:
 def test_rejected_batches_are_kept_with_their_reason_and_bounded() -> None:
     outbox = memory()
     for _ in range(230):
-        outbox.add_batch(BOOT, "events", name_of, NOW)
+        outbox.add_batch(BOOT, "events", name_of, NOW, items=1)
     publish_all(outbox)
     outbox.acknowledge(acknowledged(rejected=tuple(range(1, 231))))
     entries = outbox.rejected()
     assert [entry.sequence for entry in entries] == list(range(31, 231))
     assert {(entry.reason, entry.channel) for entry in entries} == {("malformed", "events")}
-    assert outbox.counters() == {"rejected_forgotten": 30}
+    assert outbox.counters()["rejected_forgotten"] == 30
 
 
 def test_a_full_outbox_thins_old_readings_and_never_events() -> None:
     outbox = memory(max_bytes=10_000)
     for number in range(200):
-        outbox.add_batch(BOOT, "events" if number % 10 == 0 else "readings", lambda _: b"x" * 100, NOW)
+        outbox.add_batch(BOOT, "events" if number % 10 == 0 else "readings", lambda _: b"x" * 100, NOW, items=60)
     left = outbox.oldest(1000)
     assert len(left) * 100 <= 10_000
     assert [batch.sequence for batch in left if batch.channel == "events"] == list(range(1, 201, 10))
     readings = [batch.sequence for batch in left if batch.channel == "readings"]
     assert readings[-20:] == [n for n in range(1, 201) if n % 10 != 1][-20:]  # the present is complete
     assert readings[0] < 20  # and the past is thinner, not gone
-    assert outbox.counters()["thinned_batches"] == 200 - len(left)
+    assert outbox.counters()["batches_thinned"] == 200 - len(left)
+    assert outbox.counters()["samples_thinned"] == 60 * (200 - len(left))
 
 
 def test_events_alone_may_exceed_the_bound() -> None:
     outbox = memory(max_bytes=500)
     for _ in range(10):
-        outbox.add_batch(BOOT, "events", lambda _: b"x" * 100, NOW)
+        outbox.add_batch(BOOT, "events", lambda _: b"x" * 100, NOW, items=60)
     assert outbox.pending_batches() == 10
 
 
 def test_the_bound_counts_what_is_there_now() -> None:
     outbox = memory(max_bytes=1_000)
     for _ in range(50):
-        outbox.add_batch(BOOT, "readings", lambda _: b"x" * 100, NOW)
+        outbox.add_batch(BOOT, "readings", lambda _: b"x" * 100, NOW, items=60)
         publish_all(outbox)
         outbox.acknowledge(acknowledged((1, 100)))
-    assert outbox.counters() == {}
+    assert outbox.counters() == {"batches_sealed": 50, "samples_sealed": 50 * 60, "batches_committed": 50}
 
 
 def test_a_transaction_is_all_or_nothing() -> None:
@@ -152,7 +154,7 @@ def test_a_transaction_is_all_or_nothing() -> None:
     def interrupted() -> None:
         with outbox.transaction(durable=True):
             outbox.add_sample(BOOT, sample, recorded=False)
-            outbox.add_batch(BOOT, "readings", name_of, NOW)
+            outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
             outbox.put_state("x", 1)
             raise ZeroDivisionError
 
@@ -161,7 +163,7 @@ def test_a_transaction_is_all_or_nothing() -> None:
     assert outbox.pending_samples() == ()
     assert outbox.pending_batches() == 0
     assert outbox.state("x") is None
-    assert outbox.add_batch(BOOT, "readings", name_of, NOW).sequence == 1
+    assert outbox.add_batch(BOOT, "readings", name_of, NOW, items=1).sequence == 1
 
 
 def test_everything_survives_reopening(tmp_path: Path) -> None:
@@ -170,14 +172,14 @@ def test_everything_survives_reopening(tmp_path: Path) -> None:
     with Outbox.open(path, device="car-1", max_bytes=1000) as outbox:
         outbox.begin_boot(BOOT)
         outbox.add_sample(BOOT, sample, recorded=True)
-        outbox.add_batch(BOOT, "events", name_of, NOW)
+        outbox.add_batch(BOOT, "events", name_of, NOW, items=1)
         outbox.put_state("estimator.oil_life", {"revolutions": 12.5})
     with Outbox.open(path, device="car-1", max_bytes=1000) as outbox:
         assert outbox.quarantined is None
         (pending,) = outbox.pending_samples()
         assert (pending.boot, pending.sample, pending.recorded) == (BOOT, sample, True)
         assert outbox.state("estimator.oil_life") == {"revolutions": 12.5}
-        assert outbox.add_batch(BOOT, "events", name_of, NOW).sequence == 2
+        assert outbox.add_batch(BOOT, "events", name_of, NOW, items=1).sequence == 2
 
 
 def test_one_outbox_serves_one_agent(tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def _filled(path: Path) -> None:
     with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
         outbox.begin_boot(BOOT)
         for _ in range(300):
-            outbox.add_batch(BOOT, "readings", lambda _: os.urandom(1000), NOW)
+            outbox.add_batch(BOOT, "readings", lambda _: os.urandom(1000), NOW, items=60)
 
 
 @pytest.mark.parametrize("damage", ["garbage", "half", "empty"])
@@ -238,7 +240,7 @@ def test_two_threads_may_seal_and_acknowledge_at_once(tmp_path: Path) -> None:
         thread = threading.Thread(target=drain)
         thread.start()
         for _ in range(300):
-            outbox.add_batch(BOOT, "readings", name_of, NOW)
+            outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
         done.set()
         thread.join(30)
         assert seen == list(range(1, 301))
@@ -251,6 +253,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 import itertools, msgspec
+from edge_agent.ledger import read_ledger
 from edge_agent.outbox import Outbox
 from telemetry.records import Acknowledgement, Sample
 
@@ -261,7 +264,8 @@ boot = uuid4()
 def seal(outbox, boot, samples):
     with outbox.transaction(durable=True):
         numbers = [int(entry.sample.values["n"]) for entry in samples]
-        outbox.add_batch(boot, "readings", lambda key: msgspec.json.encode({"key": str(key), "n": numbers}), now)
+        outbox.add_batch(boot, "readings", lambda key: msgspec.json.encode({"key": str(key), "n": numbers}), now,
+                         items=len(numbers))
         outbox.clear_pending(boot)
 
 outbox = Outbox.open(folder / "outbox.sqlite", device="car-1", max_bytes=10**9)
@@ -320,3 +324,32 @@ def test_ten_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     assert len(stored) == len(set(stored))
     assert set(accepted) <= set(stored)
     assert len(set(stored) - set(accepted)) <= 10  # accepted, and killed before it could say so: one per kill
+
+
+def test_the_ledger_is_read_beside_a_running_agent(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    with pytest.raises(OutboxError, match="there is no outbox"):
+        read_ledger(path)
+    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(BOOT)
+        for _ in range(3):
+            outbox.add_batch(BOOT, "readings", name_of, NOW, items=60)
+        outbox.add_batch(BOOT, "events", name_of, NOW, items=2)
+        outbox.mark_published(outbox.oldest(3))
+        outbox.acknowledge(acknowledged((1, 1), rejected=(2,)))
+        outbox.add_sample(BOOT, Sample(time=NOW, monotonic_ms=1, values={}), recorded=False)
+        assert read_ledger(path) == {
+            "samples_accepted": 181,
+            "samples_waiting": 1,
+            "samples_sealed": 180,
+            "events_sealed": 2,
+            "batches_sealed": 4,
+            "batches_committed": 1,
+            "batches_rejected": 1,
+            "batches_waiting": 2,
+            "batches_in_flight": 1,
+            "rejected_kept": 1,
+        }
+    path.write_bytes(b"not an outbox" * 100)
+    with pytest.raises(OutboxError, match="cannot be read"):
+        read_ledger(path)

@@ -1,13 +1,18 @@
 """The window of unacknowledged batches: bounded, oldest first, sent again with growing pauses."""
 
 import itertools
+from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.outbox import StoredBatch
-from edge_agent.uplink import MAX_RESEND_SECONDS, Window
+from edge_agent.config import MqttConfig, TlsConfig, UplinkConfig
+from edge_agent.errors import UplinkError
+from edge_agent.outbox import Outbox, StoredBatch
+from edge_agent.testing import FakeClock
+from edge_agent.uplink import MAX_RESEND_SECONDS, MqttUplink, Window
 
 BOOT = UUID(int=1)
 
@@ -89,3 +94,12 @@ def test_every_batch_is_sent_and_none_twice_within_the_timeout(
         gone = [id_ for id_ in outbox if id_ in acknowledged and id_ in last_sent]
         window.acknowledged(gone)
         outbox = [id_ for id_ in outbox if id_ not in gone]
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    mqtt = MqttConfig(tls=TlsConfig(ca=tmp_path / "ca.pem"))
+    with (
+        Outbox.open(":memory:", device="car-1", max_bytes=1000) as outbox,
+        pytest.raises(UplinkError, match=r"ca\.pem.*check mqtt\.tls"),
+    ):
+        MqttUplink(device="car-1", mqtt=mqtt, uplink=UplinkConfig(), outbox=outbox, clock=FakeClock())
