@@ -92,11 +92,7 @@ class IsoTpLink:
 
     def forget(self) -> None:
         """Drop what is half received or not yet read: answers to questions nobody waits for any more."""
-        for _ in range(_FRAMES_AT_ONCE):
-            message = self._bus.recv(0)
-            if message is None:
-                break
-            self._dispatch(message)
+        self._take(0.0)
         for channel in self._channels:
             if channel.busy or channel.layer.available():
                 channel.inbox.clear()
@@ -107,19 +103,25 @@ class IsoTpLink:
         return any(channel.layer.is_rx_active() for channel in self._channels)
 
     def pump(self, timeout_s: float) -> list[tuple[IsoTpAddress, bytes]]:
-        """Move frames until a payload is complete or the time is over; gives the complete ones."""
+        """Move frames until a payload is complete or the time is over (0: one look); gives the complete ones."""
         deadline = time.monotonic() + timeout_s
+        looked = False
         while True:
             arrived = self._process()
             remaining = deadline - time.monotonic()
-            if arrived or remaining < 0:
+            if arrived or (looked and remaining <= 0):
                 return arrived
-            message = self._bus.recv(min(remaining, self._pause()))
-            for _ in range(_FRAMES_AT_ONCE):
-                if message is None:
-                    break
-                self._dispatch(message)
-                message = self._bus.recv(0)
+            looked = True
+            self._take(max(0.0, min(remaining, self._pause())))
+
+    def _take(self, timeout_s: float) -> None:
+        """Wait for a frame and take those that lie ready after it."""
+        message = self._bus.recv(timeout_s)
+        taken = 0
+        while message is not None:
+            self._dispatch(message)
+            taken += 1
+            message = self._bus.recv(0) if taken < _FRAMES_AT_ONCE else None
 
     def _dispatch(self, message: can.Message) -> None:
         channel = self._by_receive_id.get(message.arbitration_id)

@@ -17,9 +17,9 @@ class RatePlan:
         """Reads that are due, the longest waiting first."""
         return sorted((key for key, moment in self._next.items() if moment <= now), key=lambda key: self._next[key])
 
-    def done(self, key: str, now: float) -> None:
-        """Note that a read was tried at ``now``, with or without success."""
-        self._next[key] = now + self._periods[key]
+    def done(self, key: str, now: float, *, again_s: float | None = None) -> None:
+        """Note that a read was tried at ``now``; it is due again after its period, or after ``again_s``."""
+        self._next[key] = now + (self._periods[key] if again_s is None else again_s)
 
     def next_due(self) -> float | None:
         """When the next read is due; None for an empty plan."""

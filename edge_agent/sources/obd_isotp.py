@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 DEFAULT_ECUS = tuple(IsoTpAddress(transmit_id=0x7E0 + n, receive_id=0x7E8 + n) for n in range(8))
 _ALL_CODES = trouble_codes.STATUS_PENDING | trouble_codes.STATUS_CONFIRMED
 _SILENT_READS = 3  # unanswered in a row; then the rest is not asked: requests keep a parked car awake
+_VIN_PERIOD_S, _VIN_RETRY_S = 86_400.0, 60.0
 _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"
 
 
@@ -31,7 +32,8 @@ _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"
 class ObdIsoTpConfig:
     """How a car is read. Periods and times in seconds.
 
-    ``pids``: PID of service 01 -> period; those the car lacks are left out. ``dids``: the maker's own values.
+    ``pids``: PID of service 01 -> period; those the car lacks are left out. ``dids``: the maker's own values; a PID
+    that gives the same is not asked, since the two would take turns with different steps.
     ``dtc_services``: of 0x03, 0x07, 0x0A; ``dtc_period_s`` None reads no codes. ``uds_dtc_ecus``: also asked by 19 02.
     ``idle_wait_s``: longest time one poll waits for something to become due.
     """
@@ -142,6 +144,9 @@ class ObdIsoTpSource:
                 elif key == _VIN:
                     vin, failed = self._vin(self._requester)
                     faults.extend(failed)
+                    if vin is None:
+                        self._plan.done(key, self._clock(), again_s=_VIN_RETRY_S)
+                        continue
                 else:
                     decoded = self._value(self._requester, key)
                     values.update(decoded.values)
@@ -163,15 +168,16 @@ class ObdIsoTpSource:
         config = self._config
         if not self._pids:
             yield _DISCOVER, config.discovery_period_s
+        of_dids = {signal.path for definition in config.dids for signal in definition.signals}
         for pid, period_s in config.pids.items():
-            if pid in self._pids:
+            if pid in self._pids and not of_dids.issuperset(signal.path for signal in PIDS[pid].signals):
                 yield service01.request_name(pid), period_s
         for definition in config.dids:
             yield definition.request_name, definition.period_s
         if config.dtc_period_s is not None and (self._pids or config.uds_dtc_ecus):
             yield _TROUBLE_CODES, config.dtc_period_s
         if config.read_vin and self._pids:
-            yield _VIN, 86_400.0
+            yield _VIN, _VIN_PERIOD_S
 
     def _due(self) -> list[str]:
         now = self._clock()

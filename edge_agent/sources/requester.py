@@ -48,7 +48,7 @@ class Requester:
         self.unanswered = 0  # requests in a row that nobody answered
 
     def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
-        """Ask all ECUs; done when the ``expected`` ones (or ``enough`` of any) have answered or after the timeout."""
+        """Ask all ECUs; done when the ``expected`` ones (or ``enough`` of any, positively) answered or in time."""
         self._link.forget()
         self._link.send_frame(self._functional_request_id, request)
         exchange = Exchange()
@@ -67,7 +67,8 @@ class Requester:
                 else:
                     exchange.foreign = payload[:8].hex().upper()
             complete = bool(expected) and exchange.answers.keys() >= (expected or set())
-            if complete or (enough is not None and len(exchange.answers) >= enough):
+            positive = sum(payload[0] != NEGATIVE_RESPONSE for payload in exchange.answers.values())
+            if complete or (enough is not None and positive >= enough):
                 self.unanswered = 0
                 return exchange
 

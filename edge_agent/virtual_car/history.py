@@ -66,7 +66,8 @@ def write_history(
     """Simulate from ``start`` to ``end`` and write what a dongle would have read; gives the condition at the end.
 
     One row per ``sample_period_s`` while driving or charging, one row every two hours while parked, and rows at 1 s
-    around each start. ``seed`` None takes that of the configuration. Accelerated wear is not applied. Raises
+    around each start. ``seed`` None takes that of the configuration. Accelerated wear and scheduled faults are not
+    applied, the faults of the start are. Raises
     ConfigurationError for an empty span or a period below 1 s.
     """
     require_aware(start, "start")

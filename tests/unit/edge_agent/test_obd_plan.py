@@ -20,6 +20,12 @@ def test_a_late_read_is_not_caught_up() -> None:
     assert plan.due(8.5) == ["fast"]
 
 
+def test_a_failed_read_may_come_sooner() -> None:
+    plan = RatePlan([("slow", 86_400.0)])
+    plan.done("slow", 0.0, again_s=60.0)
+    assert plan.due(60.0) == ["slow"]
+
+
 def test_an_empty_plan() -> None:
     assert RatePlan(()).due(0.0) == []
     assert RatePlan(()).next_due() is None

@@ -152,6 +152,31 @@ def test_reads_own_values_over_several_frames() -> None:
         assert polled(source).values[SOH] == pytest.approx(87.5, abs=0.06)
 
 
+def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
+    bus = virtual_bus()
+    with (
+        car_on(bus, kind="electric"),
+        opened(ObdIsoTpConfig(bus=bus, pids={0xB2: 1.0, 0x0D: 1.0}, dids=(KONA,))) as source,
+    ):
+        reading = polled(source)
+    assert set(reading.values) == {SPEED}  # this car does not know the maker's
+    assert [fault.request for fault in reading.faults] == ["service 22 DID 0105 at 7E4"]
+
+
+def test_vin_is_asked_again_soon_where_it_failed() -> None:
+    bus, clock = virtual_bus(), Clock()
+    script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x7f\x09\x22"}
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.05, idle_wait_s=0.0, dtc_period_s=None)
+    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
+        reading = polled(source)
+        assert (reading.vin, reading.faults[0].request) == (None, "service 09 item 02 at 7E8")
+        script[b"\x09\x02"] = b"\x49\x02\x01" + VIN.encode()
+        clock.now += 61
+        assert polled(source).vin == VIN
+        clock.now += 61
+        assert polled(source).vin is None
+
+
 def test_code_goes_from_pending_to_confirmed() -> None:
     bus = virtual_bus()
     config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)

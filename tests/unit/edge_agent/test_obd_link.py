@@ -1,0 +1,57 @@
+"""Whole payloads over CAN frames, with both identifier lengths and with what goes wrong on a bus."""
+
+import can
+import pytest
+
+from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.obd.answers import AnswerError
+from edge_agent.sources.requester import Requester
+
+
+@pytest.mark.parametrize(("request_id", "response_id"), [(0x7E0, 0x7E8), (0x18DA10F1, 0x18DAF110)])
+@pytest.mark.parametrize("length", [1, 7, 8, 62, 500, 4095])
+def test_a_payload_arrives_whole(request_id: int, response_id: int, length: int) -> None:
+    near = IsoTpAddress(transmit_id=request_id, receive_id=response_id)
+    far = IsoTpAddress(transmit_id=response_id, receive_id=request_id)
+    payload = bytes(n % 251 for n in range(length))
+    with can.Bus("link", interface="virtual") as one, can.Bus("link", interface="virtual") as two:
+        sender, receiver = IsoTpLink(one, [near], stmin_ms=0), IsoTpLink(two, [far], stmin_ms=0)
+        sender.send(near, payload)
+        arrived: list[tuple[IsoTpAddress, bytes]] = []
+        looks = 0
+        while not arrived and looks < 5000:
+            sender.pump(0)
+            arrived = receiver.pump(0)
+            looks += 1
+        assert arrived == [(far, payload)]
+
+
+def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
+    address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
+    with can.Bus("broken", interface="virtual") as one, can.Bus("broken", interface="virtual") as ecu:
+        link = IsoTpLink(one, [address])
+        requester = Requester(link, functional_request_id=0x7DF, timeout_s=0.05)
+
+        def answer(data: str) -> None:
+            ecu.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex(data), is_extended_id=False))
+
+        link.send(address, b"\x22\x01\x05")
+        answer("102E620105003FFF")  # the first of seven frames, and no more
+        assert link.pump(0.05) == []
+        assert link.receiving()
+        with pytest.raises(AnswerError, match="no answer in 50 ms"):
+            requester.uds_read(address, 0x0105)
+        assert not link.receiving()
+        assert requester.unanswered == 1
+
+
+def test_frames_of_the_car_itself_are_left_alone() -> None:
+    address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
+    with can.Bus("busy", interface="virtual") as one, can.Bus("busy", interface="virtual") as car:
+        link = IsoTpLink(one, [address])
+        for identifier in (0x0B4, 0x1D0, 0x7E9):
+            car.send(can.Message(arbitration_id=identifier, data=bytes(8), is_extended_id=False))
+        car.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex("FFFFFFFFFFFFFFFF"), is_extended_id=False))
+        car.send(can.Message(arbitration_id=0x7E8, is_extended_id=False, is_remote_frame=True, dlc=8))
+        car.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex("03410D2AAAAAAAAA"), is_extended_id=False))
+        assert link.pump(0.5) == [(address, bytes.fromhex("410D2A"))]
