@@ -57,7 +57,7 @@ class VehicleState:
     last_sample_at: datetime | None = None
     changed_at: datetime | None = None
     signals: Mapping[str, SignalState] = field(default_factory=dict)  # by column of the catalogue
-    estimates: Mapping[str, EstimateState] = field(default_factory=dict)  # by "quantity" or "quantity@Row1.Left"
+    estimates: Mapping[str, EstimateState] = field(default_factory=dict)  # by :func:`estimate_key`
     trouble_codes: tuple[TroubleCode, ...] = ()  # by code, then control unit
     # When a code was last cleared, by "P0301@7E8": a message that comes late does not bring it back.
     cleared_codes: Mapping[str, datetime] = field(default_factory=dict)
@@ -66,6 +66,11 @@ class VehicleState:
         """Newest value of a column, or None if the car never said it."""
         found = self.signals.get(column)
         return None if found is None else found.value
+
+
+def estimate_key(quantity: str, position: str, source: Source) -> str:
+    """``oil_life/ecu``, ``pad_wear@Row1.Left/estimated``: what the car says and what is estimated stand side by side."""
+    return f"{quantity}@{position}/{source}" if position else f"{quantity}/{source}"
 
 
 def merge(state: VehicleState, batches: Iterable[ReadingsBatch | EventsBatch], now: datetime) -> VehicleState:
@@ -90,7 +95,7 @@ def _merge_readings(state: VehicleState, batch: ReadingsBatch) -> VehicleState:
             signals[column] = SignalState(value=sample.values[path], time=sample.time)
     estimates: dict[str, EstimateState] = {}
     for estimate in sorted(batch.estimates, key=lambda entry: entry.time):
-        key = f"{estimate.quantity}@{estimate.position}" if estimate.position else str(estimate.quantity)
+        key = estimate_key(estimate.quantity, estimate.position, estimate.source)
         held = state.estimates.get(key)
         if held is None or estimate.time > held.time:
             estimates[key] = EstimateState(

@@ -1,4 +1,7 @@
-"""The ``wearcast`` command: one group per job. A group's dependencies are imported only when one of its commands runs."""
+"""The ``wearcast`` command: one group per job.
+
+The modules of the groups import what a command needs inside its function, so that a dongle needs no backend.
+"""
 
 import logging
 import sys
@@ -17,7 +20,8 @@ app = typer.Typer(
     help="""Forecasts when the parts of a car wear out, tells the owner in time, and books the workshop.
 
     A dongle reads the car and publishes over MQTT ([b]agent[/b], [b]flash[/b]); the backend stores
-    ([b]ingest[/b], [b]db[/b]), decides and books ([b]rules[/b]) and shows ([b]portal[/b]). To see all of it at once: [b]wearcast demo run[/b].
+    ([b]ingest[/b], [b]db[/b]), decides and books ([b]rules[/b]) and shows ([b]portal[/b]).
+    To see all of it at once: [b]wearcast demo run[/b].
 
     Settings come from the environment; docs/settings.md lists them.""",
     rich_markup_mode="rich",
@@ -40,7 +44,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - typer calls _version with it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details to standard error.")] = False,

@@ -3,9 +3,8 @@
 from pathlib import Path
 from types import ModuleType
 
-import ingest
+import ingest.migrate
 import rules
-from ingest import migrate as migrations
 
 
 def migration_folders() -> tuple[Path, ...]:
@@ -15,7 +14,7 @@ def migration_folders() -> tuple[Path, ...]:
 
 def migrate(url: str) -> None:
     """Bring the database's schema up to date; nothing happens where it is."""
-    migrations.apply(url, migration_folders())
+    ingest.migrate.apply(url, migration_folders())
 
 
 def _folder(package: ModuleType) -> Path:

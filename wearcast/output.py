@@ -18,7 +18,7 @@ Row = Mapping[str, object]
 
 
 def print_rows(rows: Sequence[Row], *, as_json: bool, title: str | None = None, empty: str = "nothing there") -> None:
-    """Print rows that share their keys as a table, or as a JSON array."""
+    """Print rows as a table with a column for every key, or as a JSON array."""
     if as_json:
         print_json(rows)
         return
@@ -26,10 +26,11 @@ def print_rows(rows: Sequence[Row], *, as_json: bool, title: str | None = None, 
         print(empty)
         return
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
+        table.add_row(*(_text(row.get(column)) for column in columns))
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 

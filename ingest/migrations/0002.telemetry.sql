@@ -117,7 +117,7 @@ CREATE INDEX vehicle_event_vehicle_time ON vehicle_event (vehicle_id, time DESC)
 -- the order of arrival. `version` rises with each change: the rules claim vehicles by it.
 -- The documents hold the records of ingest.state:
 -- signals:       {column: {"value", "time"}}
--- estimates:     {"quantity" or "quantity@Row1.Left": {"quantity", "position", "value", "low", "high", "source", "method", "time"}}
+-- estimates:     {"oil_life/ecu" or "pad_wear@Row1.Left/estimated": {"quantity", "position", "value", "low", "high", "source", "method", "time"}}
 -- trouble_codes: [{"code", "ecu", "status", "mil", "first_seen", "last_seen"}], those present now
 -- cleared_codes: {"P0301@7E8" (code and control unit): when it was last cleared}: a late message does not bring it back
 CREATE TABLE vehicle_state (

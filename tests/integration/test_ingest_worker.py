@@ -61,7 +61,7 @@ async def test_every_signal_arrives_with_its_value(broker: Broker, database_url:
     }
     assert state.last_sample_at == START
     assert state.version == 1
-    assert state.estimates["pad_wear@Row1.Left"].value == 62.5
+    assert state.estimates["pad_wear@Row1.Left/estimated"].value == 62.5
     (point,) = reading_store.estimate_series(connection, vehicle, "pad_wear", "Row1.Left", START, end)
     assert (point.value, point.low, point.high, point.source) == (62.5, 60, 65, "estimated")
 

@@ -12,8 +12,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""The database: TimescaleDB, yours or a private one.
 
-    With WEARCAST_DATABASE_URL set, every command uses that one. Otherwise a private cluster in the user's cache is used;
-    its binaries are found on the machine or fetched as Debian packages, without root.""",
+    With WEARCAST_DATABASE_URL set, every command uses that one. Otherwise a private cluster in the user's cache is
+    used; its binaries are found on the machine or fetched as Debian packages, without root.""",
     short_help="The database: start a private one, migrate, status.",
 )
 

@@ -35,6 +35,7 @@ def run(
 ) -> None:
     """Run a worker until it is stopped (SIGTERM finishes the group at hand)."""
     from ingest.worker import run_worker
+    from wearcast.services import worker_config
 
     settings = load_settings()
     with database_url(settings) as url:
@@ -85,7 +86,8 @@ def add_owner(
     position: Annotated[tuple[float, float] | None, typer.Option(help="Latitude and longitude of home.")] = None,
 ) -> None:
     """Register an owner and print the id."""
-    from ingest.registry import RegistryError, register_owner
+    from ingest.errors import RegistryError
+    from ingest.registry import register_owner
 
     if language not in {"en", "zh"}:
         raise RegistryError(f"language {language!r}: texts exist in en and zh")

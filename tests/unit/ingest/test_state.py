@@ -1,6 +1,7 @@
 """The latest state depends on what was measured when, never on the order of arrival."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -88,13 +89,22 @@ def test_several_batches_are_one_version() -> None:
     assert merge(EMPTY, [readings((1, {SPEED: 1.0})), readings((2, {SPEED: 2.0}))], NOW).version == 1
 
 
+def test_what_the_car_says_and_what_is_estimated_stand_side_by_side() -> None:
+    told = replace(estimate(5, 42), source="ecu")
+    state = merge(EMPTY, [readings(estimates=[estimate(9, 50), told])], NOW)
+    assert {key: entry.value for key, entry in state.estimates.items()} == {
+        "pad_wear/estimated": 50,
+        "pad_wear/ecu": 42,
+    }
+
+
 def test_estimates_are_kept_per_wheel() -> None:
     given_now = [estimate(1, 10, "Row1.Left"), estimate(2, 20, "Row1.Right"), estimate(3, 30)]
     state = merge(EMPTY, [readings(estimates=given_now), readings(estimates=[estimate(0, 99, "Row1.Left")])], NOW)
     assert {name: entry.value for name, entry in state.estimates.items()} == {
-        "pad_wear@Row1.Left": 10, "pad_wear@Row1.Right": 20, "pad_wear": 30,
+        "pad_wear@Row1.Left/estimated": 10, "pad_wear@Row1.Right/estimated": 20, "pad_wear/estimated": 30,
     }  # fmt: skip
-    assert state.estimates["pad_wear@Row1.Left"].position == "Row1.Left"
+    assert state.estimates["pad_wear@Row1.Left/estimated"].position == "Row1.Left"
     assert state.last_sample_at is None
 
 

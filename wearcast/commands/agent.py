@@ -1,0 +1,138 @@
+"""``wearcast agent``: the agent on the dongle, and the virtual car it can be tried on."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wearcast.commands.common import JsonOption, stop_on_signal
+from wearcast.output import print_json, print_rows
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""On the dongle: read a car, estimate its wear, keep every sample until the backend has committed it.
+
+    An agent.yaml says what is read (a CAN bus, or a recording) and where to; [b]wearcast flash bundle[/b] writes one.
+    Without a car: [b]wearcast agent garage[/b] runs virtual cars that answer on a bus as real ones do.""",
+    short_help="The agent on the dongle, and virtual cars to try it on.",
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(help="The agent's configuration, agent.yaml.", show_default=False)]
+
+
+@app.command()
+def run(config: ConfigArgument) -> None:
+    """Run the agent until it is stopped, or until a recording has ended and all of it is acknowledged."""
+    from edge_agent.agent import run_agent
+    from edge_agent.build import build_estimators, build_profile, build_source
+    from edge_agent.config import load_config
+
+    loaded = load_config(config)
+    profile = build_profile(loaded)
+    with stop_on_signal() as stop:
+        run_agent(loaded, build_source(loaded, profile), build_estimators(loaded, profile), stop)
+
+
+@app.command()
+def check(config: ConfigArgument) -> None:
+    """Check a configuration with its profile, and say in one line what it would do."""
+    from edge_agent.build import build_estimators, build_profile, build_source
+    from edge_agent.config import load_config
+
+    loaded = load_config(config)
+    profile = build_profile(loaded)
+    build_source(loaded, profile)
+    names = ", ".join(estimator.name for estimator in build_estimators(loaded, profile))
+    print(
+        f"{config}: good. Device {loaded.device} reads {loaded.source.kind} with profile "
+        f"{profile.name if profile else 'none'}, estimates {names}, sends to {loaded.mqtt.host}:{loaded.mqtt.port}."
+    )
+
+
+@app.command()
+def read(
+    config: ConfigArgument,
+    seconds: Annotated[float, typer.Option(help="How long to read.", min=0.1)] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the car for some seconds and show its latest values, trouble codes and failed reads; nothing is sent."""
+    from edge_agent.build import build_profile, build_source
+    from edge_agent.config import load_config
+    from telemetry.catalogue import catalogue
+
+    loaded = load_config(config)
+    source = build_source(loaded, build_profile(loaded))
+    values: dict[str, float] = {}
+    faults: dict[str, str] = {}
+    codes: tuple[object, ...] | None = None
+    vin = None
+    source.open()
+    try:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and (reading := source.poll()) is not None:
+            values.update(reading.values)
+            faults.update({fault.request: fault.reason for fault in reading.faults})
+            codes = reading.trouble_codes if reading.trouble_codes is not None else codes
+            vin = reading.vin or vin
+    finally:
+        source.close()
+    if as_json:
+        print_json({"vin": vin, "values": values, "trouble_codes": codes, "faults": faults})
+        return
+    print_rows(
+        [
+            {"signal": path, "value": value, "unit": catalogue().by_path(path).unit.sign}
+            for path, value in sorted(values.items())
+        ],
+        as_json=False,
+        title=f"VIN {vin or 'not read'}",
+        empty="no value was read",
+    )
+    print("Trouble codes:", "not read" if codes is None else ", ".join(map(str, codes)) or "none")
+    for request, reason in faults.items():
+        print(f"Not read: {request}: {reason}")
+
+
+@app.command()
+def outbox(config: ConfigArgument, as_json: JsonOption = False) -> None:
+    """Show what waits in the outbox and what was counted; the agent may run meanwhile."""
+    from edge_agent.config import load_config
+    from edge_agent.ledger import read_ledger
+
+    loaded = load_config(config)
+    print_rows(
+        [{"what": name, "count": count} for name, count in read_ledger(loaded.outbox_path).items()], as_json=as_json
+    )
+
+
+@app.command()
+def garage(
+    file: Annotated[Path, typer.Argument(help="YAML with the cars and the bus each stands on.", show_default=False)],
+) -> None:
+    """Run virtual cars: simulated ECUs that answer OBD and UDS requests, each on a CAN bus of its own."""
+    from edge_agent.virtual_car.garage import run_garage
+
+    run_garage(file)
+
+
+@app.command()
+def history(
+    file: Annotated[Path, typer.Argument(help="YAML of a garage.", show_default=False)],
+    car: Annotated[str, typer.Argument(help="Name of the car in it.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Recording to write, .csv or .csv.gz.", show_default=False)],
+    days: Annotated[float, typer.Option(help="How many days, up to now.", min=0.01)] = 90.0,
+) -> None:
+    """Write the past of a virtual car as a recording that the agent can replay."""
+    from edge_agent.errors import ConfigurationError
+    from edge_agent.virtual_car.config import condition_to_dict
+    from edge_agent.virtual_car.garage import GarageConfig
+    from edge_agent.virtual_car.history import write_history
+
+    cars = {parked.car.name: parked.car for parked in GarageConfig.from_file(file).cars}
+    if car not in cars:
+        raise ConfigurationError(f"{file}: there is no car {car!r}; there are {', '.join(cars)}")
+    now = datetime.now(UTC)
+    condition = write_history(cars[car], start=now - timedelta(days=days), end=now, path=out)
+    print_json({"recording": out, "condition at its end": condition_to_dict(condition)})

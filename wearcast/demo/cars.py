@@ -1,0 +1,117 @@
+"""The demo's cars: their months behind them as recordings, and the garage in which they live on from there."""
+
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_agent.build_obd import profile_dids
+from edge_agent.virtual_car.config import VirtualCarConfig, condition_to_dict
+from edge_agent.virtual_car.history import write_history
+from firmware_profiles.loader import load_vehicle_profile
+from wearcast.demo.story import HISTORY_DAYS, HISTORY_SAMPLE_PERIOD_S, STORIES, Story
+
+_VIN_BASE = "WVWZZZ1KZ6W"  # + six digits
+_MULTICAST_GROUP = "239.74.163.2"
+_SECONDS_TO_LIMIT = 10.0  # from going live to where the accelerated part crosses its limit
+_LIMITS = {"oil": 9.0, "pads": 86.0}  # percent; just beyond what the rules compare with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """A car's recorded months: where the recording is, and in what condition it leaves the car."""
+
+    story: Story
+    recording: Path
+    condition: Mapping[str, object]
+
+
+def vin_of(story: Story) -> str:
+    """A made-up vehicle identification number of the right form."""
+    return f"{_VIN_BASE}{100_001 + STORIES.index(story)}"
+
+
+def write_pasts(folder: Path, now: datetime, workers: int = 2) -> list[Past]:
+    """Simulate every car's months up to ``now``, on as many cores as said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_write_past, STORIES, [folder] * len(STORIES), [now] * len(STORIES)))
+
+
+def _write_past(story: Story, folder: Path, now: datetime) -> Past:
+    recording = folder / f"{story.device}.csv.gz"
+    condition = write_history(
+        VirtualCarConfig.from_dict(_car(story, story.past)),
+        start=now - timedelta(days=HISTORY_DAYS),
+        end=now,
+        path=recording,
+        sample_period_s=HISTORY_SAMPLE_PERIOD_S,
+    )
+    return Past(story=story, recording=recording, condition=condition_to_dict(condition))
+
+
+def write_garage(path: Path, pasts: list[Past], ports: Mapping[str, int]) -> None:
+    """Write the garage file in which the cars go on from where their past left them, each on a bus of its own."""
+    cars = [{**_live_car(past), "bus": bus(ports[past.story.device])} for past in pasts]
+    path.write_text(yaml.safe_dump({"cars": cars}, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def bus(port: int) -> dict[str, object]:
+    """A CAN bus between processes of this machine."""
+    return {"interface": "udp_multicast", "channel": _MULTICAST_GROUP, "port": port}
+
+
+def _live_car(past: Past) -> dict[str, object]:
+    live = _car(past.story, {**past.story.past, **past.story.live, "condition": dict(past.condition)})
+    if past.story.wears_out:
+        live["acceleration"] = _acceleration(past)
+    return live
+
+
+def _acceleration(past: Past) -> dict[str, float]:
+    if past.story.wears_out == "oil":
+        left = float(str(past.condition["oil_life_percent"])) - _LIMITS["oil"]
+        return {"oil_percent_per_s": max(left, 0.5) / _SECONDS_TO_LIMIT}
+    pads = past.condition["pad_wear_percent"]
+    assert isinstance(pads, list)
+    return {"pad_percent_per_s": max(_LIMITS["pads"] - pads[0], 0.5) / _SECONDS_TO_LIMIT}
+
+
+def _car(story: Story, parts: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "name": story.device,
+        "vin": vin_of(story),
+        "kind": story.kind,
+        "seed": 1 + STORIES.index(story),
+        "dids": _dids(story.profile),
+        **parts,
+    }
+
+
+def _dids(profile: str) -> list[dict[str, object]]:
+    """The profile's definitions as a garage file has them: the ECU encodes by the table the agent decodes by."""
+    return [
+        {
+            "did": definition.did,
+            "request_id": definition.request_id,
+            "response_id": definition.response_id,
+            "period_s": definition.period_s,
+            "signals": [
+                {
+                    "path": signal.path,
+                    "bit_offset": signal.bit_offset,
+                    "bit_length": signal.bit_length,
+                    "scale": str(signal.scale),
+                    "offset": str(signal.offset),
+                    "signed": signal.signed,
+                }
+                for signal in definition.signals
+            ],
+        }
+        for definition in profile_dids(load_vehicle_profile(profile))
+    ]
