@@ -166,7 +166,7 @@ def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
 def test_vin_is_asked_again_soon_where_it_failed() -> None:
     bus, clock = virtual_bus(), Clock()
     script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x7f\x09\x22"}
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.05, idle_wait_s=0.0, dtc_period_s=None)
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, idle_wait_s=0.0, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
         reading = polled(source)
         assert (reading.vin, reading.faults[0].request) == (None, "service 09 item 02 at 7E8")
@@ -181,7 +181,7 @@ def test_code_goes_from_pending_to_confirmed() -> None:
     bus = virtual_bus()
     config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
     seen: list[tuple[str, bool | None]] = []
-    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.6), opened(config) as source:
+    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config) as source:
         for _ in range(200):
             for code in polled(source).trouble_codes or ():
                 assert (code.code, code.ecu) == ("P0301", "7E8")
@@ -213,12 +213,12 @@ def test_each_read_has_its_own_period() -> None:
 
 def test_a_silent_car_is_faults_and_asked_again() -> None:
     bus, clock = virtual_bus(), Clock()
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.02, idle_wait_s=0.0, discovery_period_s=10)
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.15, idle_wait_s=0.0, discovery_period_s=10)
     with opened(config, clock) as source:
         reading = polled(source)
         assert (dict(reading.values), reading.trouble_codes, reading.vin) == ({}, None, None)
         assert reading.faults[0].request == "service 01 PID 00"
-        assert reading.faults[0].reason == "no answer in 20 ms"
+        assert reading.faults[0].reason == "no answer in 150 ms"
         assert polled(source).faults == ()  # not before its time
         with car_on(bus):
             clock.now += 11
@@ -229,7 +229,7 @@ def test_a_silent_car_is_faults_and_asked_again() -> None:
 def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
     bus, clock = virtual_bus(), Clock()
     config = ObdIsoTpConfig(
-        bus=bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.03, idle_wait_s=0.0, dtc_period_s=1.0
+        bus=bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.15, idle_wait_s=0.0, dtc_period_s=1.0
     )
     with opened(config, clock) as source:
         with car_on(bus):
@@ -272,7 +272,7 @@ def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -
 def test_a_late_answer_to_an_earlier_request_is_not_taken() -> None:
     bus = virtual_bus()
     script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex("410C1122"), b"\x01\x0c": bytes.fromhex("410C0FA0")}
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {RPM: 1000}
@@ -290,7 +290,7 @@ def test_several_ecus_give_one_value_and_a_sum() -> None:
         b"\x01\x0d": bytes.fromhex("410D33"),
     }
     ecus = {0x7E8: bitmap_then(engine, "80080000"), 0x7EA: bitmap_then(other, "80080000")}
-    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, ecus), opened(config) as source:
         reading = polled(source)
     assert reading.faults == ()
@@ -318,7 +318,7 @@ def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
         return bitmap_then({b"\x07": b"\x47\x00"})(request)
 
     first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.05, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
     with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
         reading = polled(source)
         assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
@@ -336,7 +336,7 @@ def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
     script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
     with (
         scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
-        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.05, read_vin=False)) as source,
+        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
     ):
         reading = polled(source)
     assert reading.trouble_codes is None
