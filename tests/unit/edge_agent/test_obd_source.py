@@ -11,7 +11,6 @@ import can
 import pytest
 
 from edge_agent.can_bus import CanBusConfig
-from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
 from edge_agent.obd.did import DidDefinition, DidSignal
 from edge_agent.obd.pids import PIDS
@@ -381,37 +380,3 @@ def test_an_ecu_that_asks_for_patience_gets_it() -> None:
     config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: slow}), opened(config) as source:
         assert polled(source).values == {SPEED: 42}
-
-
-def test_a_bus_that_is_gone_is_an_error() -> None:
-    bus = virtual_bus()
-    source = ObdIsoTpSource(ObdIsoTpConfig(bus=bus, timeout_s=0.02))
-    with pytest.raises(SourceError, match="call open"):
-        source.poll()
-    source.open()
-    assert source._bus is not None
-    source._bus.shutdown()  # as if the adapter had been pulled out
-    with pytest.raises(SourceError, match="is gone"):
-        source.poll()
-    source.close()
-
-
-@pytest.mark.parametrize("interface", ["socketcan", "no-such-interface"])
-def test_a_bus_that_is_not_there_is_an_error(interface: str) -> None:
-    source = ObdIsoTpSource(ObdIsoTpConfig(bus=CanBusConfig(interface=interface, channel="nocan7", bitrate=500_000)))
-    with pytest.raises(SourceError, match=f"{interface}:nocan7 cannot be opened"):
-        source.open()
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"pids": {0x02: 1.0}}, "02 gives no signal"),
-        ({"pids": {0x0D: 0.0}}, "period of 0D"),
-        ({"dtc_services": (0x04,)}, "04 reads no codes"),
-        ({"timeout_s": 0}, "timeout_s is 0"),
-    ],
-)
-def test_configuration_errors(change: dict[str, object], text: str) -> None:
-    with pytest.raises(ConfigurationError, match=text):
-        ObdIsoTpConfig(bus=virtual_bus(), **change)  # type: ignore[arg-type]  # wrong on purpose
