@@ -3,15 +3,14 @@
 Each function is one transaction, or a savepoint of the caller's (then the caller commits), and writes what is to be
 said about it into the outbox of the same transaction. Which action may follow which is decided in
 :mod:`rules.booking.transitions`; that no bay is taken twice and no alert booked twice is guaranteed by the database's
-constraints. The desk needs READ COMMITTED, the default. Two transactions that each hold a slot the other wants next end
-in psycopg's DeadlockDetected for one of them: run that transaction again.
+constraints. The desk needs READ COMMITTED, the default isolation.
 """
 
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from psycopg.errors import ExclusionViolation, UniqueViolation
+from psycopg.errors import DeadlockDetected, ExclusionViolation, UniqueViolation
 
 from ingest.database import Connection
 from rules.booking import calendars, repository
@@ -25,6 +24,7 @@ from rules.booking.display import (
     workshop_day,
 )
 from rules.booking.errors import BookingError, SlotTakenError, UnknownBookingError
+from rules.booking.holds import expire_holds
 from rules.booking.policy import DEFAULT_POLICY, BookingPolicy
 from rules.booking.search import hold_best, proposed
 from rules.booking.slots import free_slots as slots_of
@@ -139,18 +139,6 @@ def complete(connection: Connection, booking_id: UUID, report: str, now: datetim
         return with_offers(connection, view)
 
 
-def expire_holds(connection: Connection, now: datetime) -> tuple[UUID, ...]:
-    """Give back the slots whose owners did not answer in time, and tell them; return the bookings' ids."""
-    require_aware(now, "now")
-    with connection.transaction():
-        expired = repository.expired_holds(connection, now)
-        for booking_id in expired:
-            view = repository.booking(connection, booking_id)
-            repository.set_state(connection, booking_id, decide(view.standing, Action.EXPIRE, now).state, now)
-            tell_owner(connection, view, "expired", now, offers=repository.offers_of(connection, view))
-        return tuple(expired)
-
-
 def move_to_offer(
     connection: Connection, booking_id: UUID, offer_id: UUID, now: datetime, *, policy: BookingPolicy = DEFAULT_POLICY
 ) -> BookingView:
@@ -228,7 +216,7 @@ def _move(
             if slot.period.start != start:
                 continue
             try:
-                with connection.transaction():
+                with repository.turn_at_bay(connection, slot.bay_id), connection.transaction():
                     repository.place_booking(
                         connection,
                         booking_id,
@@ -241,7 +229,7 @@ def _move(
                         held_until=min(now + policy.hold, start) if after.state is BookingState.PROPOSED else None,
                         now=now,
                     )
-            except ExclusionViolation:
+            except (ExclusionViolation, DeadlockDetected):
                 continue  # this bay has just gone: the next one at that time
             except UniqueViolation as error:
                 raise BookingError("This alert has another booking meanwhile; use that one.") from error

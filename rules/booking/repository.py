@@ -1,6 +1,7 @@
 """Alerts, offers and bookings in SQL: reads into records, writes what the desk decided, decides nothing itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -53,6 +54,22 @@ def alert(connection: Connection, alert_id: UUID) -> AlertFacts:
     if row is None:
         raise UnknownBookingError(f"There is no alert {alert_id}.")
     return AlertFacts(**row)
+
+
+@contextmanager
+def turn_at_bay(connection: Connection, bay_id: UUID) -> Iterator[None]:
+    """Let one session at a time try for a bay; the turn ends with the block, not with the transaction.
+
+    The exclusion constraint needs no lock to be right; but two inserts that meet inside its index wait for each other,
+    and PostgreSQL takes a second to see that as a deadlock.
+    """
+    key = int.from_bytes(bay_id.bytes[:8], "big", signed=True)
+    with connection.transaction():  # a savepoint: to wait for a turn can end as a deadlock too
+        connection.execute("SELECT pg_advisory_lock(%s)", (key,))
+    try:
+        yield
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
 def insert_offers(connection: Connection, alert_id: UUID, offers: Sequence[Offer], now: datetime) -> None:

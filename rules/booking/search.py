@@ -3,13 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from psycopg.errors import ExclusionViolation
+from psycopg.errors import DeadlockDetected, ExclusionViolation
 
 from ingest.database import Connection
 from rules.booking import calendars, repository
 from rules.booking.announcements import tell_owner
 from rules.booking.compare import best_offers
 from rules.booking.display import booking_view
+from rules.booking.holds import expire_holds
 from rules.booking.policy import BookingPolicy
 from rules.booking.records import Offer
 from rules.booking.repository import AlertFacts
@@ -25,6 +26,7 @@ def hold_best(
     """Hold the best offer and ask the owner; None if there is nothing to book or no slot is free."""
     if alert.job is None or alert.latitude is None or alert.longitude is None:
         return None
+    expire_holds(connection, now)  # a slot nobody answered for is free, even if nothing else has noticed yet
     for _ in range(_ROUNDS):
         offers = best_offers(
             calendars.candidates(
@@ -59,9 +61,10 @@ def _try_to_hold(
     assert alert.job is not None
     held_until = min(now + policy.hold, offer.slot.period.start)
     try:
-        with connection.transaction():  # a savepoint: a lost race must not cost the caller's transaction
+        # A savepoint: a lost race must not cost the caller's transaction.
+        with repository.turn_at_bay(connection, offer.slot.bay_id), connection.transaction():
             return repository.insert_booking(connection, alert, alert.job, offer, held_until=held_until, now=now)
-    except ExclusionViolation:
+    except (ExclusionViolation, DeadlockDetected):  # the savepoint gives back what a deadlock is about
         return None
 
 

@@ -3,6 +3,8 @@
 The receiver sees the idempotency key as ``webhook-id`` and as the event's ``id``: a repeated one is to be ignored.
 """
 
+import base64
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -16,6 +18,11 @@ from rules.delivery.errors import DeliveryError, UndeliverableError
 from rules.delivery.messages import WorkshopMessage
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+
+
+def new_secret() -> str:
+    """Return a new secret for a workshop: 24 random bytes, as Standard Webhooks writes them."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 class WebhookTransport(Protocol):

@@ -222,6 +222,23 @@ def test_a_held_slot_is_given_back_in_time(connection: Connection, alert_id: UUI
     assert desk.confirm(connection, booking_id, later).state is BookingState.CONFIRMED
 
 
+def test_a_hold_that_ran_out_stands_in_nobodys_way(connection: Connection) -> None:
+    workshop = add_workshop(connection)
+    workshops.set_opening_hours(connection, workshop, workshops.weekly_hours([5], time(9), time(10)))
+    policy = BookingPolicy(horizon=timedelta(days=6))  # one slot
+    owner = add_owner(connection)
+    first, second = add_alert(connection, owner), add_alert(connection, owner)
+    held = desk.propose_booking(connection, first, NOW, policy=policy)
+    assert held is not None
+    assert desk.propose_booking(connection, second, NOW + timedelta(hours=1), policy=policy) is None
+    later = desk.propose_booking(connection, second, NOW + timedelta(hours=24), policy=policy)
+    assert later is not None
+    assert later.period == held.period
+    assert desk.booking_view(connection, held.id).state is BookingState.EXPIRED
+    with pytest.raises(SlotTakenError):
+        desk.move_to_slot(connection, held.id, held.period.start, NOW + timedelta(hours=24), policy=policy)
+
+
 def test_a_confirmed_booking_moves_and_both_sides_are_told(connection: Connection, alert_id: UUID) -> None:
     booking_id = propose(connection, alert_id)
     desk.confirm(connection, booking_id, NOW)
@@ -428,3 +445,27 @@ def test_many_who_want_neighbouring_slots_all_get_one(database_url: str, connect
             """
         ).fetchone()
     assert overlapping == 0
+
+
+def test_two_who_each_hold_what_the_other_wants_next(database_url: str, connection: Connection) -> None:
+    """Two alerts in one transaction each, as the engine has them: a deadlock is a lost race, not a lost transaction."""
+    add_workshop(connection, "Brakes")
+    oil = add_workshop(connection, "Oil")
+    connection.execute("UPDATE workshop_job SET job = 'oil_change' WHERE workshop_id = %s", (oil,))
+    owner = add_owner(connection)
+    wanted = [("brake_pads", "oil_change"), ("oil_change", "brake_pads")]
+    alerts = [[add_alert(connection, owner, job=job) for job in jobs] for jobs in wanted]
+    both_hold_one = threading.Barrier(2)
+
+    def book_two(own: Connection, number: int) -> list[object]:
+        with own.transaction():
+            booked: list[object] = [desk.propose_booking(own, alerts[number][0], NOW)]
+            both_hold_one.wait(timeout=60)
+            booked.append(desk.propose_booking(own, alerts[number][1], NOW))
+        return booked
+
+    results = at_once(database_url, 2, book_two)
+    assert all(isinstance(result, list) and None not in result for result in results), results
+    with connection.cursor(row_factory=dict_row) as cursor:
+        held = cursor.execute("SELECT bay_id, lower(period) AS start FROM booking WHERE state = 'proposed'").fetchall()
+    assert len({(row["bay_id"], row["start"]) for row in held}) == 4

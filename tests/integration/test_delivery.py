@@ -210,6 +210,24 @@ def test_a_failing_end_delays_no_other_and_is_tried_again(
     assert webhook["last_error"] is None
 
 
+def test_a_lost_database_is_waited_for(database_url: str, connection: Connection, tmp_path: Path) -> None:
+    alert_id = set_up(connection, notify_urls=("mail://ada@example.org",), webhook_url=None)
+    with delivering(config(database_url, tmp_path)):
+        deadline = time.monotonic() + 30
+        terminated = 0
+        while not terminated:
+            assert time.monotonic() < deadline
+            terminated = connection.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'wearcast delivery'
+                """
+            ).rowcount
+        desk.announce_alert(connection, alert_id, NOW)
+        until_nothing_waits(connection)
+    assert len(mails(tmp_path)) == 1
+
+
 def transports(**faults: Any) -> tuple[Transports, MemoryChannel, MemoryWebhooks, MemoryMail]:
     owners = MemoryChannel(faults.get("owners", lambda _: None))
     webhooks = MemoryWebhooks(faults.get("webhooks", lambda _: None))

@@ -3,9 +3,12 @@
 import logging
 import smtplib
 import socket
+import socketserver
+import threading
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -105,6 +108,44 @@ def test_a_folder_that_is_gone_is_a_delivery_error(tmp_path: Path) -> None:
 def test_an_address_cannot_forge_headers() -> None:
     with pytest.raises(UndeliverableError, match="not one of mail"):
         new_mail(sender="us@example.org", to="ada@example.org\nBcc: all@example.org", subject="x", key="k")
+
+
+class _MailServer(socketserver.StreamRequestHandler):
+    """As much of a mail server (RFC 5321) as one mail needs."""
+
+    commands: ClassVar[list[str]] = []
+    mails: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            self.commands.append(line.decode().strip())
+            match line[:4].upper():
+                case b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    lines = []
+                    while (line := self.rfile.readline()) != b".\r\n":
+                        lines.append(line)
+                    self.mails.append(b"".join(lines))
+                    self.wfile.write(b"250 taken\r\n")
+                case b"QUIT":
+                    self.wfile.write(b"221 bye\r\n")
+                    return
+                case _:
+                    self.wfile.write(b"250 ok\r\n")
+
+
+def test_a_mail_server_takes_the_mail() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _MailServer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        mail = new_mail(sender="us@example.org", to="ada@example.org", subject="Über alles", key="k")
+        mail.set_content("Grüße")
+        SmtpMail(SmtpSettings(host="127.0.0.1", port=server.server_address[1], security="none")).send(mail)
+        server.shutdown()
+    assert "rcpt TO:<ada@example.org>" in _MailServer.commands
+    (taken,) = _MailServer.mails
+    read = message_from_bytes(taken, policy=policy.default)
+    assert (read["subject"], read.get_content().strip()) == ("Über alles", "Grüße")
 
 
 def test_a_mail_server_that_is_not_there_is_a_delivery_error() -> None:

@@ -14,7 +14,14 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from rules.delivery.errors import DeliveryError, UndeliverableError
 from rules.delivery.invitation import calendar_object, invitation_mail
 from rules.delivery.messages import WorkshopEvent, WorkshopMessage
-from rules.delivery.webhook import HttpWebhooks, MemoryWebhooks, WebhookTransport, cloud_event, signed_headers
+from rules.delivery.webhook import (
+    HttpWebhooks,
+    MemoryWebhooks,
+    WebhookTransport,
+    cloud_event,
+    new_secret,
+    signed_headers,
+)
 
 SECRET = "whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ="  # noqa: S105 - of this test alone
 DECIDED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -82,6 +89,13 @@ def test_a_receiver_can_verify_what_is_signed_now() -> None:
         Webhook(SECRET).verify(body.replace(b"149.50", b"949.50"), headers)
     with pytest.raises(WebhookVerificationError, match="No matching signature"):
         Webhook(SECRET).verify(body, {**headers, "webhook-id": "another"})
+
+
+def test_a_new_secret_signs_and_is_never_the_same() -> None:
+    secret = new_secret()
+    assert secret != new_secret()
+    headers = signed_headers(secret, key="k", now=datetime.now(UTC), body=b"{}")
+    assert Webhook(secret).verify(b"{}", headers) == {}
 
 
 def test_the_signature_is_of_the_instant_in_utc() -> None:
