@@ -9,6 +9,7 @@ with back-off, while the others go on. A lost connection is opened anew. A bug e
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = timedelta(minutes=5)
 _RULE_RETRY = timedelta(minutes=5)  # a rule that cannot be computed is tried again then, or with the next data
+_HOLDS_PERIOD_S = 5.0  # between two looks at slots whose owners did not answer
 _RECONNECT_S = (1.0, 30.0)  # first and longest wait, seconds
 # One vehicle's fault. Psycopg counts deadlocks and lock timeouts as operational: retried too, on a living connection.
 _VEHICLE_FAULTS = (
@@ -45,7 +47,10 @@ _VEHICLE_FAULTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """What an engine needs. ``propose`` and ``announce`` run inside the vehicle's transaction."""
+    """What an engine needs. ``propose`` and ``announce`` run inside the vehicle's transaction.
+
+    ``expire_holds`` gives back, in a transaction of its own, the slots whose owners did not answer in time.
+    """
 
     database_url: str = field(repr=False)  # holds a password
     rules: tuple[Rule, ...] = field(default_factory=rulebook)
@@ -54,6 +59,7 @@ class EngineConfig:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     propose: Callable[[Connection, UUID, datetime], object | None] = desk.propose_booking
     announce: Callable[[Connection, UUID, datetime], None] = desk.announce_alert
+    expire_holds: Callable[[Connection, datetime], object] = desk.expire_holds
 
 
 def run_engine(config: EngineConfig, stop: threading.Event) -> None:
@@ -66,7 +72,11 @@ def run_engine(config: EngineConfig, stop: threading.Event) -> None:
             ) as connection:
                 log.info("rules engine ready, %d rules", len(config.rules))
                 wait_s = _RECONNECT_S[0]
+                holds_due = time.monotonic()
                 while not stop.is_set():
+                    if time.monotonic() >= holds_due:
+                        config.expire_holds(connection, config.clock())
+                        holds_due = time.monotonic() + _HOLDS_PERIOD_S
                     if not run_once(connection, config, stop):
                         stop.wait(config.poll_s)
         except (DatabaseError, psycopg.OperationalError) as error:

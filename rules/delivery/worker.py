@@ -67,6 +67,7 @@ def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
     try:
         with ThreadPoolExecutor(max_workers=config.workers, thread_name_prefix="delivery") as pool:
             futures = [pool.submit(work) for _ in range(config.workers)]
+            log.info("delivery ready")
             wait(futures, return_when=FIRST_COMPLETED)
             for future in futures:
                 future.result()

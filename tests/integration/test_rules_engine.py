@@ -426,7 +426,7 @@ def book(connection: Connection, car: UUID, alert_id: UUID, *, job: str, start: 
     )
 
 
-def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
+def open_a_workshop(bench: Bench) -> None:
     workshop = register_workshop(
         bench.connection,
         name="Werk",
@@ -447,6 +447,10 @@ def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
         duration=timedelta(hours=1),
         price=Decimal("89.00"),
     )
+
+
+def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
+    open_a_workshop(bench)
     config = replace(bench.config, propose=desk.propose_booking, announce=desk.announce_alert)
     bench.oil(5)
     run_once(bench.connection, config)
@@ -460,6 +464,22 @@ def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
         """
     ).fetchone()
     assert row == (1, "proposed", "oil_change", 1)
+
+
+def test_a_slot_nobody_answers_for_is_given_back_by_the_loop(bench: Bench) -> None:
+    open_a_workshop(bench)
+    config = replace(bench.config, propose=desk.propose_booking, announce=desk.announce_alert)
+    bench.oil(5)
+    run_once(bench.connection, config)
+    bench.clock.advance(days=2)
+    stop = threading.Event()
+    engine = threading.Thread(target=run_engine, args=(config, stop), name="engine")
+    engine.start()
+    try:
+        wait_for(lambda: bench.connection.execute("SELECT state FROM booking").fetchall() == [("expired",)])
+    finally:
+        stop.set()
+        engine.join(timeout=10)
 
 
 def test_the_loop_works_until_it_is_stopped_and_survives_a_lost_connection(bench: Bench) -> None:
