@@ -54,8 +54,9 @@ def _options(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for chatty in ("httpx", "httpcore", "apprise", "can", "isotp", "asyncio"):
+    for chatty in ("httpx", "httpcore", "apprise", "can", "isotp", "asyncio", "yoyo"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("UdsClient").setLevel(logging.CRITICAL)  # an unanswered request is a fault in its reading
 
 
 def main() -> None:
