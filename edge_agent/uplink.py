@@ -12,6 +12,7 @@ Order of locks: ours, then the outbox's or paho's; paho holds none that :meth:`p
 
 import logging
 import random
+import socket
 import ssl
 import threading
 import time
@@ -116,6 +117,12 @@ class Window:
         return min((flight.resend_at for flight in self._flights.values()), default=float("inf"))
 
 
+def _send_at_once(_client: Client, _userdata: object, connection: object) -> None:
+    """Without Nagle's algorithm: it holds a small packet back until the last one is acknowledged, some 40 ms each."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class MqttUplink:
     """The uplink over MQTT 3.1.1 with a persistent session, so that acknowledgements wait for a device away."""
 
@@ -198,6 +205,7 @@ class MqttUplink:
                 ) from error
             client.tls_set_context(context)
         client.will_set(publish_topic(self._device, "status"), self._status("offline"), qos=_QOS, retain=True)
+        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message

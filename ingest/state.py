@@ -69,7 +69,7 @@ class VehicleState:
 
 
 def estimate_key(quantity: str, position: str, source: Source) -> str:
-    """``oil_life/ecu``, ``pad_wear@Row1.Left/estimated``: what the car says and what is estimated stand side by side."""
+    """``oil_life/ecu``, ``pad_wear@Row1.Left/estimated``: what the car says and what we estimate stand side by side."""
     return f"{quantity}@{position}/{source}" if position else f"{quantity}/{source}"
 
 
