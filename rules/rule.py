@@ -24,8 +24,8 @@ from telemetry.records import Quantity
 
 ForEach = Literal["vehicle", "wheel", "trouble_code"]
 _FOR_EACH = ("vehicle", "wheel", "trouble_code")
-_REQUIRED = {"for_each", "when", "needs", "severity", "title", "text", "examples"}
-_ALLOWED = _REQUIRED | {"applies_to", "clear", "for", "limit", "forecast", "severity_from", "show", "book"}
+REQUIRED_KEYS = {"for_each", "when", "needs", "severity", "title", "text", "examples"}
+KEYS = REQUIRED_KEYS | {"applies_to", "clear", "for", "limit", "forecast", "severity_from", "show", "book"}
 _FORECAST_KEYS = {"quantity", "falling", "history"}
 _EXAMPLE_KEYS = {"name", "given", "expect", "previously"}
 
@@ -90,7 +90,7 @@ def load_rules(folder: Traversable) -> tuple[Rule, ...]:
 
 def parse_rule(text: str, file: str) -> Rule:
     """Rule of a YAML text; RuleError names file, path in it and the nearest valid word."""
-    document = section(load_yaml(text, file), file, allowed=_ALLOWED, required=_REQUIRED)
+    document = section(load_yaml(text, file), file, allowed=KEYS, required=REQUIRED_KEYS)
     for_each = _choice(document["for_each"], _FOR_EACH, f"{file}: for_each")
     limit = None if "limit" not in document else _number(document["limit"], f"{file}: limit")
     names = vocabulary(for_each, limit=limit is not None)
