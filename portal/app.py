@@ -1,0 +1,95 @@
+"""The portal on one screen: pages for each kind of user, who may see them, and what every answer carries."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout
+from starlette.exceptions import HTTPException
+
+from ingest.database import open_pool
+from portal.config import PortalConfig
+from portal.errors import PageError
+from portal.guard import require_guards
+from portal.pages import api, fleet, offer, signin, vehicle, workshop
+from portal.rendering import error_answer
+
+log = logging.getLogger("wearcast.portal")
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    # The address of an offer is its key: it goes to nobody else.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def create_app(config: PortalConfig) -> FastAPI:
+    """The application. It opens its database pool when it starts; PortalConfigError if a route has no guard."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with open_pool(config.database_url, application_name="wearcast portal", max_size=8) as pool:
+            app.state.pool = pool
+            yield
+
+    app = FastAPI(
+        title="Wearcast portal",
+        version="1",
+        description="Vehicles, their health and their bookings. Sign in through a link; the session is a cookie.",
+        lifespan=lifespan,
+        openapi_url=None,  # docs/openapi.json is the contract; nothing unguarded is served
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.config = config
+    for module in (signin, fleet, vehicle, offer, workshop, api):
+        app.router.routes.extend(module.router.routes)
+    require_guards(app)
+    _say_errors(app)
+    app.middleware("http")(_finish)
+    return app
+
+
+async def _finish(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Headers of every answer, and a line in the log: the route and never the address, which may hold a token."""
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.app.state.config.cookies_are_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    route = request.scope.get("route")
+    log.info("%s %s %d", request.method, getattr(route, "path", "(no route)"), response.status_code)
+    return response
+
+
+def _say_errors(app: FastAPI) -> None:
+    """Every error becomes a page in plain words."""
+
+    @app.exception_handler(PageError)
+    def page_error(request: Request, error: PageError) -> Response:
+        return error_answer(request, error.status, error.key)
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_input(request: Request, error: RequestValidationError) -> Response:
+        # What no number can be is not found, like a number that does not exist.
+        in_path = any(entry["loc"][0] == "path" for entry in error.errors())
+        return error_answer(request, 404, "not_found") if in_path else error_answer(request, 400, "input")
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        key = "not_found" if error.status_code == 404 else "method" if error.status_code == 405 else "input"
+        return error_answer(request, error.status_code, key)
+
+    @app.exception_handler(psycopg.OperationalError)
+    @app.exception_handler(PoolTimeout)
+    def no_database(request: Request, error: psycopg.OperationalError) -> Response:
+        log.error("the database does not answer: %s", type(error).__name__)
+        return error_answer(request, 503, "no_database")

@@ -1,0 +1,35 @@
+"""What the portal needs to know; given by whoever starts it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from portal.errors import PortalConfigError
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortalConfig:
+    """The portal's settings. ``secret`` signs sessions, sign-in links and offer links."""
+
+    database_url: str = field(repr=False)  # holds a password
+    secret: str = field(repr=False)
+    portal_url: str  # where people reach it, without a slash at the end
+    clock: Callable[[], datetime] = _now  # aware
+    secure_cookies: bool | None = None  # cookies over https only; None: as portal_url says
+
+    def __post_init__(self) -> None:
+        if len(self.secret) < 32:
+            raise PortalConfigError("the portal's secret is shorter than 32 characters; let `wearcast` make one")
+        if not self.portal_url.startswith(("http://", "https://")) or self.portal_url.endswith("/"):
+            raise PortalConfigError(
+                f"portal_url must be like https://cars.example.org, without a slash at the end, not {self.portal_url!r}"
+            )
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Whether browsers are told to send cookies over https only."""
+        return self.portal_url.startswith("https://") if self.secure_cookies is None else self.secure_cookies

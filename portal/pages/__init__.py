@@ -1,0 +1,1 @@
+"""Routes, a module for each kind of page: read, check whose it is, make the view, render."""

@@ -1,0 +1,46 @@
+"""Runs the portal as a process."""
+
+import logging
+import socket
+
+import uvicorn
+
+from portal.app import create_app
+from portal.config import PortalConfig
+
+log = logging.getLogger("wearcast.portal")
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, in one line."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            log.info("portal ready at %s", portal_address(self))
+
+
+def make_server(config: PortalConfig, host: str, port: int) -> uvicorn.Server:
+    """A server that is not running yet; ``port`` 0 takes a free one (then see :func:`portal_address`)."""
+    return _Server(
+        uvicorn.Config(
+            create_app(config),
+            host=host,
+            port=port,
+            access_log=False,  # it would write addresses, and an offer's address is its key
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def portal_address(server: uvicorn.Server) -> str:
+    """Where a running server listens."""
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(config: PortalConfig, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first."""
+    make_server(config, host, port).run()

@@ -1,0 +1,1 @@
+"""What each page shows, as records made from what was read: pure, no input or output."""
