@@ -33,6 +33,11 @@ class Audit:
         )
 
 
+def samples_accepted(outboxes: list[Path]) -> int:
+    """How many samples the dongles have accepted so far."""
+    return sum(read_ledger(path)["samples_accepted"] for path in outboxes)
+
+
 def audit(connection: Connection, outboxes: list[Path], vehicles: list[UUID]) -> Audit:
     """Read the outboxes and the database as they are now."""
     ledgers = [read_ledger(path) for path in outboxes]

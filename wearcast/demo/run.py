@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ingest.database import connect
+from ingest.reading_store import counts
 from rules.delivery.receiver import Receiver
 from wearcast.database import migrate
-from wearcast.demo.audit import Audit, audit
+from wearcast.demo.audit import Audit, audit, samples_accepted
 from wearcast.demo.cars import write_pasts
 from wearcast.demo.errors import DemoError
 from wearcast.demo.links import signin_links
 from wearcast.demo.people import Cast, register, webhook_secret
 from wearcast.demo.stage import SERVICES, Stage, open_stage, write_agents
 from wearcast.demo.story import HISTORY_DAYS, STORIES, WORKSHOPS
-from wearcast.demo.watch import Watch, table
+from wearcast.demo.watch import Watch
 from wearcast.embedded.nats import Broker
 from wearcast.embedded.timescaledb import private_database
 from wearcast.output import print_rows
@@ -49,9 +50,10 @@ def run_demo(*, stay: bool) -> None:
                     stage.start_service(name)
             configurations = _upload_past(stage, say)
             with stage.broker() as broker:
+                backlog = samples_accepted(outboxes(stage.folder))
                 _go_live(stage, configurations, say)
                 watch = Watch(cast, receiver, stage.mail)
-                _follow(stage, broker, database.url, watch, say)
+                _follow(stage, broker, database.url, watch, backlog, say)
                 books = _settle(stage, database.url, cast, say)
                 _tell(watch, books, say)
                 if stay:
@@ -70,7 +72,7 @@ def _upload_past(stage: Stage, say: Say) -> dict[str, tuple[Path, Path]]:
     for device in configurations:
         if stage.processes[f"agent-{device}"].wait(120.0) != 0:
             raise DemoError(f"the agent of {device} could not read its past; see {stage.folder / 'logs'}")
-    say("they wait in the dongles' outboxes: there was no broker for months")
+    say("they wait in the dongles' outboxes: there was no broker all that time")
     return configurations
 
 
@@ -85,15 +87,15 @@ def _go_live(stage: Stage, configurations: dict[str, tuple[Path, Path]], say: Sa
     say(f"the broker is back and the cars drive; portal: {stage.environment['WEARCAST_PORTAL_URL']}")
 
 
-def _follow(stage: Stage, broker: Broker, url: str, watch: Watch, say: Say) -> None:
-    """Watch until every story has ended; break broker and worker on the way."""
+def _follow(stage: Stage, broker: Broker, url: str, watch: Watch, backlog: int, say: Say) -> None:
+    """Watch until every story has ended; break broker and worker when half of the backlog has arrived."""
     begun = time.monotonic()
     broken = False
     with connect(url, autocommit=True) as connection:
         while not watch.ended or not broken:
             for sentence in watch.look(connection):
                 say(sentence)
-            if not broken and watch.count("alert") >= 2:
+            if not broken and counts(connection).samples >= backlog / 2:
                 _break(stage, broker, say)
                 broken = True
             stage.check_alive()
@@ -118,11 +120,10 @@ def _settle(stage: Stage, url: str, cast: Cast, say: Say) -> Audit:
     """Stop the cars' dongles, wait until their outboxes are empty, and compare the books."""
     for story in STORIES:
         stage.stop(f"agent-{story.device}")
-    outboxes = [stage.folder / "dongles" / story.device / "outbox.sqlite" for story in STORIES]
     deadline = time.monotonic() + _DRAIN_SECONDS
     with connect(url, autocommit=True) as connection:
         while True:
-            books = audit(connection, outboxes, list(cast.vehicles.values()))
+            books = audit(connection, outboxes(stage.folder), list(cast.vehicles.values()))
             if books.complete or time.monotonic() > deadline:
                 break
             time.sleep(0.3)
@@ -137,7 +138,7 @@ def _settle(stage: Stage, url: str, cast: Cast, say: Say) -> Audit:
 def _tell(watch: Watch, books: Audit, say: Say) -> None:
     """Print the table; DemoError if anything is not as it should be."""
     print()
-    print_rows(table(watch.stories), as_json=False, title="What became of the cars (seconds since they went live)")
+    print_rows(watch.table(), as_json=False, title="What became of the cars (seconds since they went live)")
     print()
     wrong = [
         f"{progress.story.label} ({', '.join(sorted(progress.unexpected)) or 'did not reach its end'})"
@@ -160,6 +161,11 @@ def _stay(stage: Stage, configurations: dict[str, tuple[Path, Path]], say: Say) 
     while True:
         stage.check_alive()
         time.sleep(1.0)
+
+
+def outboxes(folder: Path) -> list[Path]:
+    """The outboxes of all dongles."""
+    return [folder / "dongles" / story.device / "outbox.sqlite" for story in STORIES]
 
 
 def _teller() -> Say:

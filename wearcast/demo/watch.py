@@ -1,11 +1,13 @@
 """Follows each story through the database, the receiver and the mail folder, and acts for the owner when asked."""
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email import message_from_string
+from email.policy import default
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from ingest.database import Connection
 from rules.delivery.receiver import Receiver
@@ -13,15 +15,15 @@ from wearcast.demo import owner
 from wearcast.demo.people import Cast
 from wearcast.demo.story import STORIES, Story
 
-STEPS = ("alert", "slot held", "owner told", "confirmed", "workshop told")
+STEPS = ("alerted", "slot held", "owner told", "confirmed", "workshop told")
 
 
 @dataclass
 class Progress:
-    """How far a story has come: the seconds since the cars went live at which each step was seen."""
+    """How far a story has come: when each step happened, by whoever did it (database, receiver)."""
 
     story: Story
-    reached: dict[str, float] = field(default_factory=dict)
+    reached: dict[str, datetime] = field(default_factory=dict)
     title: str = ""
     workshop: str = ""
     starts_at: datetime | None = None
@@ -41,13 +43,13 @@ class Progress:
 
 
 class Watch:
-    """Looks again and again; :meth:`look` returns what is new, as sentences."""
+    """Looks again and again; :meth:`look` yields what is new, as sentences, and answers offers for the owners."""
 
     def __init__(self, cast: Cast, receiver: Receiver, mail: Path) -> None:
         self._cast = cast
         self._receiver = receiver
         self._mail = mail
-        self._begun = time.monotonic()
+        self._begun = datetime.now(UTC)
         self.stories = {story.device: Progress(story=story) for story in STORIES}
 
     @property
@@ -55,93 +57,115 @@ class Watch:
         """Whether every story has reached its end."""
         return all(progress.ended for progress in self.stories.values())
 
-    def count(self, step: str) -> int:
-        """How many stories have reached a step."""
-        return sum(step in progress.reached for progress in self.stories.values())
-
     def look(self, connection: Connection) -> Iterable[str]:
-        """One look at everything; yields a sentence per step newly reached."""
+        """One look at everything."""
         for device, progress in self.stories.items():
             self._alerts(connection, progress, self._cast.vehicles[device])
             if progress.story.rule:
-                yield from self._steps(connection, progress)
+                for step, seen, tell in self._steps(connection, progress):
+                    if step not in progress.reached:
+                        if seen is None:
+                            break  # the steps follow one another
+                        progress.reached[step] = seen
+                        yield f"{progress.story.label}: {tell()}"
+
+    def table(self) -> list[dict[str, object]]:
+        """The closing table: car, alert, workshop, slot, and the seconds from going live to each step."""
+        return [
+            {
+                "car": progress.story.label,
+                "story": progress.story.fate,
+                "alert": progress.title or "none",
+                "workshop": progress.workshop or "-",
+                "slot": slot_text(progress),
+                **{step: self._seconds(progress, step) for step in STEPS},
+                "well": progress.good,
+            }
+            for progress in self.stories.values()
+        ]
+
+    def _seconds(self, progress: Progress, step: str) -> str:
+        moment = progress.reached.get(step)
+        return "-" if moment is None else f"{(moment - self._begun).total_seconds():.1f} s"
 
     def _alerts(self, connection: Connection, progress: Progress, vehicle: UUID) -> None:
         rows = connection.execute("SELECT rule_id FROM alert WHERE vehicle_id = %s", [vehicle]).fetchall()
         progress.unexpected = {rule for (rule,) in rows} - {progress.story.rule}
 
-    def _steps(self, connection: Connection, progress: Progress) -> Iterable[str]:
-        who = progress.story.label
-        if "alert" not in progress.reached and self._find_alert(connection, progress):
-            yield self._reach(progress, "alert", f"{who}: alert, {progress.title}")
-        if "slot held" not in progress.reached and self._find_booking(connection, progress):
-            yield self._reach(
-                progress, "slot held", f"{who}: a bay is held at {progress.workshop}, {slot_text(progress)}"
-            )
-        if "slot held" in progress.reached and "owner told" not in progress.reached:
-            link = self._message_link(progress)
-            if link is not None:
-                yield self._reach(progress, "owner told", f"{who}: {progress.story.owner} has the message")
-                owner.confirm(link)
-        if (
-            "owner told" in progress.reached
-            and "confirmed" not in progress.reached
-            and self._booking_state(connection, progress) == "confirmed"
-        ):
-            yield self._reach(progress, "confirmed", f"{who}: {progress.story.owner} confirmed")
-        if (
-            "confirmed" in progress.reached
-            and "workshop told" not in progress.reached
-            and self._workshop_told(progress)
-        ):
-            text = f"{who}: {progress.workshop} has the job, signed webhook and calendar invitation"
-            yield self._reach(progress, "workshop told", text)
+    def _steps(
+        self, connection: Connection, progress: Progress
+    ) -> Iterable[tuple[str, datetime | None, Callable[[], str]]]:
+        """Each step with the moment it happened (None: not yet) and how it is told."""
+        name = progress.story.owner
+        yield "alerted", self._alerted(connection, progress), lambda: f"alert, {progress.title}"
+        yield (
+            "slot held",
+            self._booked(connection, progress),
+            lambda: f"a bay is held at {progress.workshop}, {slot_text(progress)}",
+        )
+        yield "owner told", self._owner_told(progress), lambda: f"{name} has the message"
+        yield "confirmed", self._confirmed(connection, progress), lambda: f"{name} confirmed"
+        yield (
+            "workshop told",
+            self._workshop_told(progress),
+            lambda: f"{progress.workshop} has the job, signed webhook and calendar invitation",
+        )
 
-    def _reach(self, progress: Progress, step: str, text: str) -> str:
-        progress.reached[step] = time.monotonic() - self._begun
-        return text
-
-    def _find_alert(self, connection: Connection, progress: Progress) -> bool:
+    def _alerted(self, connection: Connection, progress: Progress) -> datetime | None:
         row = connection.execute(
-            "SELECT title_en FROM alert WHERE vehicle_id = %s AND rule_id = %s ORDER BY opened_at LIMIT 1",
+            "SELECT title_en, opened_at FROM alert WHERE vehicle_id = %s AND rule_id = %s ORDER BY opened_at LIMIT 1",
             [self._cast.vehicles[progress.story.device], progress.story.rule],
         ).fetchone()
         progress.title = row[0] if row else ""
-        return row is not None
+        return row[1] if row else None
 
-    def _find_booking(self, connection: Connection, progress: Progress) -> bool:
+    def _booked(self, connection: Connection, progress: Progress) -> datetime | None:
         row = connection.execute(
             """
-            SELECT booking.id, workshop.name, lower(period), workshop.time_zone
+            SELECT booking.created_at, booking.id, workshop.name, lower(period), workshop.time_zone
             FROM booking JOIN workshop ON workshop.id = workshop_id
             WHERE vehicle_id = %s ORDER BY booking.created_at LIMIT 1
             """,
             [self._cast.vehicles[progress.story.device]],
         ).fetchone()
         if row is None:
-            return False
-        progress.booking_id, progress.workshop, progress.starts_at, progress.time_zone = row
-        return True
+            return None
+        created_at, progress.booking_id, progress.workshop, progress.starts_at, progress.time_zone = row
+        assert isinstance(created_at, datetime)
+        return created_at
 
-    def _booking_state(self, connection: Connection, progress: Progress) -> str:
-        row = connection.execute("SELECT state FROM booking WHERE id = %s", [progress.booking_id]).fetchone()
-        return str(row[0]) if row else ""
+    def _owner_told(self, progress: Progress) -> datetime | None:
+        found = self._message(progress)
+        return found[0] if found else None
 
-    def _message_link(self, progress: Progress) -> str | None:
+    def _confirmed(self, connection: Connection, progress: Progress) -> datetime | None:
+        """The moment of confirmation. The owner's answer is given here, once the message has arrived."""
+        found = self._message(progress)
+        if found is not None and "confirmed" not in progress.reached:
+            owner.confirm(found[1])
+        row = connection.execute(
+            "SELECT changed_at FROM booking WHERE id = %s AND state = 'confirmed'", [progress.booking_id]
+        ).fetchone()
+        return row[0] if row else None
+
+    def _message(self, progress: Progress) -> tuple[datetime, str] | None:
+        """When the owner's message with the offer arrived, and the link in it."""
         for received in self._receiver.received:
             if received.path == f"/owner/{progress.story.device}":
                 link = owner.offer_link(str(received.body.get("message", "")))
                 if link is not None:
-                    return link
+                    return received.received_at, link
         return None
 
-    def _workshop_told(self, progress: Progress) -> bool:
+    def _workshop_told(self, progress: Progress) -> datetime | None:
         number = str(progress.booking_id)
-        by_webhook = any(
-            received.path.startswith("/workshop/") and number in str(received.body)
+        by_webhook = [
+            received.received_at
             for received in self._receiver.received
-        )
-        return by_webhook and any(number in text for text in _invitations(self._mail))
+            if received.path.startswith("/workshop/") and number in str(received.body)
+        ]
+        invited = any(number in text for text in _invitations(self._mail))
+        return by_webhook[0] if by_webhook and invited else None
 
 
 def _invitations(folder: Path) -> Iterable[str]:
@@ -153,9 +177,6 @@ def _invitations(folder: Path) -> Iterable[str]:
 
 def _unfolded(text: str) -> str:
     """The mail with its base64 or folded calendar readable; only for looking up a booking's number in it."""
-    from email import message_from_string
-    from email.policy import default
-
     return "\n".join(
         part.get_content() for part in message_from_string(text, policy=default).walk() if not part.is_multipart()
     ).replace("\r\n ", "")
@@ -163,24 +184,6 @@ def _unfolded(text: str) -> str:
 
 def slot_text(progress: Progress) -> str:
     """When the slot starts, on the workshop's clock."""
-    from zoneinfo import ZoneInfo
-
     if progress.starts_at is None:
         return "-"
     return progress.starts_at.astimezone(ZoneInfo(progress.time_zone)).strftime("%a %d %b, %H:%M")
-
-
-def table(stories: Mapping[str, Progress]) -> list[dict[str, object]]:
-    """The closing table: car, alert, workshop, slot, and after how many seconds each step was reached."""
-    return [
-        {
-            "car": progress.story.label,
-            "story": progress.story.fate,
-            "alert": progress.title or "none",
-            "workshop": progress.workshop or "-",
-            "slot": slot_text(progress),
-            **{step: f"{progress.reached[step]:.1f} s" if step in progress.reached else "-" for step in STEPS},
-            "well": progress.good,
-        }
-        for progress in stories.values()
-    ]
