@@ -94,10 +94,13 @@ class AgentConfig:
         require_device_id(self.device)
 
 
-def load_config(path: Path, environment: Mapping[str, str] | None = None) -> AgentConfig:
+def load_config(
+    path: Path, environment: Mapping[str, str] | None = None, *, needs_password: bool = True
+) -> AgentConfig:
     """Read ``agent.yaml``; ConfigurationError names file, path in it and the nearest key.
 
-    The password comes from the file named by ``mqtt.password_file``, or from ``WEARCAST_MQTT_PASSWORD``.
+    The password comes from the file named by ``mqtt.password_file``, or from ``WEARCAST_MQTT_PASSWORD``; who does not
+    connect does not need it.
     """
     root = Section.load(path)
     device = root.text("device")
@@ -115,7 +118,9 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Age
         outbox_max_bytes=outbox.size("max_size", 200_000_000),
         vehicle_profile=root.text("vehicle_profile") if root.has("vehicle_profile") else None,
         last_known_time_path=root.path("last_known_time", outbox_path.with_name("last-known-time")),
-        mqtt=_mqtt(root.section("mqtt", optional=True), os.environ if environment is None else environment),
+        mqtt=_mqtt(
+            root.section("mqtt", optional=True), os.environ if environment is None else environment, needs_password
+        ),
         uplink=_uplink(root.section("uplink", optional=True)),
         form=cast("Form", root.choice("form", ("compact", "json"), "compact")),
         batch_seconds=root.duration("batch", 10.0),
@@ -140,7 +145,7 @@ def _source(root: Section) -> SourceConfig:
     return SourceConfig(kind=cast("SourceKind", kind), options=options)
 
 
-def _mqtt(section: Section, environment: Mapping[str, str]) -> MqttConfig:
+def _mqtt(section: Section, environment: Mapping[str, str], needs_password: bool) -> MqttConfig:
     password = environment.get(PASSWORD_VARIABLE)
     if section.has("password"):
         raise section.error("password", f"secrets do not belong here; use password_file or {PASSWORD_VARIABLE}")
@@ -169,7 +174,7 @@ def _mqtt(section: Section, environment: Mapping[str, str]) -> MqttConfig:
         tls=tls,
         keepalive_seconds=section.duration("keepalive", 30.0),
     )
-    if config.username is not None and config.password is None:
+    if needs_password and config.username is not None and config.password is None:
         raise section.error("username", f"has no password; set password_file or {PASSWORD_VARIABLE}")
     section.done()
     return config

@@ -41,7 +41,7 @@ def check(config: ConfigArgument) -> None:
     from edge_agent.build import build_estimators, build_profile, build_source
     from edge_agent.config import load_config
 
-    loaded = load_config(config)
+    loaded = load_config(config, needs_password=False)
     profile = build_profile(loaded)
     build_source(loaded, profile)
     names = ", ".join(estimator.name for estimator in build_estimators(loaded, profile))
@@ -62,7 +62,7 @@ def read(
     from edge_agent.config import load_config
     from telemetry.catalogue import catalogue
 
-    loaded = load_config(config)
+    loaded = load_config(config, needs_password=False)
     source = build_source(loaded, build_profile(loaded))
     values: dict[str, float] = {}
     faults: dict[str, str] = {}
@@ -101,7 +101,7 @@ def outbox(config: ConfigArgument, as_json: JsonOption = False) -> None:
     from edge_agent.config import load_config
     from edge_agent.ledger import read_ledger
 
-    loaded = load_config(config)
+    loaded = load_config(config, needs_password=False)
     print_rows(
         [{"what": name, "count": count} for name, count in read_ledger(loaded.outbox_path).items()], as_json=as_json
     )

@@ -38,7 +38,7 @@ def migrate() -> None:
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
-    """Show edition, schema and counts of what is stored."""
+    """Show the edition and counts of what is stored."""
     from ingest.database import license as edition
     from ingest.reading_store import counts
 
@@ -47,10 +47,6 @@ def status(as_json: JsonOption = False) -> None:
         licence = edition(conn)
     rows: list[dict[str, object]] = [
         {"what": "TimescaleDB licence", "value": licence or "no TimescaleDB"},
-        {
-            "what": "roll-ups, retention",
-            "value": "native policies" if licence == "timescale" else "our scheduled job (the edition has no policies)",
-        },
         {"what": "samples", "value": stored.samples},
         {"what": "estimates", "value": stored.estimates},
         {"what": "events", "value": stored.events},

@@ -32,8 +32,8 @@ def list_rules(as_json: JsonOption = False) -> None:
                 "id": rule.id,
                 "version": rule.version,
                 "for_each": rule.for_each,
-                "severity": str(rule.severity),
-                "when": str(rule.when),
+                "severity": rule.severity,
+                "when": rule.when.source,
                 "books": rule.job,
             }
             for rule in rulebook()

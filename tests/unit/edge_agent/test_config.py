@@ -195,3 +195,11 @@ def test_an_unknown_profile_is_an_error_of_the_configuration(tmp_path: Path) -> 
     config = load_config(written(tmp_path, MINIMAL + "vehicle_profile: virtual_electrik\n"), {})
     with pytest.raises(ConfigurationError, match=r"agent.yaml: vehicle_profile: .*'virtual_electric'"):
         build_profile(config)
+
+
+def test_who_does_not_connect_needs_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "agent.yaml"
+    path.write_text("{device: car-1, source: {kind: replay_csv, path: x.csv}, mqtt: {username: car-1}}", "utf-8")
+    assert load_config(path, {}, needs_password=False).mqtt.password is None
+    with pytest.raises(ConfigurationError, match="has no password; set password_file"):
+        load_config(path, {})
