@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+KILLS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test lint types format clean
+.PHONY: help environment browser demo test soak lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +19,10 @@ demo: environment ## watch cars being read, alerts raised and workshops booked (
 test: lint types browser ## run every check: lint, format, types, import contracts, all tests
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/pytest $(ARGS)
+
+soak: environment ## kill worker, broker and agents for longer than the tests do (KILLS=200)
+	@$(BIN)/python -m wearcast.embedded
+	CHAOS_KILLS=$(KILLS) $(BIN)/pytest -s tests/acceptance/test_chaos.py $(ARGS)
 
 lint: environment ## check style, format and import contracts
 	$(BIN)/ruff check .

@@ -89,7 +89,7 @@ def write_bundle(request: BundleRequest, *, clock: Callable[[], datetime] = lamb
     authority_pem = b""
     if request.tls:
         if request.ca_dir is None:
-            raise BundleError("TLS needs the folder of the certificate authority (ca_dir); it is made on first use")
+            raise BundleError("TLS needs the folder of the certificate authority (--ca); it is made on first use")
         authority = Authority.open_or_create(request.ca_dir, clock=clock)
         credentials = authority.issue_device_certificate(request.device_id, request.valid_days)
         authority_pem = authority.certificate_pem

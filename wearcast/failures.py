@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 # Base errors of our packages, by module and name: a package whose error is raised is imported already, and one that
 # is not imported cannot have raised.
-_OURS = (
+OURS = (
     ("telemetry.errors", "TelemetryError"),
     ("health.errors", "HealthError"),
     ("edge_agent.errors", "EdgeAgentError"),
-    ("firmware_profiles.errors", "ProfileError"),
+    ("firmware_profiles.errors", "FirmwareProfilesError"),
     ("ingest.errors", "IngestError"),
     ("rules.errors", "RulesError"),
     ("portal.errors", "PortalError"),
@@ -37,7 +37,7 @@ def run_reporting_failures(command: Callable[[], object]) -> int:
 
 
 def _our_errors() -> tuple[type[BaseException], ...]:
-    return tuple(getattr(sys.modules[module], name) for module, name in _OURS if module in sys.modules)
+    return tuple(getattr(sys.modules[module], name) for module, name in OURS if module in sys.modules)
 
 
 def _fail(text: str) -> int:

@@ -66,7 +66,9 @@ def bad_messages(boot: UUID) -> list[Bad]:
             payload=compact.MAGIC + bytes((compact.VERSION, compact.DEFLATED)) + inflating,
             reason="oversized",
         ),
-        Bad(what="readings as status", topic=f"{own}/status", payload=json.dumps(plain).encode(), reason="wrong-schema"),
+        Bad(
+            what="readings as status", topic=f"{own}/status", payload=json.dumps(plain).encode(), reason="wrong-schema"
+        ),
         Bad(what="foreign branch", topic="wearcast/v1/a/b/c/readings", payload=good, reason="foreign-topic"),
         Bad(what="no device", topic="wearcast/v1/readings", payload=good, reason="foreign-topic"),
         Bad(
@@ -137,9 +139,7 @@ async def test_each_is_kept_with_its_reason_and_the_worker_goes_on(site_of: Call
         expected = {message.refused: message.reason for message in bad if message.refused is not None}
         await until(lambda: device.rejected() == expected, f"refusals of {expected}", WITHIN_SECONDS)
         with site.connect() as connection:
-            await until(
-                lambda: reading_store.counts(connection).rejected >= len(bad), "all are kept", WITHIN_SECONDS
-            )
+            await until(lambda: reading_store.counts(connection).rejected >= len(bad), "all are kept", WITHIN_SECONDS)
     assert worker.alive
 
     # as an operator looks at them

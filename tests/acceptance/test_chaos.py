@@ -126,7 +126,7 @@ class Chaos:
             Victim(
                 name="ingest",
                 kind="ingest",
-                kill=lambda: self.ingest.kill(),
+                kill=self._kill_ingest,
                 restart=self._start_ingest,
                 is_up=lambda: self.ingest.alive,
                 is_ready=lambda: "ingest worker ready" in self.ingest.output(),
@@ -148,8 +148,7 @@ class Chaos:
             victim = self._choose()
             if self.rng.random() >= EARLY_SHARE:
                 self._work_until(victim.is_ready, f"{victim.name} is ready")
-            pause = time.monotonic() + self.rng.uniform(0, MOST_SECONDS_UP)
-            self._work_until(lambda pause=pause: time.monotonic() >= pause, "the pause is over")  # type: ignore[misc]  # mypy infers no default
+            self._work_for(self.rng.uniform(0, MOST_SECONDS_UP))
             self._work_until(victim.is_up, f"{victim.name} is up")
             victim.kill()
             self.killed[victim.name] += 1
@@ -162,6 +161,10 @@ class Chaos:
             self.rng.shuffle(self._kinds)
         kind = self._kinds.pop()
         return self.rng.choice([victim for victim in self._victims if victim.kind == kind])
+
+    def _work_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._work_until(lambda: time.monotonic() >= until, "time passes")
 
     def _work_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -196,6 +199,9 @@ class Chaos:
             is_ready=lambda: "connected to" in process().output(),
         )
 
+    def _kill_ingest(self) -> None:
+        self.ingest.kill()
+
     def _start_ingest(self) -> None:
         self.ingest = self.site.start("ingest", "ingest", "run")
 
@@ -209,7 +215,7 @@ class Chaos:
 
 
 def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[..., Site]) -> None:
-    print(f"CHAOS_SEED={SEED} CHAOS_KILLS={KILLS}")
+    tell(f"CHAOS_SEED={SEED} CHAOS_KILLS={KILLS}")
     rng = random.Random(SEED)
     site = site_of(*DEVICES)
     dongles = [
@@ -225,7 +231,7 @@ def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[.
         wait_until(lambda: all(dongle.has_finished() for dongle in dongles), f"all is acknowledged; seed {SEED}", 120)
         stored = reading_store.counts(connection)
         resent = sum(boot.resent for boot in stored.boots)
-        print(
+        tell(
             f"killed {dict(chaos.killed)}; {during.samples} samples stored meanwhile, {stored.samples} at the end in "
             f"{stored.batches} batches of {len(stored.boots)} boots, {resent} batches came again"
         )
@@ -247,6 +253,11 @@ def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[.
         assert count(connection, twice) == 0
         for dongle in dongles:
             assert checksum(stored_rows(connection, dongle.vehicle)) == checksum(dongle.rows), dongle.device
+
+
+def tell(text: str) -> None:
+    """For whoever looks at a failed run, or at a long one while it goes on."""
+    print(text, flush=True)  # noqa: T201 - pytest shows it with a failure
 
 
 def stored_rows(connection: Connection, vehicle: UUID) -> Iterable[Row]:

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.acceptance.acceptance_support import Site, wait_until
+from edge_agent.build_obd import profile_dids
+from firmware_profiles.loader import load_vehicle_profile
+from tests.acceptance.acceptance_support import Site, count, wait_until
 
 CARS = ("wc-live-healthy", "wc-live-misfire")
 VINS = dict(zip(CARS, ("WVWZZZ1KZ6W900001", "WVWZZZ1KZ6W900002"), strict=True))
@@ -37,10 +38,36 @@ def buses() -> dict[str, dict[str, object]]:
 
 
 def write_garage(path: Path, buses: dict[str, dict[str, object]]) -> Path:
-    cars: list[dict[str, object]] = [{"name": car, "vin": VINS[car], "seed": 1, "bus": buses[car]} for car in CARS]
+    cars: list[dict[str, object]] = [
+        {"name": car, "vin": VINS[car], "seed": 1, "bus": buses[car], "dids": makers_values()} for car in CARS
+    ]
     cars[1] |= {"schedule": [{"at_s": MISFIRE_AFTER_S, "fault": "misfire"}], "misfire_confirmed_after_s": 2}
     path.write_text(yaml.safe_dump({"cars": cars}), encoding="utf-8")
     return path
+
+
+def makers_values() -> list[dict[str, object]]:
+    """What the profile reads beyond standard OBD, for the simulated control units to answer by the same table."""
+    return [
+        {
+            "did": definition.did,
+            "request_id": definition.request_id,
+            "response_id": definition.response_id,
+            "period_s": definition.period_s,
+            "signals": [
+                {
+                    "path": signal.path,
+                    "bit_offset": signal.bit_offset,
+                    "bit_length": signal.bit_length,
+                    "scale": str(signal.scale),
+                    "offset": str(signal.offset),
+                    "signed": signal.signed,
+                }
+                for signal in definition.signals
+            ],
+        }
+        for definition in profile_dids(load_vehicle_profile("virtual_petrol"))
+    ]
 
 
 def write_agent(site: Site, car: str, bus: dict[str, object]) -> Path:
@@ -67,7 +94,7 @@ def test_a_misfire_of_a_live_car_becomes_an_alert_and_the_other_car_stays_silent
 
     # before anything runs, as an installer would look
     assert f"Device {CARS[0]} reads obd_isotp" in site.run("agent", "check", configs[CARS[0]], device=CARS[0])
-    read = site.run_json("agent", "read", configs[CARS[0]], "--seconds", "3", device=CARS[0])
+    read = site.run_json("agent", "read", configs[CARS[0]], "--seconds", "5", device=CARS[0])
     assert read["vin"] == VINS[CARS[0]]
     assert read["trouble_codes"] == []
     assert 0 <= read["values"]["Vehicle.Speed"] < 200
@@ -77,31 +104,24 @@ def test_a_misfire_of_a_live_car_becomes_an_alert_and_the_other_car_stays_silent
     site.start_ready("rules", "rules", "run", line="rules engine ready")
     agents = {car: site.start(f"agent-{car}", "agent", "run", config, device=car) for car, config in configs.items()}
 
-    def alerts() -> list[dict[str, Any]]:
-        shown: list[dict[str, Any]] = site.run_json("rules", "alerts", "--open")
-        return shown
-
     with site.connect() as connection:
         wait_until(
-            lambda: connection.execute("SELECT FROM alert WHERE rule_id = 'trouble_code_confirmed'").fetchone() is not None,
+            lambda: count(connection, "SELECT count(*) FROM alert WHERE rule_id = 'trouble_code_confirmed'") > 0,
             "the alert opens",
         )
+        driving = "SELECT count(DISTINCT vehicle_id) FROM reading WHERE speed IS NOT NULL"
+        wait_until(lambda: count(connection, driving) == len(CARS), "both cars send how fast they are")
         codes = connection.execute(
             "SELECT vehicle.label, kind, data->>'code', data->>'status' FROM vehicle_event"
             " JOIN vehicle ON vehicle.id = vehicle_id WHERE kind LIKE 'dtc.%' ORDER BY vehicle_event.id"
         ).fetchall()
-        sending = connection.execute(
-            "SELECT DISTINCT label FROM reading JOIN vehicle ON vehicle.id = vehicle_id WHERE speed IS NOT NULL"
-        ).fetchall()
     assert {(label, code) for label, _, code, _ in codes} == {(CARS[1], "P0301")}
     assert codes[-1][3] == "confirmed"
-    assert {label for (label,) in sending} == set(CARS)
 
-    (alert,) = alerts()
+    (alert,) = site.run_json("rules", "alerts", "--open")
     assert (alert["vehicle"], alert["rule"]) == (CARS[1], "trouble_code_confirmed")
     assert "P0301" in alert["title"]
     assert "P0301" in site.run("why", alert["id"])
     assert all(agent.alive for agent in agents.values())
     for agent in agents.values():
         assert agent.stop() == 0, agent.output()
-
