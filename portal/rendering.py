@@ -1,6 +1,7 @@
 """Turns what a page shows into an answer: templates, cookies, redirects, error pages."""
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
@@ -55,18 +56,21 @@ def page(visit: Visit, template: str, *, status: int = 200, title: str, **values
     return _with_cookies(visit, HTMLResponse(html, status_code=status))
 
 
-def redirect(visit: Visit, path: str, *, notice: str | None = None) -> RedirectResponse:
-    """Send the browser on with GET; ``notice`` names a text ``notice.…`` shown there."""
+def redirect(visit: Visit, path: str, *, notice: str | None = None, session: Session | None = None) -> RedirectResponse:
+    """Send the browser on with GET; ``notice`` names a text ``notice.…`` shown there, ``session`` is a new one."""
     target = path if notice is None else f"{path}?notice={quote(notice)}"
+    if session is not None:
+        visit = replace(visit, session=session, session_is_new=True)
     return _with_cookies(visit, RedirectResponse(target, status_code=HTTPStatus.SEE_OTHER))
 
 
-def start_session(response: Response, visit: Visit, session: Session) -> None:
+def _start_session(response: Response, visit: Visit, session: Session) -> None:
     """Give the browser a session."""
     response.set_cookie(
         SESSION_COOKIE,
         session_cookie(visit.config.secret, session),
-        expires=session.expires_at,
+        # Relative, because browsers have clocks of their own; the end that counts is signed into the value.
+        max_age=int((session.expires_at - visit.now).total_seconds()),
         httponly=True,
         samesite="lax",
         secure=visit.config.cookies_are_secure,
@@ -103,7 +107,7 @@ NOTICES: Final = (
 
 def _with_cookies(visit: Visit, response: Answer) -> Answer:
     if visit.session_is_new:
-        start_session(response, visit, visit.session)
+        _start_session(response, visit, visit.session)
     if visit.choose_language:
         response.set_cookie(
             LANGUAGE_COOKIE,

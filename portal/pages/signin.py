@@ -12,7 +12,7 @@ from ingest.errors import RegistryError
 from portal.access import Identity, new_session, read_signin_token
 from portal.errors import LinkInvalidError
 from portal.guard import Anyone, Database, anyone, checked_form
-from portal.rendering import notice_of, page, redirect, start_session, style_sheet
+from portal.rendering import notice_of, page, redirect, style_sheet
 from portal.texts import say
 
 router = APIRouter()
@@ -32,17 +32,13 @@ def sign_in(visit: Anyone, request: Request, connection: Database, token: Annota
         return page(visit, "signin.html", title=title, notice=notice_of(request))
     identity = read_signin_token(visit.config.secret, token, visit.now)
     _require_known(connection, identity)
-    response = redirect(visit, _start_of(identity))
-    start_session(response, visit, new_session(identity, visit.now))
-    return response
+    return redirect(visit, _start_of(identity), session=new_session(identity, visit.now))
 
 
 @router.post("/signout", include_in_schema=False, dependencies=[Depends(checked_form)])
 def sign_out(visit: Anyone) -> Response:
     """End the session."""
-    response = redirect(visit, "/signin", notice="signed_out")
-    start_session(response, visit, new_session(None, visit.now))
-    return response
+    return redirect(visit, "/signin", notice="signed_out", session=new_session(None, visit.now))
 
 
 @router.get("/healthz", tags=["service"], dependencies=[Depends(anyone)])

@@ -1,0 +1,37 @@
+"""A real Chromium for the browser tests, and the same real database as the integration tests."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.integration.conftest import connection, database_url, migrated_template, migration_folders, timescaledb
+
+__all__ = ["connection", "database_url", "migrated_template", "migration_folders", "timescaledb"]
+
+_SWITCHES = (
+    "--no-sandbox",  # Chromium refuses to run as root with it
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The distribution's Chromium, without a window."""
+    program = shutil.which("chromium")
+    if program is None:
+        reason = "no chromium on this machine: run `make browser` as root, or install the package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_SWITCHES))
+        yield browser
+        browser.close()
