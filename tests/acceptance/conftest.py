@@ -64,8 +64,9 @@ def _database(server: Database) -> Iterator[str]:
     name = sql.Identifier(text)
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-        try:
-            migrate(server.url_of(text))
-            yield server.url_of(text)
-        finally:
+    try:
+        migrate(server.url_of(text))
+        yield server.url_of(text)
+    finally:
+        with psycopg.connect(server.url, autocommit=True) as connection:  # a test may have killed the server meanwhile
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -160,9 +160,11 @@ async def test_a_message_that_the_broker_itself_refuses_disturbs_nobody(site_of:
     worker = await asyncio.to_thread(site.start_ingest)
     async with connected_device(site.broker, "wc-big-1") as sender:
         sending = asyncio.create_task(sender.publish("readings", bytes(2_000_000)))
+        refused = "maximum payload exceeded"
+        await until(lambda: refused in site.broker.log_path.read_text(), "the broker refuses", WITHIN_SECONDS)
         async with connected_device(site.broker, DEVICE) as device:
-            device.boot = uuid4()
             await device.send(readings(DEVICE, device.boot, 1))
             await until(lambda: device.committed() == {1}, "acknowledgement", WITHIN_SECONDS)
         sending.cancel()
+    assert site.run_json("ingest", "rejected") == []
     assert await asyncio.to_thread(worker.stop) == 0

@@ -1,4 +1,4 @@
-"""Worker, broker and agents killed at random moments under load: what was accepted is stored, once, as it was.
+"""Worker, broker, database and agents killed at random under load: what was accepted is stored, once, as it was.
 
 ``CHAOS_KILLS`` and ``CHAOS_SEED`` give the number of kills and repeat a run's choices; ``make soak`` runs it longer.
 """
@@ -21,6 +21,7 @@ from ingest import reading_store
 from ingest.database import Connection
 from tests.acceptance.acceptance_support import START_SECONDS, Site, count, wait_until
 from wearcast.embedded.processes import ManagedProcess
+from wearcast.embedded.timescaledb import Database
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "24"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.randrange(2**32))))
@@ -113,13 +114,13 @@ class Victim:
 class Chaos:
     """Kills and restarts until it has killed enough; keeps the dongles supplied with work meanwhile."""
 
-    def __init__(self, site: Site, rng: random.Random, dongles: list[Dongle]) -> None:
+    def __init__(self, site: Site, server: Database, rng: random.Random, dongles: list[Dongle]) -> None:
         self.site = site
         self.rng = rng
         self.dongles = dongles
         self.killed: Counter[str] = Counter()
         self.ingest = site.start_ingest()
-        self._broker_up = True
+        self._down: set[str] = set()  # of broker and database
         self._back_at: dict[str, float] = {}  # monotonic seconds
         self._kinds: list[str] = []
         self._victims = [
@@ -131,14 +132,8 @@ class Chaos:
                 is_up=lambda: self.ingest.alive,
                 is_ready=lambda: "ingest worker ready" in self.ingest.output(),
             ),
-            Victim(
-                name="broker",
-                kind="broker",
-                kill=self._kill_broker,
-                restart=self._restart_broker,
-                is_up=lambda: self._broker_up,
-                is_ready=lambda: self._broker_up,
-            ),
+            self._service("broker", site.broker.kill, site.broker.restart),
+            self._service("database", server.kill, server.restart),
             *(self._agent(dongle) for dongle in dongles),
         ]
 
@@ -157,7 +152,7 @@ class Chaos:
 
     def _choose(self) -> Victim:
         if not self._kinds:
-            self._kinds = ["ingest", "broker", "agent", "agent"]
+            self._kinds = ["ingest", "ingest", "broker", "broker", "agent", "agent", "agent", "database"]
             self.rng.shuffle(self._kinds)
         kind = self._kinds.pop()
         return self.rng.choice([victim for victim in self._victims if victim.kind == kind])
@@ -185,6 +180,22 @@ class Chaos:
             if dongle.has_finished():
                 dongle.begin_part()
 
+    def _service(self, name: str, kill: Callable[[], None], restart: Callable[[], None]) -> Victim:
+        """One that runs once its restart returns."""
+
+        def end() -> None:
+            kill()
+            self._down.add(name)
+
+        def begin() -> None:
+            restart()
+            self._down.discard(name)
+
+        def is_up() -> bool:
+            return name not in self._down
+
+        return Victim(name=name, kind=name, kill=end, restart=begin, is_up=is_up, is_ready=is_up)
+
     def _agent(self, dongle: Dongle) -> Victim:
         def process() -> ManagedProcess:
             assert dongle.process is not None
@@ -205,16 +216,8 @@ class Chaos:
     def _start_ingest(self) -> None:
         self.ingest = self.site.start("ingest", "ingest", "run")
 
-    def _kill_broker(self) -> None:
-        self.site.broker.kill()
-        self._broker_up = False
 
-    def _restart_broker(self) -> None:
-        self.site.broker.restart()
-        self._broker_up = True
-
-
-def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[..., Site]) -> None:
+def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[..., Site], server: Database) -> None:
     tell(f"CHAOS_SEED={SEED} CHAOS_KILLS={KILLS}")
     rng = random.Random(SEED)
     site = site_of(*DEVICES)
@@ -222,11 +225,11 @@ def test_what_was_accepted_is_stored_once_whatever_is_killed(site_of: Callable[.
         Dongle(site=site, device=device, rng=random.Random(f"{SEED} {device}"), vehicle=site.register(device))
         for device in DEVICES
     ]
-    chaos = Chaos(site, rng, dongles)
+    chaos = Chaos(site, server, rng, dongles)
     for dongle in dongles:
         dongle.begin_part()
+    chaos.run(KILLS)
     with site.connect() as connection:
-        chaos.run(KILLS)
         during = reading_store.counts(connection)
         wait_until(lambda: all(dongle.has_finished() for dongle in dongles), f"all is acknowledged; seed {SEED}", 120)
         stored = reading_store.counts(connection)
