@@ -217,6 +217,8 @@ def _crossing(chart: Chart, plane: _Plane) -> str:
     x, y = plane.x(chart.crossing), plane.y(chart.limit)
     anchor = "end" if x > WIDTH - 60 else "start" if x < _LEFT + 40 else "middle"
     below = y + 17 if y < HEIGHT - _BOTTOM - 20 else y - 9
+    if below < y and anchor == "middle":
+        anchor, x = "start", x + 4  # away from the falling line
     label = day_short(chart.crossing, chart.language, chart.zone)
     return (
         f'<circle class="chart-crossing" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'

@@ -22,12 +22,15 @@ class _Server(uvicorn.Server):
 
 def make_server(config: PortalConfig, host: str, port: int) -> uvicorn.Server:
     """A server that is not running yet; ``port`` 0 takes a free one (then see :func:`portal_address`)."""
+    # Its lines hold addresses, and an offer's address is its key. Off for good: `access_log` alone only takes the
+    # handlers away, and whoever adds one later would bring the lines back.
+    logging.getLogger("uvicorn.access").disabled = True
     return _Server(
         uvicorn.Config(
             create_app(config),
             host=host,
             port=port,
-            access_log=False,  # it would write addresses, and an offer's address is its key
+            access_log=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=5,

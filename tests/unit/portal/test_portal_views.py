@@ -277,7 +277,7 @@ def test_the_timetable_places_each_booking_once_and_fills_every_row() -> None:
     )  # fmt: skip
     view = day_page(facts, now=NOW, language="en")
     for column in range(2):
-        covered = sum(row.cells[column].rows for row in view.rows if row.cells[column] is not None)  # type: ignore[union-attr]  # just asked
+        covered = sum(cell.rows for row in view.rows if (cell := row.cells[column]) is not None)
         assert covered == len(view.rows)
     booked = [cell for row in view.rows for cell in row.cells if cell is not None and cell.kind == "booked"]
     assert len(booked) == 3
