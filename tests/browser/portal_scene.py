@@ -119,8 +119,8 @@ def open_alert(
         INSERT INTO alert (vehicle_id, rule_id, rule_version, subject, severity, title_en, title_zh, text_en, text_zh,
                            job, evidence, opened_at)
         VALUES (%s, %s, '1', %s, %s, %s, '刹车片磨损（左前轮）',
-                'The brake pads of the front left wheel are 87 %% worn. Have the pads of this axle replaced within '
-                'two weeks.', '左前轮刹车片已磨损 87%%。请在两周内更换。', %s, '{}', %s)
+                'The brake pads of the front left wheel are 86 %% worn. Have the pads of this axle replaced within '
+                'two weeks.', '左前轮刹车片已磨损 86%%。请在两周内更换。', %s, '{}', %s)
         RETURNING id
         """,
         (vehicle, rule, subject, severity, title, job, NOW - timedelta(hours=3)),
