@@ -124,6 +124,7 @@ def _trouble_code_complaint(batch: EventsBatch) -> str | None:
             return f"batch {batch.key}: {event.kind} needs a code as in SAE J2012, 'P0301'"
         if not isinstance(ecu, str) or len(ecu) > 32:
             return f"batch {batch.key}: the ecu of {code} is no name of a control unit"
-        if event.kind is not EventKind.DTC_CLEARED and event.data.get("status") not in _STATUSES:
+        status = event.data.get("status")
+        if event.kind is not EventKind.DTC_CLEARED and not (isinstance(status, str) and status in _STATUSES):
             return f"batch {batch.key}: the status of {code} is none of {', '.join(sorted(_STATUSES))}"
     return None

@@ -24,6 +24,14 @@ from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, Readin
 
 KEPT_PAYLOAD_BYTES: Final = 64 * 1024  # of a rejected message
 _LONGEST_TEXT: Final = 500
+# What the data is to blame for, and will be each time it is tried. psycopg counts the last two, a row or a statement
+# beyond a limit of PostgreSQL's, as operational, like a lost connection.
+_DATA_FAULTS: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,7 @@ def _store(connection: Connection, decoded: Sequence[Accepted | Rejection], now:
     try:
         with connection.transaction():
             return _store_group(connection, decoded, now)
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except _DATA_FAULTS as error:
         if len(decoded) > 1:
             half = len(decoded) // 2
             return _store(connection, decoded[:half], now) + _store(connection, decoded[half:], now)

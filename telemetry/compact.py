@@ -18,14 +18,16 @@ A value is integer * numerator / denominator in the catalogue's unit. The device
 
 import struct
 import zlib
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 
 from telemetry.catalogue import Signal, catalogue
 from telemetry.errors import WireError
+from telemetry.limits import MAX_TEXT, check_column
 from telemetry.packing import Packed, pack, pack_presence, unpack, unpack_presence
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample, ms_from_utc, utc_from_ms
 
@@ -56,15 +58,18 @@ class _RawColumn(msgspec.Struct, array_like=True, frozen=True):
     floats: bytes
 
 
+_ShortText = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
+
 class _Estimate(msgspec.Struct, array_like=True, frozen=True):
     after_ms: int
     quantity: Quantity
-    position: str
+    position: _ShortText
     value: float
     low: float
     high: float
     from_ecu: bool
-    method: str
+    method: _ShortText
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -108,7 +113,7 @@ def decode(device: str, payload: bytes) -> ReadingsBatch:
     try:
         body = _decoder.decode(_inflate(payload[3], payload[4:]))
         key = BatchKey(device=device, boot=UUID(bytes=body.boot), sequence=body.sequence)
-    except (msgspec.DecodeError, ValueError, zlib.error) as error:
+    except (msgspec.DecodeError, ValueError, zlib.error, RecursionError) as error:  # nested deeper than Python goes
         raise WireError("malformed", f"compact readings cannot be read: {error}") from error
     if body.rows > MAX_ROWS:
         raise WireError("oversized", f"batch {key} claims {body.rows} samples, more than {MAX_ROWS}", key)
@@ -216,17 +221,16 @@ def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
         boot_times = [body.monotonic_ms + time - body.time_ms for time in times]
     rows: list[dict[str, float]] = [{} for _ in times]
     for column in body.columns:
-        path = _path(key, column.code)
+        signal = _signal(key, column.code)
         if column.numerator < 1 or column.denominator < 1:
-            raise ValueError(f"{path}: a step of {column.numerator}/{column.denominator}")
-        present = unpack_presence(column.presence, body.rows)
-        for row, integer in zip(present, unpack(column.integers, len(present)), strict=True):
-            rows[row][path] = integer * column.numerator / column.denominator
+            raise ValueError(f"{signal.path}: a step of {column.numerator}/{column.denominator}")
+        present = _present(rows, column.presence)
+        integers = unpack(column.integers, len(present))
+        numerator, denominator = column.numerator, column.denominator
+        _fill(key, signal, present, [integer * numerator / denominator for integer in integers])
     for raw in body.raw_columns:
-        path = _path(key, raw.code)
-        present = unpack_presence(raw.presence, body.rows)
-        for row, value in zip(present, struct.unpack(f"<{len(present)}d", raw.floats), strict=True):
-            rows[row][path] = value
+        present = _present(rows, raw.presence)
+        _fill(key, _signal(key, raw.code), present, struct.unpack(f"<{len(present)}d", raw.floats))
     return ReadingsBatch(
         key=key,
         samples=tuple(
@@ -249,7 +253,18 @@ def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
     )
 
 
-def _path(key: BatchKey, code: int) -> str:
+def _present(rows: Sequence[dict[str, float]], presence: bytes | None) -> Sequence[dict[str, float]]:
+    return rows if presence is None else [rows[row] for row in unpack_presence(presence, len(rows))]
+
+
+def _fill(key: BatchKey, signal: Signal, rows: Sequence[dict[str, float]], values: Sequence[float]) -> None:
+    check_column(key, signal, values)
+    path = signal.path
+    for row, value in zip(rows, values, strict=True):
+        row[path] = value
+
+
+def _signal(key: BatchKey, code: int) -> Signal:
     signal = catalogue().by_code(code)
     if signal is None:
         raise WireError(
@@ -257,4 +272,4 @@ def _path(key: BatchKey, code: int) -> str:
             f"batch {key}: signal code {code} is not in the catalogue; update this side",
             key,
         )
-    return signal.path
+    return signal

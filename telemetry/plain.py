@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from telemetry.errors import WireError
+from telemetry.limits import MAX_TEXT
 from telemetry.records import (
     Acknowledgement,
     BatchKey,
@@ -34,7 +35,7 @@ MAX_ITEMS: Final = 10_000
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-ShortText = Annotated[str, msgspec.Meta(max_length=100)]
+ShortText = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

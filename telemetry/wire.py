@@ -8,8 +8,8 @@ Both forms decode to the same records under the same checks.
 from typing import Final, Literal
 
 from telemetry import compact, plain
-from telemetry.catalogue import Catalogue, catalogue
 from telemetry.errors import WireError
+from telemetry.limits import check_estimates, check_samples
 from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, ReadingsBatch
 from telemetry.topics import DeviceTopic
 
@@ -73,27 +73,9 @@ def decode_message(topic: DeviceTopic, payload: bytes) -> Message:
     if topic.channel == "events":
         return plain.decode_events(topic.device, payload)
     if compact.is_compact(payload):
-        batch = compact.decode(topic.device, payload)
+        batch = compact.decode(topic.device, payload)  # checks its columns
     else:
         batch = plain.decode_readings(topic.device, payload)
-    _check_values(batch, catalogue())
+        check_samples(batch)
+    check_estimates(batch)
     return batch
-
-
-def _check_values(batch: ReadingsBatch, signals: Catalogue) -> None:
-    for sample in batch.samples:
-        for path, value in sample.values.items():
-            if path not in signals:
-                raise WireError(
-                    "unknown-signal",
-                    f"batch {batch.key}: signal {path[:120]!r} is not in the catalogue",
-                    batch.key,
-                )
-            signal = signals.by_path(path)
-            if not signal.accepts(value):
-                raise WireError(
-                    "out-of-range",
-                    f"batch {batch.key}: {path} = {value} {signal.unit.key} is outside "
-                    f"[{signal.minimum}, {signal.maximum}]",
-                    batch.key,
-                )

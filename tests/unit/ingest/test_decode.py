@@ -137,3 +137,8 @@ def test_a_naive_time_of_arrival_is_refused() -> None:
 
 def test_temporary_reasons_are_reasons() -> None:
     assert set(REJECT_REASONS) > TEMPORARY_REASONS
+
+
+@pytest.mark.parametrize("status", [[], {}, ["confirmed"], 1, None])
+def test_a_status_of_another_type_is_malformed_and_no_error(status: object) -> None:
+    assert refused(dtc(EventKind.DTC_APPEARED, code="P0301", ecu="7E8", status=status)).reason == "malformed"

@@ -1,10 +1,12 @@
 """Both forms of the wire: what goes in comes out, and nothing else gets in."""
 
 import math
+import struct
 import zlib
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from telemetry import compact, wire
 from telemetry.catalogue import catalogue
 from telemetry.errors import WireError
+from telemetry.packing import pack
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample
 from telemetry.topics import DeviceTopic
 
@@ -149,3 +152,63 @@ def test_body_that_inflates_without_end_is_refused_while_inflating() -> None:
     deflater = zlib.compressobj(9, wbits=-15)
     bomb = deflater.compress(b"\0" * (compact.MAX_BODY_BYTES + 10)) + deflater.flush()
     assert rejected(b"WC\x01\x01" + bomb).reason == "oversized"
+
+
+def test_nesting_beyond_pythons_depth_is_malformed_and_no_error() -> None:
+    payload = compact.encode(one(50.0), compact.STORED)
+    fields = payload[4]
+    assert 0x90 <= fields < 0x9F  # an array of a few fields; what follows the last one is skipped when read
+    deep = b"\x91" * 5000 + b"\xc0"
+    assert rejected(payload[:4] + bytes([fields + 1]) + payload[5:] + deep).reason == "malformed"
+
+
+def estimated(**fields: object) -> bytes:
+    """An estimate in the compact form, as no encoder of ours would write it."""
+    key = BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3)
+    good = Estimate(time=START, quantity=Quantity.OIL_LIFE, value=50, low=40, high=60, source="ecu", method="ecu")
+    body = compact._body(ReadingsBatch(key=key, samples=(), estimates=(good,)))
+    entry = msgspec.structs.replace(body.estimates[0], **fields)
+    return b"WC\x01\x00" + compact._encoder.encode(msgspec.structs.replace(body, estimates=[entry]))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"high": math.inf}, {"low": -math.inf}, {"value": 1e300, "high": 1e301}, {"low": -2e6}]
+)
+def test_an_estimate_beyond_all_measure_is_out_of_range(fields: dict[str, float]) -> None:
+    assert rejected(estimated(**fields)).reason == "out-of-range"
+
+
+def test_an_estimate_with_endless_text_is_malformed() -> None:
+    assert rejected(estimated(position="x" * 101)).reason == "malformed"
+    assert rejected(estimated(method="x" * 101)).reason == "malformed"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e9, -0.5])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_impossible_value_among_good_ones_rejects_the_batch(bad: float, place: int) -> None:
+    batch = ReadingsBatch(
+        key=BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3),
+        samples=tuple(Sample(time=START, monotonic_ms=0, values={"Vehicle.Speed": 1.0 / 3}) for _ in range(3)),
+    )
+    body = compact._body(batch)
+    (raw,) = body.raw_columns
+    floats = list(struct.unpack("<3d", raw.floats))
+    floats[place] = bad
+    column = msgspec.structs.replace(raw, floats=struct.pack("<3d", *floats))
+    error = rejected(b"WC\x01\x00" + compact._encoder.encode(msgspec.structs.replace(body, raw_columns=[column])))
+    assert error.reason == "out-of-range"
+    assert error.key == batch.key
+    assert str(bad) in str(error)
+
+
+@pytest.mark.parametrize("integers", [[0, 5, -1], [30_000, 2, 0]])
+def test_an_impossible_integer_column_is_out_of_range(integers: list[int]) -> None:
+    body = compact._body(
+        ReadingsBatch(
+            key=BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3),
+            samples=tuple(Sample(time=START, monotonic_ms=0, values={"Vehicle.Speed": 7.0}) for _ in range(3)),
+        )
+    )
+    column = msgspec.structs.replace(body.columns[0], integers=pack(integers))
+    payload = b"WC\x01\x00" + compact._encoder.encode(msgspec.structs.replace(body, columns=[column]))
+    assert rejected(payload).reason == "out-of-range"
