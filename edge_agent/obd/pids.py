@@ -68,7 +68,7 @@ _STATUS = Pid(
     pid=0x01,
     length=4,
     signals=(
-        PidSignal(path=f"{OBD}.DriveCycleStatus.IsMILOn", bit_offset=0, bit_length=1, combine="any"),
+        PidSignal(path=f"{OBD}.Status.IsMILOn", bit_offset=0, bit_length=1, combine="any"),
         PidSignal(path="Vehicle.Diagnostics.DTCCount", bit_offset=1, bit_length=7, combine="sum"),
     ),
 )
@@ -109,7 +109,7 @@ PIDS: Mapping[int, Pid] = {
         _one(0x4E, 2, f"{OBD}.TimeSinceDTCCleared"),
         _one(0x5B, 1, f"{TRACTION_BATTERY}.StateOfCharge.Current", PERCENT_OF_BYTE),
         _one(0x5C, 1, f"{ENGINE}.EngineOil.Temperature", 1, -40),
-        _one(0x9D, 4, f"{OBD}.FuelRate", Fraction(1, 50), bit_length=16),
+        _one(0x9D, 4, f"{OBD}.EngineFuelRate", Fraction(1, 50), bit_length=16),
         _one(0xA6, 4, "Vehicle.TraveledDistance", 100),
         _one(0xB2, 1, f"{TRACTION_BATTERY}.StateOfHealth", PERCENT_OF_BYTE),
     )

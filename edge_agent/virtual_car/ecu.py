@@ -75,7 +75,7 @@ class Ecu:
             raise _Refused(_WRONG_LENGTH)
         values = signals(self._car.model)
         if not self.role.engine:
-            values |= {"Vehicle.OBD.DriveCycleStatus.IsMILOn": 0.0, "Vehicle.Diagnostics.DTCCount": 0.0}
+            values |= {"Vehicle.OBD.Status.IsMILOn": 0.0, "Vehicle.Diagnostics.DTCCount": 0.0}
         answer = b""
         for pid in request[1:]:
             if pid % 0x20 == 0 and (pid == 0 or any(other > pid for other in self.role.pids)):

@@ -46,7 +46,7 @@ def _byte(path: str) -> Encoder:
 
 
 def _monitor_status(signals: Signals) -> bytes:
-    lamp = 0x80 if signals[_OBD + "DriveCycleStatus.IsMILOn"] else 0
+    lamp = 0x80 if signals[_OBD + "Status.IsMILOn"] else 0
     # B to D: misfire, fuel system and components are monitored and complete; spark ignition.
     return bytes((lamp | int(signals["Vehicle.Diagnostics.DTCCount"]), 0x07, 0x00, 0x00))
 

@@ -23,7 +23,7 @@ def signals(car: CarModel) -> dict[str, float]:
         "Vehicle.LowVoltageBattery.CurrentVoltage": voltage,
         _OBD + "ControlModuleVoltage": max(0.0, voltage - 0.08),  # less the drop in the wiring
         _OBD + "BarometricPressure": 101.0,
-        _OBD + "DriveCycleStatus.IsMILOn": float(car.dtc.mil_on),
+        _OBD + "Status.IsMILOn": float(car.dtc.mil_on),
         "Vehicle.Diagnostics.DTCCount": float(car.dtc.confirmed),
         _OBD + "DistanceWithMIL": min(65535.0, car.dtc.distance_with_mil_km),
         _OBD + "RunTimeMIL": min(65535.0, car.dtc.run_time_mil_min),

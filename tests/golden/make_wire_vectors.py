@@ -39,7 +39,7 @@ def readings() -> ReadingsBatch:
             "Vehicle.OBD.EngineLoad": 45 * 100 / 255,
             "Vehicle.OBD.ControlModuleVoltage": 14.01,
             "Vehicle.Exterior.AirTemperature": -3.14159,
-            "Vehicle.OBD.DriveCycleStatus.IsMILOn": 1.0,
+            "Vehicle.OBD.Status.IsMILOn": 1.0,
         },
     )
     return ReadingsBatch(

@@ -16,7 +16,7 @@ from tests.integration.ingest_support import SPEED, START, register_car
 
 pytestmark = pytest.mark.database
 
-MIL = "Vehicle.OBD.DriveCycleStatus.IsMILOn"
+MIL = "Vehicle.OBD.Status.IsMILOn"
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 

@@ -11,9 +11,9 @@ ENGINE = "Vehicle.Powertrain.CombustionEngine"
 
 # SAE J1979-DA: data bytes -> value, the ends of each range and values in between.
 EXAMPLES: list[tuple[int, str, str, float]] = [
-    (0x01, "8107E500", "Vehicle.OBD.DriveCycleStatus.IsMILOn", 1),
+    (0x01, "8107E500", "Vehicle.OBD.Status.IsMILOn", 1),
     (0x01, "8107E500", "Vehicle.Diagnostics.DTCCount", 1),
-    (0x01, "0007E500", "Vehicle.OBD.DriveCycleStatus.IsMILOn", 0),
+    (0x01, "0007E500", "Vehicle.OBD.Status.IsMILOn", 0),
     (0x01, "7F07E500", "Vehicle.Diagnostics.DTCCount", 127),
     (0x04, "FF", "Vehicle.OBD.EngineLoad", 100),
     (0x04, "33", "Vehicle.OBD.EngineLoad", 20),
@@ -52,7 +52,7 @@ EXAMPLES: list[tuple[int, str, str, float]] = [
     (0x4E, "2160", "Vehicle.OBD.TimeSinceDTCCleared", 8544),
     (0x5B, "CC", "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current", 80),
     (0x5C, "82", f"{ENGINE}.EngineOil.Temperature", 90),
-    (0x9D, "00640065", "Vehicle.OBD.FuelRate", 2),
+    (0x9D, "00640065", "Vehicle.OBD.EngineFuelRate", 2),
     (0xA6, "000F4240", "Vehicle.TraveledDistance", 100_000_000),  # 100,000.0 km in metres
     (0xB2, "F0", "Vehicle.Powertrain.TractionBattery.StateOfHealth", 94.11764705882354),
 ]
@@ -163,7 +163,7 @@ def test_negative_answer_never_gives_a_value(code: int, pid: int, rest: bytes) -
 
 
 def test_several_ecus_are_one_car() -> None:
-    mil, count = "Vehicle.OBD.DriveCycleStatus.IsMILOn", "Vehicle.Diagnostics.DTCCount"
+    mil, count = "Vehicle.OBD.Status.IsMILOn", "Vehicle.Diagnostics.DTCCount"
     combined = service01.combine([Decoded(values={mil: 0, count: 1}), Decoded(values={mil: 1, count: 2})])
     assert combined.values == {mil: 1, count: 3}
     first = service01.combine([Decoded(values={"Vehicle.Speed": 50}), Decoded(values={"Vehicle.Speed": 51})])

@@ -293,7 +293,7 @@ def test_several_ecus_give_one_value_and_a_sum() -> None:
     with scripted_ecus(bus, ecus), opened(config) as source:
         reading = polled(source)
     assert reading.faults == ()
-    assert reading.values == {SPEED: 50, COUNT: 3, "Vehicle.OBD.DriveCycleStatus.IsMILOn": 1}
+    assert reading.values == {SPEED: 50, COUNT: 3, "Vehicle.OBD.Status.IsMILOn": 1}
 
 
 def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
