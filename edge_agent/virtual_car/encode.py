@@ -52,7 +52,7 @@ def _monitor_status(signals: Signals) -> bytes:
 
 
 def _fuel_rate(signals: Signals) -> bytes:
-    word = _u16(signals[_OBD + "FuelRate"] * 50)
+    word = _u16(signals[_OBD + "EngineFuelRate"] * 50)
     return word + word  # of the engine, of the vehicle
 
 

@@ -75,7 +75,7 @@ def _add_combustion(car: CarModel, values: dict[str, float]) -> None:
     values[_OBD + "LongTermFuelTrim1"] = -3.1
     values[_OBD + "MAP"] = 25 + 75 * load if running else 101.0
     values[_OBD + "MAF"] = engine.air_flow_g_per_s
-    values[_OBD + "FuelRate"] = engine.air_flow_g_per_s / (14.6 if not engine.diesel else 24.0)
+    values[_OBD + "EngineFuelRate"] = engine.air_flow_g_per_s / (14.6 if not engine.diesel else 24.0)
     values[_OBD + "FuelLevel"] = car.fuel_level_percent
     values[_OBD + "CommandedEquivalenceRatio"] = 1.0
     values[_OBD + "CommandedEVAP"] = 20.0 if engine.coolant_c > 60 and running else 0.0
