@@ -23,7 +23,7 @@ from tests.integration.ingest_support import SPEED, START, connected_device, rea
 DEVICE = "wc-bad-1"
 WITHIN_SECONDS = 60.0
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.database, pytest.mark.broker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.database, pytest.mark.broker, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.database,
     pytest.mark.broker,
     pytest.mark.recordings,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings in ../shared/data are not here"),
 ]
 
@@ -54,7 +55,7 @@ def test_every_row_of_a_trip_arrives_once_with_its_27_values(site_of: Callable[.
     worker = site.start_ingest()
     source = {"kind": "replay_csv", "path": str(TRIP), "start": START.isoformat()}
     config = site.write_agent(DEVICE, source, form=form)
-    assert site.start("agent", "agent", "run", config, device=DEVICE).wait(100) == 0
+    assert site.start("agent", "agent", "run", config, device=DEVICE).wait(200) == 0
     assert worker.stop() == 0
 
     signals = [catalogue().by_path(path) for path in OBD_TRIP_COLUMNS.values()]

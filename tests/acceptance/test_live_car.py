@@ -16,7 +16,7 @@ VINS = dict(zip(CARS, ("WVWZZZ1KZ6W900001", "WVWZZZ1KZ6W900002"), strict=True))
 GROUP = "239.74.163.9"  # a multicast group of the host, not forwarded
 MISFIRE_AFTER_S = 4
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.database, pytest.mark.broker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.database, pytest.mark.broker, pytest.mark.timeout(300)]
 
 PROFILE = """
 name: quick_petrol
