@@ -135,7 +135,7 @@ def test_the_agent_works_without_what_the_dongle_does_not_have(tmp_path: Path) -
         (("db", "status"), {"WEARCAST_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/w"}, "cannot open database"),
         (("ingest", "run"), {"WEARCAST_BROKER_URL": "http://u:secret@h"}, "WEARCAST_BROKER_URL: give it as mqtt://"),
         (("ingest", "run"), {"WEARCAST_BROKER_URL": "mqtt://u:secret@h:99999"}, "WEARCAST_BROKER_URL: the port"),
-        (("portal", "link", "stranger"), {}, "role 'stranger': choose of"),
+        (("portal", "link", "--role", "stranger"), {}, "role 'stranger': choose of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -41,7 +41,7 @@ def run(
 
 @app.command()
 def link(
-    role: Annotated[str, typer.Argument(help="owner, workshop or engineer.")],
+    role: Annotated[str, typer.Option(help="owner, workshop or engineer.", show_default=False)],
     subject: Annotated[UUID | None, typer.Option("--id", help="Id of the owner or workshop.")] = None,
 ) -> None:
     """Print a link that signs in; it is good for an hour."""
