@@ -12,6 +12,7 @@ accepted since, and those are sealed as a last batch of the former boot.
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import metadata
 from typing import Final, cast
@@ -77,9 +78,7 @@ class Recorder:
         recorded = reading.time is not None
         moment = reading.time or self._clock.now()
         values = self._plausible(reading)
-        events = self._watch.observe(
-            Reading(values=values, trouble_codes=reading.trouble_codes, vin=reading.vin), moment
-        )
+        events = self._watch.observe(replace(reading, values=values), moment)
         if not values and not events and position in {None, self._position}:
             return bool(reading.faults)
         sample = Sample(time=moment, monotonic_ms=self._monotonic_ms(reading.time), values=values)

@@ -4,6 +4,7 @@ A read that failed is no read: it neither clears nor adds anything. Nothing here
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from datetime import datetime
 from typing import cast
@@ -28,6 +29,14 @@ def collapse(codes: Iterable[TroubleCode]) -> dict[tuple[str, str], TroubleCode]
         if key not in found or _RANK[code.status] > _RANK[found[key].status]:
             found[key] = code
     return found
+
+
+def known_after(
+    known: Known, read: Iterable[TroubleCode], ecus_read: AbstractSet[str] | None
+) -> dict[tuple[str, str], TroubleCode]:
+    """What is known after a read: of an ECU read in part a code may appear or gain status, and none is gone."""
+    kept = [code for code in known.values() if ecus_read is not None and code.ecu not in ecus_read]
+    return collapse((*kept, *read))
 
 
 def difference(known: Known, read: Known, moment: datetime) -> tuple[VehicleEvent, ...]:

@@ -43,7 +43,7 @@ class VehicleWatch:
         """Events of a reading taken at ``moment``."""
         return (
             *self._identify(reading.vin, moment),
-            *self._diagnose(reading.trouble_codes, moment),
+            *self._diagnose(reading, moment),
             *self._travel(reading.values, moment),
         )
 
@@ -75,10 +75,10 @@ class VehicleWatch:
         self._identified, self._vin = True, vin
         return (VehicleEvent(time=moment, kind=EventKind.VEHICLE_IDENTIFIED, data={"vin": vin}),)
 
-    def _diagnose(self, read: tuple[TroubleCode, ...] | None, moment: datetime) -> tuple[VehicleEvent, ...]:
-        if read is None:  # not read, or the read failed: it says nothing
+    def _diagnose(self, reading: Reading, moment: datetime) -> tuple[VehicleEvent, ...]:
+        if reading.trouble_codes is None:  # not read, or the read failed: it says nothing
             return ()
-        now = trouble_codes.collapse(read)
+        now = trouble_codes.known_after(self._codes, reading.trouble_codes, reading.ecus_read)
         events = trouble_codes.difference(self._codes, now, moment)
         self._codes = now
         return events

@@ -10,6 +10,7 @@ from telemetry.catalogue import catalogue
 NEGATIVE_RESPONSE = 0x7F
 POSITIVE_OFFSET = 0x40  # an ECU answers service n as n + 0x40 (ISO 14229-1, 8.2)
 RESPONSE_PENDING = 0x78
+_SERVICE_NOT_SUPPORTED = 0x11
 
 # ISO 14229-1:2020, annex A.1; the codes seen on cars.
 NEGATIVE_RESPONSE_CODES: Mapping[int, str] = {
@@ -34,11 +35,13 @@ class AnswerError(EdgeAgentError):
     """An answer that gives no value: the text is the reason of a :class:`ReadFault`.
 
     ``foreign``: it does not belong to the request at all (a late answer to an earlier one); waiting on is right.
+    ``not_supported``: the ECU says that it does not have the service.
     """
 
-    def __init__(self, reason: str, *, foreign: bool = False) -> None:
+    def __init__(self, reason: str, *, foreign: bool = False, not_supported: bool = False) -> None:
         super().__init__(reason)
         self.foreign = foreign
+        self.not_supported = not_supported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,4 +110,4 @@ def _negative(service: int, payload: bytes) -> AnswerError:
     if payload[1] != service:
         return AnswerError(f"negative answer to service {payload[1]:02X}, asked was {service:02X}", foreign=True)
     name = NEGATIVE_RESPONSE_CODES.get(payload[2], "unknown code")
-    return AnswerError(f"NRC 0x{payload[2]:02X} ({name})")
+    return AnswerError(f"NRC 0x{payload[2]:02X} ({name})", not_supported=payload[2] == _SERVICE_NOT_SUPPORTED)

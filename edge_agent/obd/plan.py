@@ -21,6 +21,10 @@ class RatePlan:
         """Note that a read was tried at ``now``; it is due again after its period, or after ``again_s``."""
         self._next[key] = now + (self._periods[key] if again_s is None else again_s)
 
+    def pause(self, now: float, pause_s: float) -> None:
+        """Let nothing be due before ``now + pause_s``."""
+        self._next = {key: max(moment, now + pause_s) for key, moment in self._next.items()}
+
     def next_due(self) -> float | None:
         """When the next read is due; None for an empty plan."""
         return min(self._next.values(), default=None)

@@ -36,11 +36,14 @@ class Reading:
 
     ``values``: VSS path -> value in the catalogue's unit; what could not be read is absent and named in ``faults``.
     ``trouble_codes``: None when not read in this poll, which is not the same as an empty tuple (read, none there).
+    ``ecus_read``: the ECUs that gave all their codes in this poll; of any other ECU a code that is absent here is not
+    gone. None: all there are.
     ``time``: the recorded time of a replay; None for a live source, the agent takes its own clock.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     trouble_codes: tuple[TroubleCode, ...] | None = None
+    ecus_read: frozenset[str] | None = None
     vin: str | None = None
     time: datetime | None = None
     faults: tuple[ReadFault, ...] = ()

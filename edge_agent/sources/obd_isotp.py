@@ -15,14 +15,14 @@ from edge_agent.obd.answers import AnswerError, Decoded
 from edge_agent.obd.did import DidDefinition
 from edge_agent.obd.pids import PIDS
 from edge_agent.obd.plan import RatePlan
-from edge_agent.sources.base import ReadFault, Reading, TroubleCode
+from edge_agent.sources.base import ReadFault, Reading
+from edge_agent.sources.code_reader import CodeReader, CodesRead
 from edge_agent.sources.requester import Requester
 
 _log = logging.getLogger(__name__)
 
 # ISO 15765-4: engine 7E0/7E8, seven more ECUs after it; 7DF asks all of them.
 DEFAULT_ECUS = tuple(IsoTpAddress(transmit_id=0x7E0 + n, receive_id=0x7E8 + n) for n in range(8))
-_ALL_CODES = trouble_codes.STATUS_PENDING | trouble_codes.STATUS_CONFIRMED
 _SILENT_READS = 3  # unanswered in a row; then the rest is not asked: requests keep a parked car awake
 _VIN_PERIOD_S, _VIN_RETRY_S = 86_400.0, 60.0
 _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"
@@ -48,7 +48,8 @@ class ObdIsoTpConfig:
     dtc_services: tuple[int, ...] = (0x03, 0x07, 0x0A)
     uds_dtc_ecus: tuple[IsoTpAddress, ...] = ()
     read_vin: bool = True
-    discovery_period_s: float = 10.0  # while no ECU has answered yet
+    discovery_period_s: float = 10.0  # while no ECU has answered yet, and between two looks at a silent car
+    rediscovery_period_s: float = 600.0  # an ECU that slept when the car was discovered wakes up later
     idle_wait_s: float = 0.5
     stmin_ms: int = 1
 
@@ -62,7 +63,7 @@ class ObdIsoTpConfig:
         for service in self.dtc_services:
             if service not in trouble_codes.STATUS_OF_SERVICE:
                 raise ConfigurationError(f"dtc_services: {service:02X} reads no codes; choose from 03, 07, 0A")
-        for name in ("timeout_s", "discovery_period_s", "dtc_period_s"):
+        for name in ("timeout_s", "discovery_period_s", "rediscovery_period_s", "dtc_period_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigurationError(f"{name} is {value}; give a time in seconds above 0")
@@ -84,8 +85,7 @@ class ObdIsoTpSource:
         self._requester: Requester | None = None
         self._plan = RatePlan(())
         self._pids: dict[int, tuple[str, ...]] = {}  # PID -> ECUs that have it
-        self._silent_services: set[int] = set()
-        self._answering: dict[int, set[str]] = {}  # trouble code service -> ECUs that have answered it
+        self._codes: CodeReader | None = None
 
     @property
     def supported_pids(self) -> Mapping[int, tuple[str, ...]]:
@@ -109,8 +109,12 @@ class ObdIsoTpSource:
             link, functional_request_id=config.functional_request_id, timeout_s=config.timeout_s
         )
         self._pids = {}
-        self._silent_services = set()
-        self._answering = {}
+        self._codes = CodeReader(
+            self._requester,
+            services=config.dtc_services,
+            uds_ecus=config.uds_dtc_ecus,
+            timeout_s=config.timeout_s,
+        )
         self._plan = RatePlan(self._periods())
         try:
             self._discover()
@@ -120,27 +124,27 @@ class ObdIsoTpSource:
 
     def poll(self) -> Reading | None:
         """Read what is due; waits up to ``idle_wait_s`` for it."""
-        if self._requester is None:
+        if self._requester is None or self._codes is None:
             raise SourceError("the source is not open; call open() first")
         due = self._due()
         values: dict[str, float] = {}
         faults: list[ReadFault] = []
-        codes: tuple[TroubleCode, ...] | None = None
+        codes: CodesRead | None = None
         vin: str | None = None
         self._requester.unanswered = 0
         try:
             for key in due:
                 if self._requester.unanswered >= _SILENT_READS:
                     faults.append(ReadFault(request=key, reason="not asked: the car is silent"))
-                    self._plan.done(key, self._clock())
                     continue
                 if key == _DISCOVER:
+                    plan = self._plan
                     faults.extend(self._discover())
-                    if self._pids:
-                        break  # there is a new plan now, with everything due
+                    if self._plan is not plan:
+                        break  # everything is due in the new plan
                 elif key == _TROUBLE_CODES:
-                    codes, failed = self._trouble_codes(self._requester)
-                    faults.extend(failed)
+                    codes = self._codes.read({ecu for having in self._pids.values() for ecu in having})
+                    faults.extend(codes.faults)
                 elif key == _VIN:
                     vin, failed = self._vin(self._requester)
                     faults.extend(failed)
@@ -152,9 +156,17 @@ class ObdIsoTpSource:
                     values.update(decoded.values)
                     faults.extend(decoded.faults)
                 self._plan.done(key, self._clock())
+            if self._requester.unanswered >= _SILENT_READS:
+                self._plan.pause(self._clock(), self._config.discovery_period_s)
         except can.CanError as error:
             raise _gone(self._config.bus, error) from error
-        return Reading(values=values, trouble_codes=codes, vin=vin, faults=tuple(faults))
+        return Reading(
+            values=values,
+            trouble_codes=None if codes is None else codes.codes,
+            ecus_read=None if codes is None else codes.ecus_read,
+            vin=vin,
+            faults=tuple(faults),
+        )
 
     def close(self) -> None:
         """Let go of the bus."""
@@ -162,12 +174,12 @@ class ObdIsoTpSource:
             self._bus.shutdown()
         self._bus = None
         self._requester = None
+        self._codes = None
 
     def _periods(self) -> Iterable[tuple[str, float]]:
         """Reads of the plan that the car has; without an answering ECU only the looking for one, and the DIDs."""
         config = self._config
-        if not self._pids:
-            yield _DISCOVER, config.discovery_period_s
+        yield _DISCOVER, config.rediscovery_period_s if self._pids else config.discovery_period_s
         of_dids = {signal.path for definition in config.dids for signal in definition.signals}
         for pid, period_s in config.pids.items():
             if pid in self._pids and not of_dids.issuperset(signal.path for signal in PIDS[pid].signals):
@@ -191,6 +203,7 @@ class ObdIsoTpSource:
 
     def _discover(self) -> tuple[ReadFault, ...]:
         assert self._requester is not None
+        """Ask which parameters there are. What was there before stays: an ECU that sleeps has not lost it."""
         found: dict[int, set[str]] = {}
         faults: list[ReadFault] = []
         wanted = set(service01.BITMAP_PIDS[:1])
@@ -212,10 +225,14 @@ class ObdIsoTpSource:
             if bitmap == 0 and not exchange.answers:
                 reason = exchange.reason(self._config.timeout_s)
                 faults.append(ReadFault(request=service01.request_name(0), reason=reason))
-        known = {pid: tuple(sorted(ecus)) for pid, ecus in found.items() if pid not in service01.BITMAP_PIDS}
-        if known:
-            self._pids = known
+        known = {pid: set(ecus) for pid, ecus in self._pids.items()}
+        for pid in found.keys() - set(service01.BITMAP_PIDS):
+            known.setdefault(pid, set()).update(found[pid])
+        pids = {pid: tuple(sorted(ecus)) for pid, ecus in known.items()}
+        if pids != self._pids:
+            self._pids = pids
             self._plan = RatePlan(self._periods())
+            self._plan.done(_DISCOVER, self._clock())
             _log.info("The car has %d parameters of service 01", len(known))
         return tuple(faults)
 
@@ -260,45 +277,6 @@ class ObdIsoTpSource:
         if not faults:
             faults.append(ReadFault(request="service 09 item 02", reason=exchange.reason(self._config.timeout_s)))
         return None, faults
-
-    def _trouble_codes(self, requester: Requester) -> tuple[tuple[TroubleCode, ...] | None, list[ReadFault]]:
-        """All codes, or None if any ECU failed to answer: codes it keeps must not look as if they had been cleared."""
-        codes: list[TroubleCode] = []
-        faults: list[ReadFault] = []
-        complete = True
-        answered = False
-        services = [s for s in self._config.dtc_services if s not in self._silent_services] if self._pids else []
-        for service in services:
-            before = self._answering.get(service)
-            exchange = requester.functional(bytes((service,)), expected=before)
-            name = trouble_codes.request_name(service)
-            for ecu in (before or set()) - set(exchange.answers):
-                faults.append(ReadFault(request=f"{name} at {ecu}", reason=exchange.reason(self._config.timeout_s)))
-                complete = False
-            for ecu, payload in exchange.answers.items():
-                try:
-                    codes.extend(trouble_codes.decode_stored(service, payload, ecu=ecu))
-                    self._answering.setdefault(service, set()).add(ecu)
-                    answered = True
-                except AnswerError as error:
-                    faults.append(ReadFault(request=f"{name} at {ecu}", reason=str(error)))
-                    complete = False
-            if not exchange.answers and not before:
-                faults.append(ReadFault(request=name, reason=exchange.reason(self._config.timeout_s)))
-                if service == trouble_codes.PERMANENT:
-                    self._silent_services.add(service)  # cars before 2010 do not have it: one fault says so
-                else:
-                    complete = False
-        for address in self._config.uds_dtc_ecus:
-            ecu = f"{address.receive_id:03X}"
-            try:
-                payload = requester.uds_trouble_codes(address, _ALL_CODES)
-                codes.extend(trouble_codes.decode_by_status(payload, ecu=ecu))
-                answered = True
-            except AnswerError as error:
-                faults.append(ReadFault(request=f"service 19 02 at {ecu}", reason=str(error)))
-                complete = False
-        return (trouble_codes.strongest(codes) if complete and answered else None), faults
 
 
 def _gone(bus: CanBusConfig, error: can.CanError) -> SourceError:

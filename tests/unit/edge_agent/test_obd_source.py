@@ -2,24 +2,25 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
-from itertools import count
 
 import can
 import pytest
 
-from edge_agent.can_bus import CanBusConfig
-from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
 from edge_agent.obd.did import DidDefinition, DidSignal
 from edge_agent.obd.pids import PIDS
-from edge_agent.sources.base import Reading
-from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig, ObdIsoTpSource
-from edge_agent.virtual_car.config import VirtualCarConfig
-from edge_agent.virtual_car.garage import run_car
+from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig
+from tests.unit.edge_agent.obd_support import (
+    VIN,
+    Clock,
+    bitmap_then,
+    car_on,
+    opened,
+    polled,
+    scripted_ecus,
+    virtual_bus,
+)
 
-VIN = "WVWZZZ1KZAW000001"
 SOH = "Vehicle.Powertrain.TractionBattery.StateOfHealth"
 SPEED = "Vehicle.Speed"
 RPM = "Vehicle.Powertrain.CombustionEngine.Speed"
@@ -32,88 +33,6 @@ KONA = DidDefinition(
     length=43,
     signals=(DidSignal(did=0x0105, path=SOH, bit_offset=200, bit_length=16, scale=Fraction(1, 10)),),
 )
-_channels = count()
-
-Answer = Callable[[bytes], bytes | None]
-
-
-def virtual_bus() -> CanBusConfig:
-    return CanBusConfig(interface="virtual", channel=f"test-{next(_channels)}")
-
-
-class Clock:
-    """Time that passes only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@contextmanager
-def car_on(bus: CanBusConfig, **changes: object) -> Iterator[None]:
-    config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
-    stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs={"ready_event": ready})
-    thread.start()
-    try:
-        assert ready.wait(5)
-        yield
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
-
-
-@contextmanager
-def scripted_ecus(bus: CanBusConfig, answers: dict[int, Answer]) -> Iterator[None]:
-    """ECUs by response identifier that answer every request with what the script says."""
-    stop, ready = threading.Event(), threading.Event()
-
-    def serve() -> None:
-        with can.Bus(interface=bus.interface, channel=bus.channel) as own:
-            addresses = {rx: IsoTpAddress(transmit_id=rx, receive_id=rx - 8) for rx in answers}
-            functional = IsoTpAddress(transmit_id=min(answers), receive_id=0x7DF)
-            link = IsoTpLink(own, (*addresses.values(), functional))
-            ready.set()
-            while not stop.is_set():
-                for address, request in link.pump(0.02):
-                    for rx, answer in answers.items():
-                        payload = answer(request) if address in {functional, addresses[rx]} else None
-                        if payload is not None:
-                            link.send(addresses[rx], payload)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        assert ready.wait(5)
-        yield
-    finally:
-        stop.set()
-        thread.join(5)
-
-
-@contextmanager
-def opened(config: ObdIsoTpConfig, clock: Callable[[], float] | None = None) -> Iterator[ObdIsoTpSource]:
-    source = ObdIsoTpSource(config) if clock is None else ObdIsoTpSource(config, clock=clock)
-    source.open()
-    try:
-        yield source
-    finally:
-        source.close()
-        source.close()
-
-
-def polled(source: ObdIsoTpSource) -> Reading:
-    reading = source.poll()
-    assert reading is not None
-    return reading
-
-
-def bitmap_then(script: dict[bytes, bytes | None], bitmap: str = "00180000") -> Answer:
-    """Answer 01 00 with these PIDs (0C and 0D), everything else by the script."""
-    return lambda request: script.get(request, bytes.fromhex("4100" + bitmap) if request == b"\x01\x00" else None)
 
 
 def test_discovers_and_reads_all_there_is() -> None:
@@ -176,23 +95,6 @@ def test_vin_is_asked_again_soon_where_it_failed() -> None:
         assert polled(source).vin is None
 
 
-def test_code_goes_from_pending_to_confirmed() -> None:
-    bus = virtual_bus()
-    config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
-    seen: list[tuple[str, bool | None]] = []
-    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config) as source:
-        for _ in range(200):
-            for code in polled(source).trouble_codes or ():
-                assert (code.code, code.ecu) == ("P0301", "7E8")
-                if (code.status, code.warning_lamp) not in seen:
-                    seen.append((code.status, code.warning_lamp))
-            if ("confirmed", True) in seen:
-                break
-    # one poll may see the code turn between two of its requests
-    assert seen[0] == ("pending", False)
-    assert seen[-1] == ("confirmed", True)
-
-
 def test_each_read_has_its_own_period() -> None:
     bus, clock = virtual_bus(), Clock()
     config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 5.0}, dtc_period_s=10.0, idle_wait_s=0.0)
@@ -242,6 +144,43 @@ def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
     asked = [fault for fault in reading.faults if "no answer" in fault.reason]
     assert 0 < len({fault.request.split(" at ")[0] for fault in asked}) <= 3
     assert any("not asked" in fault.reason for fault in reading.faults)
+
+
+def test_a_car_that_sleeps_is_asked_seldom() -> None:
+    """Each request keeps the bus awake a little longer and drains the battery of a parked car."""
+    bus, clock = virtual_bus(), Clock()
+    config = ObdIsoTpConfig(bus=bus, pids=dict.fromkeys(PIDS, 1.0), timeout_s=0.01, idle_wait_s=0.0, dtc_period_s=1.0)
+    with opened(config, clock) as source, can.Bus(interface=bus.interface, channel=bus.channel) as listener:
+        with car_on(bus):
+            clock.now += 20
+            polled(source)
+            assert SPEED in polled(source).values
+        while listener.recv(0) is not None:
+            pass
+        for _ in range(100):
+            clock.now += 1
+            polled(source)
+        asked = 0
+        while listener.recv(0) is not None:
+            asked += 1
+        assert 10 <= asked <= 40
+        with car_on(bus):
+            clock.now += 10
+            assert SPEED in polled(source).values
+
+
+def test_an_ecu_that_wakes_up_late_is_found() -> None:
+    bus, clock = virtual_bus(), Clock()
+    ecus = {0x7E8: bitmap_then({b"\x01\x0d": b"\x41\x0d\x32"}, "00080000")}
+    late = bitmap_then({b"\x01\x0c": bytes.fromhex("410C0FA0")}, "00100000")
+    ecus[0x7E9] = lambda request: late(request) if clock.now > 1500 else None
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
+    with scripted_ecus(bus, ecus), opened(config, clock) as source:
+        assert dict(polled(source).values) == {SPEED: 50}
+        clock.now += 700
+        values = dict(polled(source).values) | dict(polled(source).values)
+        assert values == {SPEED: 50, RPM: 1000}
+        assert source.supported_pids == {0x0D: ("7E8",), 0x0C: ("7E9",)}
 
 
 @pytest.mark.parametrize(
@@ -305,41 +244,6 @@ def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
         reading = polled(source)
     assert dict(reading.values) == {}
     assert [fault.request for fault in reading.faults] == ["service 01 PID 01 at 7EA"]
-
-
-def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
-    bus, clock = virtual_bus(), Clock()
-    silent = threading.Event()
-
-    def second(request: bytes) -> bytes | None:
-        if request == b"\x03" and not silent.is_set():
-            return bytes.fromhex("4301C100")
-        return bitmap_then({b"\x07": b"\x47\x00"})(request)
-
-    first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
-    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
-        reading = polled(source)
-        assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
-        assert [fault.request for fault in reading.faults] == ["service 0A"]  # a car without it, said once
-        silent.set()
-        clock.now += 2
-        reading = polled(source)
-        assert reading.trouble_codes is None
-        assert [fault.request for fault in reading.faults] == ["service 03 at 7EA"]
-
-
-@pytest.mark.parametrize("answer", ["7F0311", "430103", "43010000FF"])
-def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
-    bus = virtual_bus()
-    script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
-    with (
-        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
-        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
-    ):
-        reading = polled(source)
-    assert reading.trouble_codes is None
-    assert [fault.request for fault in reading.faults] == ["service 03 at 7E8"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+"""Trouble codes of all ECUs, and which ECUs gave all of theirs: of the others silence must not clear a code."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from edge_agent.isotp_link import IsoTpAddress
+from edge_agent.obd import trouble_codes
+from edge_agent.obd.answers import AnswerError
+from edge_agent.sources.base import ReadFault, TroubleCode
+from edge_agent.sources.requester import Requester
+
+_ALL_CODES = trouble_codes.STATUS_PENDING | trouble_codes.STATUS_CONFIRMED
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesRead:
+    """One read of the codes. ``codes`` None: no ECU gave all of its codes."""
+
+    codes: tuple[TroubleCode, ...] | None
+    ecus_read: frozenset[str]
+    faults: tuple[ReadFault, ...]
+
+
+class CodeReader:
+    """Reads the codes of one car, again and again, and remembers which ECU has answered which service.
+
+    Services 03 and 07 are every OBD ECU's; 0A came in 2010, so an ECU may lack it. An ECU that has answered a service
+    and does not answer it now was not read.
+    """
+
+    def __init__(
+        self,
+        requester: Requester,
+        *,
+        services: tuple[int, ...],
+        uds_ecus: tuple[IsoTpAddress, ...],
+        timeout_s: float,
+    ) -> None:
+        self._requester = requester
+        self._services = services
+        self._uds_ecus = uds_ecus
+        self._timeout_s = timeout_s
+        self._having: dict[int, set[str]] = {}  # service -> ECUs that have answered it
+        self._begin()
+
+    def read(self, ecus: AbstractSet[str]) -> CodesRead:
+        """Ask everything once. ``ecus``: response identifiers of the ECUs that answer OBD requests, none if none."""
+        self._begin()
+        if ecus:
+            for service in self._services:
+                self._stored(service, ecus)
+        for address in self._uds_ecus:
+            self._by_status(address)
+        complete = frozenset(ecu for ecu in self._answered if ecu not in self._failed)
+        return CodesRead(
+            codes=trouble_codes.strongest(self._codes) if complete else None,
+            ecus_read=complete,
+            faults=tuple(self._faults),
+        )
+
+    def _begin(self) -> None:
+        self._codes: list[TroubleCode] = []
+        self._faults: list[ReadFault] = []
+        self._answered: set[str] = set()
+        self._failed: set[str] = set()
+
+    def _stored(self, service: int, ecus: AbstractSet[str]) -> None:
+        """One of services 03, 07, 0A: an ECU answers it in full, fails, or (0A alone) does not have it."""
+        optional = service == trouble_codes.PERMANENT
+        name = trouble_codes.request_name(service)
+        first = service not in self._having
+        having = self._having.get(service, set())
+        if not first and not having:
+            return  # a car without this service
+        expected = ecus if first else having
+        exchange = self._requester.functional(bytes((service,)), expected=expected)
+        if first and not exchange.answers.keys() >= expected:  # a frame lost now would hide an ECU for ever
+            again = self._requester.functional(bytes((service,)), expected=expected)
+            exchange.answers.update(again.answers)
+        reason = exchange.reason(self._timeout_s)
+        if not exchange.answers and first:
+            self._faults.append(ReadFault(request=name, reason=reason))
+            if optional and self._awake():
+                self._having[service] = having
+            else:
+                self._failed |= ecus | self._answered
+            return
+        for ecu, payload in sorted(exchange.answers.items()):
+            try:
+                self._codes.extend(trouble_codes.decode_stored(service, payload, ecu=ecu))
+            except AnswerError as error:
+                self._faults.append(ReadFault(request=f"{name} at {ecu}", reason=str(error)))
+                if not (optional and error.not_supported and ecu not in having):
+                    self._failed.add(ecu)
+            else:
+                self._answered.add(ecu)
+                having.add(ecu)
+        self._having[service] = having
+        for ecu in sorted(having - exchange.answers.keys()):
+            self._faults.append(ReadFault(request=f"{name} at {ecu}", reason=reason))
+        missing = having if optional else having | ecus | self._answered
+        self._failed |= missing - exchange.answers.keys()
+
+    def _awake(self) -> bool:
+        """Whether the car still answers: else its silence says nothing of what it has."""
+        return bool(self._requester.functional(bytes((trouble_codes.CONFIRMED,)), expected=None, enough=1).answers)
+
+    def _by_status(self, address: IsoTpAddress) -> None:
+        ecu = f"{address.receive_id:03X}"
+        try:
+            payload = self._requester.uds_trouble_codes(address, _ALL_CODES)
+            self._codes.extend(trouble_codes.decode_by_status(payload, ecu=ecu))
+        except AnswerError as error:
+            self._failed.add(ecu)
+            self._faults.append(ReadFault(request=f"service 19 02 at {ecu}", reason=str(error)))
+        else:
+            self._answered.add(ecu)

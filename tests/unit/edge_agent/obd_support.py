@@ -1,0 +1,99 @@
+"""ECUs on python-can's virtual bus, by script or as a virtual car, for the tests of the source."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import can
+
+from edge_agent.can_bus import CanBusConfig
+from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.sources.base import Reading
+from edge_agent.sources.obd_isotp import ObdIsoTpConfig, ObdIsoTpSource
+from edge_agent.virtual_car.config import VirtualCarConfig
+from edge_agent.virtual_car.garage import run_car
+
+VIN = "WVWZZZ1KZAW000001"
+_channels = count()
+
+Answer = Callable[[bytes], bytes | None]
+
+
+def virtual_bus() -> CanBusConfig:
+    return CanBusConfig(interface="virtual", channel=f"test-{next(_channels)}")
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def car_on(bus: CanBusConfig, **changes: object) -> Iterator[None]:
+    config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs={"ready_event": ready})
+    thread.start()
+    try:
+        assert ready.wait(5)
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def scripted_ecus(bus: CanBusConfig, answers: dict[int, Answer]) -> Iterator[None]:
+    """ECUs by response identifier that answer every request with what the script says."""
+    stop, ready = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with can.Bus(interface=bus.interface, channel=bus.channel) as own:
+            addresses = {rx: IsoTpAddress(transmit_id=rx, receive_id=rx - 8) for rx in answers}
+            functional = IsoTpAddress(transmit_id=min(answers), receive_id=0x7DF)
+            link = IsoTpLink(own, (*addresses.values(), functional))
+            ready.set()
+            while not stop.is_set():
+                for address, request in link.pump(0.02):
+                    for rx, answer in answers.items():
+                        payload = answer(request) if address in {functional, addresses[rx]} else None
+                        if payload is not None:
+                            link.send(addresses[rx], payload)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert ready.wait(5)
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+
+
+@contextmanager
+def opened(config: ObdIsoTpConfig, clock: Callable[[], float] | None = None) -> Iterator[ObdIsoTpSource]:
+    source = ObdIsoTpSource(config) if clock is None else ObdIsoTpSource(config, clock=clock)
+    source.open()
+    try:
+        yield source
+    finally:
+        source.close()
+        source.close()
+
+
+def polled(source: ObdIsoTpSource) -> Reading:
+    reading = source.poll()
+    assert reading is not None
+    return reading
+
+
+def bitmap_then(script: dict[bytes, bytes | None], bitmap: str = "00180000") -> Answer:
+    """Answer 01 00 with these PIDs (0C and 0D), everything else by the script."""
+    return lambda request: script.get(request, bytes.fromhex("4100" + bitmap) if request == b"\x01\x00" else None)

@@ -1,0 +1,130 @@
+"""Trouble codes through the source: which ECU was read in full, and what silence means."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from edge_agent.sources.base import Reading, TroubleCode
+from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig
+from edge_agent.vehicle_watch import VehicleWatch
+from tests.unit.edge_agent.obd_support import Clock, bitmap_then, car_on, opened, polled, scripted_ecus, virtual_bus
+
+
+def test_code_goes_from_pending_to_confirmed() -> None:
+    bus = virtual_bus()
+    config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
+    seen: list[tuple[str, bool | None]] = []
+    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config) as source:
+        for _ in range(200):
+            for code in polled(source).trouble_codes or ():
+                assert (code.code, code.ecu) == ("P0301", "7E8")
+                if (code.status, code.warning_lamp) not in seen:
+                    seen.append((code.status, code.warning_lamp))
+            if ("confirmed", True) in seen:
+                break
+    # one poll may see the code turn between two of its requests
+    assert seen[0] == ("pending", False)
+    assert seen[-1] == ("confirmed", True)
+
+
+def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
+    bus, clock = virtual_bus(), Clock()
+    silent = threading.Event()
+
+    def second(request: bytes) -> bytes | None:
+        if request == b"\x03" and not silent.is_set():
+            return bytes.fromhex("4301C100")
+        return bitmap_then({b"\x07": b"\x47\x00"})(request)
+
+    first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
+    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
+        reading = polled(source)
+        assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
+        assert [fault.request for fault in reading.faults] == ["service 0A"]  # a car without it, said once
+        assert reading.ecus_read == frozenset({"7E8", "7EA"})
+        silent.set()
+        clock.now += 2
+        reading = polled(source)
+        assert reading.trouble_codes == ()
+        assert reading.ecus_read == frozenset({"7E8"})
+        assert [fault.request for fault in reading.faults] == ["service 03 at 7EA"]
+
+
+def codes_after(watch: VehicleWatch, reading: Reading) -> list[str]:
+    events = watch.observe(reading, datetime(2026, 1, 31, 12, tzinfo=UTC))
+    return [f"{event.kind} {event.data['code']}" for event in events]
+
+
+@pytest.mark.parametrize("lost", [b"\x03", b"\x07"])
+def test_an_ecu_that_is_not_heard_at_the_first_read_keeps_its_codes(lost: bytes) -> None:
+    """As after a restart of the agent, with a gateway or ECU that wakes up late."""
+    bus, clock = virtual_bus(), Clock()
+    awake = threading.Event()
+    codes = {b"\x03": bytes.fromhex("4301C100"), b"\x07": bytes.fromhex("4701C100")}
+
+    def second(request: bytes) -> bytes | None:
+        return None if request == lost and not awake.is_set() else bitmap_then(dict(codes))(request)
+
+    first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
+    watch = VehicleWatch(trip_gap_seconds=60)
+    confirmed = TroubleCode(code="U0100", ecu="7EA", status="confirmed")
+    assert codes_after(watch, Reading(trouble_codes=(confirmed,))) == ["dtc.appeared U0100"]
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0, dtc_services=(3, 7))
+    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
+        reading = polled(source)
+        assert reading.ecus_read == frozenset({"7E8"})
+        assert codes_after(watch, reading) == []
+        awake.set()
+        codes |= {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"}
+        clock.now += 2
+        assert codes_after(watch, polled(source)) == ["dtc.cleared U0100"]
+
+
+def test_an_ecu_without_service_0a_hides_no_codes() -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {
+        b"\x03": bytes.fromhex("43010301"),
+        b"\x07": b"\x47\x00",
+        b"\x0a": bytes.fromhex("7F0A11"),
+    }
+    with (
+        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
+        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
+    ):
+        reading = polled(source)
+    assert [code.code for code in reading.trouble_codes or ()] == ["P0301"]
+    assert reading.ecus_read == frozenset({"7E8"})
+
+
+def test_a_car_that_falls_asleep_before_service_0a_may_still_have_it() -> None:
+    bus, clock = virtual_bus(), Clock()
+    asked: list[bytes] = []
+
+    def engine(request: bytes) -> bytes | None:
+        if request[0] in {3, 7, 10}:
+            asked.append(request)
+            if len(asked) > 2 and clock.now < 1001:  # asleep after 03 and 07
+                return None
+        codes = {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00", b"\x0a": bytes.fromhex("4A010301")}
+        return bitmap_then(dict(codes))(request)
+
+    config = ObdIsoTpConfig(bus=bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
+    with scripted_ecus(bus, {0x7E8: engine}), opened(config, clock) as source:
+        assert polled(source).trouble_codes is None
+        clock.now += 20
+        assert [(c.code, c.status) for c in polled(source).trouble_codes or ()] == [("P0301", "permanent")]
+
+
+@pytest.mark.parametrize("answer", ["7F0311", "430103", "43010000FF"])
+def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
+    bus = virtual_bus()
+    script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
+    with (
+        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
+        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
+    ):
+        reading = polled(source)
+    assert reading.trouble_codes is None
+    assert [fault.request for fault in reading.faults] == ["service 03 at 7E8"]
