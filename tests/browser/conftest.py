@@ -1,4 +1,4 @@
-"""A real Chromium for the browser tests, and the same real database as the integration tests."""
+"""A real Chromium for the browser tests."""
 
 import os
 import shutil
@@ -6,10 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-
-from tests.integration.conftest import connection, database_url, migrated_template, migration_folders, timescaledb
-
-__all__ = ["connection", "database_url", "migrated_template", "migration_folders", "timescaledb"]
 
 _SWITCHES = (
     "--no-sandbox",  # Chromium refuses to run as root with it

@@ -1,4 +1,4 @@
-"""Real services for integration tests: a TimescaleDB for the session, a clean database and a broker per test."""
+"""Real services for tests that ask for them: a TimescaleDB for the session, a clean database and a broker per test."""
 
 import itertools
 from collections.abc import Iterator
