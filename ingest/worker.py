@@ -47,7 +47,8 @@ class WorkerConfig:
     client_id: str = "wearcast-ingest-1"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None  # with it, TLS
+    tls: bool = False
+    ca_file: Path | None = None  # who vouches for the broker; None: the system's authorities
     certificate_file: Path | None = None  # of this client, with key_file
     key_file: Path | None = None
     group_messages: int = 500  # per transaction, at most
@@ -161,7 +162,7 @@ class _Worker:
     def _mqtt_client(self) -> aiomqtt.Client:
         config = self.config
         tls = None
-        if config.ca_file is not None:
+        if config.tls:
             tls = ssl.create_default_context(cafile=config.ca_file)
             if config.certificate_file is not None:
                 tls.load_cert_chain(config.certificate_file, config.key_file)

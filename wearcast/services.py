@@ -11,8 +11,6 @@ from wearcast.settings import Settings, SettingsError
 def worker_config(settings: Settings, database_url: str, name: str) -> WorkerConfig:
     """An ingest worker's: the name makes its MQTT session, which the broker keeps while the worker is away."""
     broker = settings.broker
-    if broker.tls and settings.broker_ca is None:
-        raise SettingsError("WEARCAST_BROKER_CA: mqtts needs the file with the broker's certificate authority")
     return WorkerConfig(
         database_url=database_url,
         broker_host=broker.host,
@@ -20,7 +18,8 @@ def worker_config(settings: Settings, database_url: str, name: str) -> WorkerCon
         client_id=f"wearcast-{name}",
         username=broker.username,
         password=broker.password,
-        ca_file=settings.broker_ca if broker.tls else None,
+        tls=broker.tls,
+        ca_file=settings.broker_ca,
     )
 
 
@@ -41,9 +40,13 @@ def parse_smtp_url(url: str) -> SmtpSettings:
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise SettingsError("WEARCAST_SMTP_URL: give it as smtp://user:password@host:587 or smtps://…")
     tls = parts.scheme == "smtps"
+    try:
+        port = parts.port or (465 if tls else 587)
+    except ValueError as error:
+        raise SettingsError(f"WEARCAST_SMTP_URL: the port is no number from 1 to 65535 ({error})") from error
     return SmtpSettings(
         host=parts.hostname,
-        port=parts.port or (465 if tls else 587),
+        port=port,
         security="tls" if tls else "starttls",
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from wearcast.secrets import load_secret
 from wearcast.settings import SETTINGS, SettingsError, load_settings, parse_broker_url
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
@@ -32,13 +31,3 @@ def test_broker_url_parts_and_password_kept_out_of_repr() -> None:
     assert "p@ss" not in repr(broker)
     with pytest.raises(SettingsError, match="mqtt://"):
         parse_broker_url("http://x")
-
-
-def test_secret_is_made_once_and_refused_where_others_can_read_it(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "secret"
-    first = load_secret(path)
-    assert load_secret(path) == first
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.chmod(0o644)
-    with pytest.raises(SettingsError, match="chmod 600"):
-        load_secret(path)

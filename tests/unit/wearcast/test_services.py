@@ -1,0 +1,67 @@
+"""From settings to what the services need, and the secret they share."""
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from wearcast import secrets
+from wearcast.secrets import load_secret
+from wearcast.services import parse_smtp_url, worker_config
+from wearcast.settings import SettingsError, load_settings
+
+URL = "postgresql://localhost/x"
+
+
+def test_tls_without_a_file_trusts_the_systems_authorities() -> None:
+    config = worker_config(load_settings({"WEARCAST_BROKER_URL": "mqtts://broker.example.org"}), URL, "w1")
+    assert config.tls
+    assert config.ca_file is None
+    assert config.broker_port == 8883
+
+
+def test_without_tls_nothing_is_encrypted() -> None:
+    assert not worker_config(load_settings({}), URL, "w1").tls
+
+
+def test_a_wrong_smtp_port_is_named_without_the_password() -> None:
+    with pytest.raises(SettingsError, match="WEARCAST_SMTP_URL: the port") as caught:
+        parse_smtp_url("smtp://me:hunter2@mail.example.org:99999")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_secret_is_made_once_and_readable_by_its_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "secret"
+    made = load_secret(path)
+    assert load_secret(path) == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_services_that_start_at_once_get_the_same_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret"
+    everybody = threading.Barrier(8)
+    make = secrets._make
+
+    def make_together(target: Path) -> None:
+        everybody.wait(20)  # all have seen that there is none
+        make(target)
+
+    monkeypatch.setattr(secrets, "_make", make_together)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(load_secret(path))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+def test_a_secret_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    load_secret(path)
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load_secret(path)
