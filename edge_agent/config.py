@@ -86,7 +86,7 @@ class AgentConfig:
     estimate_seconds: float = 60.0  # between two estimates, by the samples' time
     trip_gap_seconds: float = 120.0  # standing with the engine off so long ends a trip
     drain_seconds: float | None = None  # wait for acknowledgements when the source has ended; None: until all arrived
-    stop_grace_seconds: float = 3.0  # the same when told to stop
+    stop_grace_seconds: float = 2.0  # the same when told to stop
     origin: str = "configuration"
     folder: Path = Path()
 
@@ -129,7 +129,7 @@ def load_config(
         estimate_seconds=root.duration("estimates", 21_600.0 if source.recorded else 60.0),
         trip_gap_seconds=root.duration("trip_gap", 120.0),
         drain_seconds=root.duration("drain") if root.has("drain") else None,
-        stop_grace_seconds=root.duration("stop_grace", 3.0),
+        stop_grace_seconds=root.duration("stop_grace", 2.0),
         origin=str(path),
         folder=path.parent,
     )

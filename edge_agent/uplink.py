@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 MAX_RESEND_SECONDS: Final = 300.0
 STATUS_EVERY_SECONDS: Final = 300.0  # how old the pending count in the retained status may be
+FAREWELL_SECONDS: Final = 1.0  # for the broker to take the "offline"
+NETWORK_END_SECONDS: Final = 1.0
 _QOS = 1
 
 
@@ -137,6 +139,8 @@ class MqttUplink:
         self._failure: BaseException | None = None
         self._news = threading.Event()  # an acknowledgement arrived, or the connection came up
         self._status_at = float("-inf")
+        self._stopped = False
+        self._withheld = False  # the broker withholds PUBACKs
         self._client = self._build(uplink)
 
     def start(self) -> None:
@@ -168,11 +172,15 @@ class MqttUplink:
             alive = self._connected and self._failure is None
             farewell = self._publish_status("offline") if alive else None
         if farewell is not None:
-            deadline = time.monotonic() + 2.0
+            deadline = time.monotonic() + FAREWELL_SECONDS
             while not farewell() and time.monotonic() < deadline and self._client.is_connected():
                 time.sleep(0.01)
         self._client.disconnect()
-        self._client.loop_stop()
+        # paho's thread may sit in a connect or a TLS handshake that nobody answers: it is left to end by itself.
+        self._stopped = True
+        ending = threading.Thread(target=self._client.loop_stop, name="end of the network thread", daemon=True)
+        ending.start()
+        ending.join(NETWORK_END_SECONDS)
 
     @property
     def connected(self) -> bool:
@@ -223,10 +231,11 @@ class MqttUplink:
             )
         )
 
-    def _publish_status(self, state: Literal["online", "offline"]) -> Callable[[], bool]:
+    def _publish_status(self, state: Literal["online", "offline"]) -> Callable[[], bool] | None:
+        """Say it; what tells whether the broker took it, None if paho did not (no connection, too much waiting)."""
         info = self._client.publish(publish_topic(self._device, "status"), self._status(state), qos=_QOS, retain=True)
         self._status_at = time.monotonic()
-        return info.is_published
+        return info.is_published if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _pump(self) -> None:
         """Fill the window. Called with our lock held, on either thread."""
@@ -240,14 +249,17 @@ class MqttUplink:
             if payload is None:
                 continue
             info = self._client.publish(publish_topic(self._device, batch.channel), payload, qos=_QOS)
-            if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-                log.warning("the broker withholds its PUBACKs; waiting")
-                break
-            self._window.sent(batch, now)
+            withheld = info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+            if withheld and not self._withheld:
+                log.warning("the broker withholds its PUBACKs; batches wait")
+            self._withheld = withheld
+            self._window.sent(batch, now)  # what paho did not take waits as what got lost: this must not turn fast
 
     def _on_connect(
         self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
+        if self._stopped:
+            return
         with self._guard():
             if reason.is_failure:
                 log.warning("the broker refused the connection: %s; check mqtt.username and certificate", reason)
@@ -269,12 +281,16 @@ class MqttUplink:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if self._stopped:
+            return
         with self._guard(), self._lock:
             if self._connected:
                 log.info("disconnected from the broker: %s; %s batches wait", reason, self._outbox.pending_batches())
             self._connected = False
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if self._stopped:
+            return
         with self._guard():
             try:
                 ack = decode_ack(self._device, bytes(message.payload))
