@@ -40,8 +40,8 @@ class EstimateSchedule:
         self.last = last
 
     def due(self, moment: datetime) -> bool:
-        """Whether estimates are due at this sample; the first one is."""
-        return self.last is None or moment - self.last >= self._period
+        """Whether estimates are due at this sample; the first one is, and one before the last (a clock put right)."""
+        return self.last is None or not timedelta() <= moment - self.last < self._period
 
     def made(self, moment: datetime) -> None:
         """Estimates were made at this sample."""

@@ -6,7 +6,8 @@ Three times, kept apart:
   key of an old batch to new data, not even if its outbox was lost. A new process start is therefore a new boot.
 * ``monotonic_ms`` is CLOCK_BOOTTIME (it goes on during suspend): what really passed between two samples.
 * ``now`` is the best wall time known: the system's, but never before the last known one (a file refreshed now and
-  then, since a dongle without a battery-backed clock wakes up in 1970) and never before what it said earlier.
+  then, since a dongle without a battery-backed clock wakes up in 1970) and never before what it said earlier. Once
+  the system's clock is synchronised it is right whatever was known: a time that once lay in the future is left again.
 """
 
 import logging
@@ -24,6 +25,8 @@ from telemetry.records import Sample, ms_from_utc, utc_from_ms
 log = logging.getLogger(__name__)
 
 REMEMBER_EVERY_MS = 60_000  # one small write a minute: flash lasts, and the clock is at most a minute old at start
+# systemd-timesyncd touches this file each time it has set the clock (systemd-timesyncd.service(8)).
+SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 STEP_MS = 2_000  # a difference above this is a clock put right, below it is jitter and drift
 
 
@@ -36,7 +39,7 @@ class Clock(Protocol):
         ...
 
     def now(self) -> datetime:
-        """Best known wall time, UTC, never earlier than before within this boot."""
+        """Best known wall time, UTC; earlier than before only once the clock turned out to have been ahead."""
         ...
 
     def monotonic_ms(self) -> int:
@@ -57,14 +60,17 @@ class SystemClock:
         *,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         boottime_ms: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+        synchronised: Callable[[], bool] = SYNCHRONISED.exists,
     ) -> None:
         self._boot = uuid4()
         self._last_known = last_known
         self._wall_ms = wall_ms
         self._boottime_ms = boottime_ms
+        self._synchronised = synchronised
         self._offset_ms = max(wall_ms(), _read(last_known)) - boottime_ms()
         self._remembered_at: int | None = None
         self._warned = False
+        self._write_failed = False
 
     @property
     def boot(self) -> UUID:
@@ -72,12 +78,16 @@ class SystemClock:
         return self._boot
 
     def now(self) -> datetime:
-        """Best known wall time, UTC: follows the system clock forwards only."""
+        """Best known wall time, UTC: follows the system clock forwards, backwards only if that is synchronised."""
         steady = self._boottime_ms() + self._offset_ms
         ahead = self._wall_ms() - steady
         if ahead > 0:
             if ahead > STEP_MS:
                 log.info("the system clock was put forward by %.1f s", ahead / 1000)
+            self._offset_ms += ahead
+            steady += ahead
+        elif ahead < -STEP_MS and self._synchronised():
+            log.warning("the time known was %.1f s ahead of the synchronised clock, which is followed", -ahead / 1000)
             self._offset_ms += ahead
             steady += ahead
         elif ahead < -STEP_MS and not self._warned:
@@ -90,7 +100,10 @@ class SystemClock:
         return self._boottime_ms()
 
     def remember(self) -> None:
-        """Write the last-known file if it is older than a minute; by rename, so that a power cut leaves old or new."""
+        """Write the last-known file if it is older than a minute; by rename, so that a power cut leaves old or new.
+
+        A disk that refuses costs a less exact start, and is told once.
+        """
         moment = self._boottime_ms()
         if self._last_known is None or (
             self._remembered_at is not None and moment - self._remembered_at < REMEMBER_EVERY_MS
@@ -98,8 +111,15 @@ class SystemClock:
             return
         self._remembered_at = moment
         beside = self._last_known.with_name(self._last_known.name + ".new")
-        beside.write_text(f"{ms_from_utc(self.now())}\n", encoding="ascii")
-        os.replace(beside, self._last_known)  # noqa: PTH105 - the atomic rename, by its name in POSIX
+        try:
+            beside.write_text(f"{ms_from_utc(self.now())}\n", encoding="ascii")
+            os.replace(beside, self._last_known)  # noqa: PTH105 - the atomic rename, by its name in POSIX
+        except OSError as error:
+            if not self._write_failed:
+                log.warning("%s cannot be written: %s; the next start will know the time less well", beside, error)
+            self._write_failed = True
+        else:
+            self._write_failed = False
 
 
 def restamped(sample: Sample, *, now: datetime, monotonic_ms: int) -> Sample:
@@ -118,6 +138,6 @@ def _read(path: Path | None) -> int:
         return max(0, ms_from_utc(utc_from_ms(int(path.read_text(encoding="ascii")))))
     except FileNotFoundError:
         return 0
-    except ValueError:
-        log.warning("%s holds no time; starting from the system clock", path)
+    except (OSError, ValueError) as error:
+        log.warning("%s holds no time (%s); starting from the system clock", path, error)
         return 0

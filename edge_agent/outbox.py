@@ -135,11 +135,11 @@ class Outbox:
             if self._depth:
                 yield
                 return
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
-            self._depth = 1
             self._durable = durable
             try:
+                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._db.execute("BEGIN IMMEDIATE")
+                self._depth = 1
                 yield
                 self._db.execute("COMMIT")
             except BaseException as error:

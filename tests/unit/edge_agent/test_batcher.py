@@ -52,3 +52,7 @@ def test_estimates_are_due_first_and_then_once_per_period_of_the_samples_time() 
             made.append(second)
     assert made == [0, 60, 120, 180]
     assert not EstimateSchedule(seconds=60, last=schedule.last).due(NOW + timedelta(seconds=239))
+
+
+def test_a_clock_that_was_put_back_does_not_keep_estimates_from_being_made() -> None:
+    assert EstimateSchedule(seconds=60, last=NOW.replace(year=2090)).due(NOW)

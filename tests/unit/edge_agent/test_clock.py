@@ -19,9 +19,15 @@ class Machine:
     def __init__(self, wall: datetime = NOON) -> None:
         self.wall = ms_from_utc(wall)
         self.boottime = 5_000
+        self.synchronised = False
 
     def clock(self, last_known: Path | None = None) -> SystemClock:
-        return SystemClock(last_known, wall_ms=lambda: self.wall, boottime_ms=lambda: self.boottime)
+        return SystemClock(
+            last_known,
+            wall_ms=lambda: self.wall,
+            boottime_ms=lambda: self.boottime,
+            synchronised=lambda: self.synchronised,
+        )
 
     def pass_time(self, seconds: float) -> None:
         self.wall += round(seconds * 1000)
@@ -88,3 +94,29 @@ def test_samples_are_put_right_when_the_clock_was() -> None:
     assert restamped(sample, now=NOON, monotonic_ms=10_000).time == NOON - timedelta(seconds=6)
     right = Sample(time=NOON - timedelta(milliseconds=5_500), monotonic_ms=4_000, values={})
     assert restamped(right, now=NOON, monotonic_ms=10_000) is right
+
+
+def test_a_time_that_lay_in_the_future_is_left_once_the_clock_is_synchronised(tmp_path: Path) -> None:
+    """Otherwise one wrong second would date all that comes later, over every restart, and the backend refuses it."""
+    file = tmp_path / "last-known-time"
+    Machine(wall=NOON.replace(year=2090)).clock(file).remember()
+    machine = Machine()
+    clock = machine.clock(file)
+    assert clock.now().year == 2090  # nothing says which of both is right
+    machine.synchronised = True
+    assert clock.now() == NOON
+    clock.remember()
+    assert Machine().clock(file).now() == NOON
+
+
+def test_a_disk_that_takes_no_time_does_not_end_the_agent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine()
+    clock = machine.clock(tmp_path / "absent" / "last-known-time")
+    for _ in range(3):
+        clock.remember()
+        machine.pass_time(61)
+    assert len(caplog.records) == 1
+
+
+def test_a_folder_in_place_of_the_file_is_no_time(tmp_path: Path) -> None:
+    assert Machine().clock(tmp_path).now() == NOON

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -249,6 +250,7 @@ def test_two_threads_may_seal_and_acknowledge_at_once(tmp_path: Path) -> None:
 # Accepts numbered samples, seals every seventh, hands batches to a "backend" file and acknowledges them, for ever.
 _WORKER = """
 import os, sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -353,3 +355,38 @@ def test_the_ledger_is_read_beside_a_running_agent(tmp_path: Path) -> None:
     path.write_bytes(b"not an outbox" * 100)
     with pytest.raises(OutboxError, match="cannot be read"):
         read_ledger(path)
+
+
+def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    accepted = 0
+    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(BOOT)
+        pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+        outbox._db.execute(f"PRAGMA max_page_count={pages + 5}")
+
+        def fill() -> None:
+            nonlocal accepted
+            while True:
+                outbox.add_sample(BOOT, Sample(time=NOW, monotonic_ms=accepted, values={}), recorded=False)
+                accepted += 1
+
+        with pytest.raises(OutboxError, match="full; check the disk"):
+            fill()
+        with pytest.raises(OutboxError, match="full; check the disk"):
+            outbox.add_batch(BOOT, "readings", lambda _: b"x" * 100_000, NOW, items=1)
+        assert accepted > 10
+    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
+        assert [entry.sample.monotonic_ms for entry in outbox.pending_samples()] == list(range(accepted))
+        assert outbox.add_batch(BOOT, "readings", name_of, NOW, items=accepted).sequence == 1
+
+
+def test_an_outbox_locked_by_somebody_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox, closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outbox._db.execute("PRAGMA busy_timeout=0")
+        with pytest.raises(OutboxError, match="locked"):
+            outbox.begin_boot(BOOT)
+        other.rollback()
+        outbox.begin_boot(BOOT)
