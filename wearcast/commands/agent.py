@@ -123,6 +123,7 @@ def history(
     car: Annotated[str, typer.Argument(help="Name of the car in it.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Recording to write, .csv or .csv.gz.", show_default=False)],
     days: Annotated[float, typer.Option(help="How many days, up to now.", min=0.01)] = 90.0,
+    period: Annotated[float, typer.Option(help="Seconds between two rows while it drives or charges.", min=1)] = 60.0,
 ) -> None:
     """Write the past of a virtual car as a recording that the agent can replay."""
     from edge_agent.errors import ConfigurationError
@@ -134,5 +135,5 @@ def history(
     if car not in cars:
         raise ConfigurationError(f"{file}: there is no car {car!r}; there are {', '.join(cars)}")
     now = datetime.now(UTC)
-    condition = write_history(cars[car], start=now - timedelta(days=days), end=now, path=out)
+    condition = write_history(cars[car], start=now - timedelta(days=days), end=now, path=out, sample_period_s=period)
     print_json({"recording": out, "condition at its end": condition_to_dict(condition)})

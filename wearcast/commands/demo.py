@@ -23,8 +23,10 @@ def run(
 ) -> None:
     """Run the demo; the exit status is 0 only if every story ended well.
 
-    In a terminal the portal stays up until Ctrl-C.
+    In a terminal the portal stays up until Ctrl-C. Before every story has ended, Ctrl-C is a failure.
     """
     from wearcast.demo.run import run_demo
+    from wearcast.demo.terminal import ctrl_c_for_us_alone
 
-    run_demo(stay=sys.stdout.isatty() and not once)
+    with ctrl_c_for_us_alone():
+        run_demo(stay=sys.stdout.isatty() and not once)

@@ -25,9 +25,8 @@ def run(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the portal until it is stopped. Put a proxy with TLS before it where it leaves this machine."""
-    from portal.server import serve
-
     from portal.config import PortalConfig
+    from portal.server import serve
     from wearcast.secrets import load_secret
 
     settings = load_settings()

@@ -1,20 +1,15 @@
-"""The demo's cars: their months behind them as recordings, and the garage in which they live on from there."""
+"""The demo's cars: the garage of their past, and the one in which they live on from there."""
 
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from edge_agent.build_obd import profile_dids
-from edge_agent.virtual_car.config import VirtualCarConfig, condition_to_dict
-from edge_agent.virtual_car.history import write_history
 from firmware_profiles.loader import load_vehicle_profile
-from wearcast.demo.story import HISTORY_DAYS, HISTORY_SAMPLE_PERIOD_S, STORIES, Story
+from wearcast.demo.story import STORIES, Story
 
 _VIN_BASE = "WVWZZZ1KZ6W"  # + six digits
 _MULTICAST_GROUP = "239.74.163.2"
@@ -36,29 +31,19 @@ def vin_of(story: Story) -> str:
     return f"{_VIN_BASE}{100_001 + STORIES.index(story)}"
 
 
-def write_pasts(folder: Path, now: datetime, workers: int = 2) -> list[Past]:
-    """Simulate every car's months up to ``now``, on as many cores as said."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_write_past, STORIES, [folder] * len(STORIES), [now] * len(STORIES)))
-
-
-def _write_past(story: Story, folder: Path, now: datetime) -> Past:
-    recording = folder / f"{story.device}.csv.gz"
-    condition = write_history(
-        VirtualCarConfig.from_dict(_car(story, story.past)),
-        start=now - timedelta(days=HISTORY_DAYS),
-        end=now,
-        path=recording,
-        sample_period_s=HISTORY_SAMPLE_PERIOD_S,
-    )
-    return Past(story=story, recording=recording, condition=condition_to_dict(condition))
+def write_past_garage(path: Path) -> None:
+    """Write the garage file of the cars as they were when their past began; nobody opens its buses."""
+    _write(path, ({**_car(story, story.past), "bus": bus(1024 + number)} for number, story in enumerate(STORIES)))
 
 
 def write_garage(path: Path, pasts: list[Past], ports: Mapping[str, int]) -> None:
     """Write the garage file in which the cars go on from where their past left them, each on a bus of its own."""
-    cars = [{**_live_car(past), "bus": bus(ports[past.story.device])} for past in pasts]
-    path.write_text(yaml.safe_dump({"cars": cars}, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    _write(path, ({**_live_car(past), "bus": bus(ports[past.story.device])} for past in pasts))
+
+
+def _write(path: Path, cars: Iterable[Mapping[str, object]]) -> None:
+    document = {"cars": [dict(car) for car in cars]}
+    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 
 def bus(port: int) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """The demo's main flow: a backlog of months waits, cars go live, things break, slots are booked, books are compared."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ingest.database import connect
@@ -11,11 +11,11 @@ from ingest.reading_store import counts
 from rules.delivery.receiver import Receiver
 from wearcast.database import migrate
 from wearcast.demo.audit import Audit, audit, samples_accepted
-from wearcast.demo.cars import write_pasts
 from wearcast.demo.errors import DemoError
 from wearcast.demo.links import signin_links
+from wearcast.demo.pasts import simulate_pasts
 from wearcast.demo.people import Cast, register, webhook_secret
-from wearcast.demo.stage import SERVICES, Stage, open_stage, write_agents
+from wearcast.demo.stage import SERVICES, START_SECONDS, Stage, only_one_in, open_stage, write_agents
 from wearcast.demo.story import HISTORY_DAYS, STORIES, WORKSHOPS
 from wearcast.demo.watch import Watch
 from wearcast.embedded.nats import Broker
@@ -23,20 +23,30 @@ from wearcast.embedded.timescaledb import private_database
 from wearcast.output import print_rows
 
 FOLDER = Path("build") / "demo"
-_STORY_SECONDS = 75.0  # from going live; then the demo says what did not come about
+# Limits for a slow and busy machine; an idle one needs a tenth of each.
+_PAST_SECONDS = 600.0  # for a dongle to read the past of its car
+_STORY_SECONDS = 240.0  # from going live; then the demo says what did not come about
+_STOP_SECONDS = 60.0  # for a dongle to send what it holds and end
+_DRAIN_SECONDS = 60.0
+_SEND_SECONDS = 5.0
 _OUTAGE_SECONDS = 2.0
-_DRAIN_SECONDS = 30.0
 
 Say = Callable[[str], None]
 
 
 def run_demo(*, stay: bool) -> None:
-    """Run all of it; DemoError if a story did not end as it should. ``stay``: keep the portal up until Ctrl-C."""
+    """Run all of it; DemoError if a story did not end as it should, or was not let to.
+
+    ``stay``: keep the portal up until Ctrl-C, which is then a good end.
+    """
     say = _teller()
-    signal.signal(signal.SIGTERM, _interrupt)
+    well = False
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     secrets = {workshop.key: webhook_secret(workshop) for workshop in WORKSHOPS}
     try:
         with (
+            only_one_in(FOLDER),
             private_database(fresh=True, progress=say) as database,
             open_stage(FOLDER.absolute(), database.url) as stage,
             Receiver(secrets, file=FOLDER / "received.jsonl") as receiver,
@@ -54,32 +64,35 @@ def run_demo(*, stay: bool) -> None:
                 _go_live(stage, configurations, say)
                 watch = Watch(cast, receiver, stage.mail)
                 _follow(stage, broker, database.url, watch, backlog, say)
-                books = _settle(stage, database.url, cast, say)
+                books = _settle(stage, configurations, database.url, cast, say)
                 _tell(watch, books, say)
+                well = True
                 if stay:
                     _stay(stage, configurations, say)
     except KeyboardInterrupt:
+        if not well:
+            raise DemoError("interrupted before every story had ended; all processes are gone") from None
         say("ended; all processes are gone")
 
 
 def _upload_past(stage: Stage, say: Say) -> dict[str, tuple[Path, Path]]:
     """Simulate the cars' months, and let each dongle read them while the broker is away."""
-    pasts = write_pasts(stage.folder / "pasts", datetime.now(UTC) - timedelta(seconds=30))
-    say(f"the past {HISTORY_DAYS} days of each car are simulated")
-    configurations = write_agents(stage, pasts)
+    say(f"simulating the past {HISTORY_DAYS} days of each car")
+    configurations = write_agents(stage, simulate_pasts(stage))
+    say("the dongles read them")
     for device, (backlog, _) in configurations.items():
         stage.start_agent(device, backlog)
     for device in configurations:
-        if stage.processes[f"agent-{device}"].wait(120.0) != 0:
+        if stage.processes[f"agent-{device}"].wait(_PAST_SECONDS) != 0:
             raise DemoError(f"the agent of {device} could not read its past; see {stage.folder / 'logs'}")
-    say("they wait in the dongles' outboxes: there was no broker all that time")
+    say("the past waits in the dongles' outboxes: there was no broker all that time")
     return configurations
 
 
 def _go_live(stage: Stage, configurations: dict[str, tuple[Path, Path]], say: Say) -> None:
     stage.start("garage", ("agent", "garage", stage.folder / "garage.yaml"))
     stage.start_service("ingest")
-    stage.processes["garage"].wait_for_line("garage ready", 40.0)
+    stage.processes["garage"].wait_for_line("garage ready", START_SECONDS)
     for device, (_, live) in configurations.items():
         stage.start_agent(device, live)
     for name in SERVICES:
@@ -116,17 +129,19 @@ def _break(stage: Stage, broker: Broker, say: Say) -> None:
     say("broker and ingest worker are back")
 
 
-def _settle(stage: Stage, url: str, cast: Cast, say: Say) -> Audit:
-    """Stop the cars' dongles, wait until their outboxes are empty, and compare the books."""
-    for story in STORIES:
-        stage.stop(f"agent-{story.device}")
+def _settle(stage: Stage, configurations: dict[str, tuple[Path, Path]], url: str, cast: Cast, say: Say) -> Audit:
+    """Stop the cars' dongles and compare the books once their outboxes are empty."""
     deadline = time.monotonic() + _DRAIN_SECONDS
     with connect(url, autocommit=True) as connection:
         while True:
+            stage.stop([f"agent-{device}" for device in configurations], _STOP_SECONDS)
             books = audit(connection, outboxes(stage.folder), list(cast.vehicles.values()))
-            if books.complete or time.monotonic() > deadline:
+            if not books.waiting_batches or time.monotonic() > deadline:
                 break
-            time.sleep(0.3)
+            # A dongle that is told to stop waits a moment for acknowledgements, and keeps what is left for next time.
+            for device, (_, live) in configurations.items():
+                stage.start_agent(device, live)
+            time.sleep(_SEND_SECONDS)
     say(
         f"{books.sent} samples were accepted by the dongles, {books.stored} are in the database; lost "
         f"{books.sent - books.stored}, doubled {books.doubled}, gaps {books.gaps}, rejected {books.rejected} "
@@ -138,7 +153,9 @@ def _settle(stage: Stage, url: str, cast: Cast, say: Say) -> Audit:
 def _tell(watch: Watch, books: Audit, say: Say) -> None:
     """Print the table; DemoError if anything is not as it should be."""
     print()
-    print_rows(watch.table(), as_json=False, title="What became of the cars (seconds since they went live)")
+    print_rows(watch.outcomes(), as_json=False, title="What became of the cars")
+    print()
+    print_rows(watch.timings(), as_json=False, title="How long each step took, from when the cars went live")
     print()
     wrong = [
         f"{progress.story.label} ({', '.join(sorted(progress.unexpected)) or 'did not reach its end'})"
@@ -158,7 +175,7 @@ def _stay(stage: Stage, configurations: dict[str, tuple[Path, Path]], say: Say) 
     say("the cars drive on; look around until Ctrl-C:")
     for who, link in signin_links(stage).items():
         print(f"  {who}: {link}")
-    while True:
+    while sys.stdout.isatty():  # until the terminal is closed, at the latest
         stage.check_alive()
         time.sleep(1.0)
 

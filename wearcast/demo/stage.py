@@ -19,6 +19,7 @@ from wearcast.demo.cars import Past, bus, write_garage
 from wearcast.demo.errors import DemoError
 from wearcast.demo.story import STORIES
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
+from wearcast.embedded.paths import open_lock, try_lock, write_private
 from wearcast.embedded.processes import ManagedProcess
 
 # name -> arguments of `wearcast`, and the line by which it says that it is ready
@@ -28,7 +29,7 @@ SERVICES = {
     "delivery": (("rules", "deliver"), "delivery ready"),
     "portal": (("portal", "run"), "portal ready"),
 }
-_START_SECONDS = 40.0
+START_SECONDS = 120.0  # for a service to be ready, on a slow and busy machine
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -43,6 +44,16 @@ def new_folder(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
+
+
+@contextlib.contextmanager
+def only_one_in(folder: Path) -> Iterator[None]:
+    """Keep a second demo from clearing away the folder of a first; DemoError says what to do."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open_lock(folder.with_suffix(".lock")) as lock:
+        if not try_lock(lock):
+            raise DemoError(f"another demo runs in {folder.absolute()}; end that one, or start this one elsewhere")
+        yield
 
 
 @dataclass
@@ -74,7 +85,7 @@ class Stage:
 
     def await_service(self, name: str) -> None:
         """Wait until a service says that it is ready; ProcessError with the end of its output if it does not."""
-        self.processes[name].wait_for_line(SERVICES[name][1], _START_SECONDS)
+        self.processes[name].wait_for_line(SERVICES[name][1], START_SECONDS)
 
     def start_agent(self, device: str, config: Path) -> None:
         """Start the agent of a device with a configuration; the password goes by the environment."""
@@ -85,9 +96,13 @@ class Stage:
         """End a process as a power cut would."""
         self.processes[name].kill()
 
-    def stop(self, name: str, timeout: float = 15.0) -> int:  # seconds
-        """Ask a process to end and wait for it; its exit status."""
-        return self.processes[name].stop(timeout)
+    def stop(self, names: Iterable[str], timeout: float) -> None:  # seconds
+        """Ask processes to end, all at once, and wait for each; one that takes longer is killed."""
+        processes = [self.processes[name] for name in names]
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.stop(timeout)
 
     def check_alive(self) -> None:
         """DemoError if a process has ended that nobody ended."""
@@ -112,8 +127,7 @@ def open_stage(folder: Path, database_url: str) -> Iterator[Stage]:
         *(BrokerUser.with_new_password(story.device, device=story.device) for story in STORIES),
     )
     broker_port, portal_port = free_port(), free_port()
-    (folder / "secret").write_text(secrets.token_urlsafe(32))
-    (folder / "secret").chmod(0o600)
+    write_private(folder / "secret", secrets.token_urlsafe(32))
     stage = Stage(
         folder=folder,
         environment={
@@ -132,10 +146,7 @@ def open_stage(folder: Path, database_url: str) -> Iterator[Stage]:
     try:
         yield stage
     finally:
-        for process in stage.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in stage.processes.values():
-            process.stop(5.0)
+        stage.stop(stage.processes, 5.0)
 
 
 def write_agents(stage: Stage, pasts: list[Past]) -> dict[str, tuple[Path, Path]]:

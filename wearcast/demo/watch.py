@@ -69,8 +69,8 @@ class Watch:
                         progress.reached[step] = seen
                         yield f"{progress.story.label}: {tell()}"
 
-    def table(self) -> list[dict[str, object]]:
-        """The closing table: car, alert, workshop, slot, and the seconds from going live to each step."""
+    def outcomes(self) -> list[dict[str, object]]:
+        """What became of each car: alert, workshop, slot, and whether it ended as it should."""
         return [
             {
                 "car": progress.story.label,
@@ -78,10 +78,17 @@ class Watch:
                 "alert": progress.title or "none",
                 "workshop": progress.workshop or "-",
                 "slot": slot_text(progress),
-                **{step: self._seconds(progress, step) for step in STEPS},
                 "well": progress.good,
             }
             for progress in self.stories.values()
+        ]
+
+    def timings(self) -> list[dict[str, object]]:
+        """How long after going live each step of each story happened."""
+        return [
+            {"car": progress.story.label, **{step: self._seconds(progress, step) for step in STEPS}}
+            for progress in self.stories.values()
+            if progress.story.rule
         ]
 
     def _seconds(self, progress: Progress, step: str) -> str:
