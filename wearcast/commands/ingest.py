@@ -194,7 +194,7 @@ def add_workshop(
         typer.FileText | None, typer.Option(help="File with the Standard Webhooks secret (whsec_…).")
     ] = None,
 ) -> None:
-    """Register a workshop and print the id; bays, hours and prices: wearcast rules workshop."""
+    """Register a workshop and print the id; bays, hours and prices: `wearcast rules workshop`."""
     from ingest.registry import register_workshop
 
     with connection() as conn:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from wearcast.commands import workshops
 from wearcast.commands.common import JsonOption, connection, database_url, stop_on_signal
 from wearcast.output import print_json, print_rows
 from wearcast.settings import load_settings
@@ -19,6 +20,9 @@ app = typer.Typer(
     of three slots and asks the owner; [b]deliver[/b] tells owners and workshops.""",
     short_help="Rules, alerts, bookings and what is delivered.",
 )
+
+
+app.add_typer(workshops.app, name="workshop")
 
 
 @app.command("list")
