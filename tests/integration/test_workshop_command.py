@@ -31,7 +31,7 @@ def test_a_workshop_set_up_by_commands_has_slots(database_url: str, connection: 
     )  # fmt: skip
     run("rules", "workshop", "close", workshop, "2026-12-24")
     (row,) = json.loads(run("rules", "workshop", "show", workshop, "--json"))
-    assert (row["job"], row["hours"], row["bays"], row["price"]) == ("oil_change", 1.5, ["Bay 1"], "129.50")
+    assert (row["job"], row["hours"], row["bays"], row["price"]) == ("oil_change", 1.5, ["Bay 1"], 129.5)
     (found,) = calendars.candidates(
         connection, job="oil_change", place=(48.8, 9.2), radius_km=10, limit=5, now=NOW,
         latest=NOW.replace(day=9),
