@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # ISO 15765-4: engine 7E0/7E8, seven more ECUs after it; 7DF asks all of them.
 DEFAULT_ECUS = tuple(IsoTpAddress(transmit_id=0x7E0 + n, receive_id=0x7E8 + n) for n in range(8))
-_SILENT_READS = 3  # unanswered in a row; then the rest is not asked: requests keep a parked car awake
+_SILENT_READS = 3  # in a row; if 01 00 too is not answered, nothing more is asked: requests keep a parked car awake
 _VIN_PERIOD_S, _VIN_RETRY_S = 86_400.0, 60.0
 _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"
 
@@ -86,6 +86,7 @@ class ObdIsoTpSource:
         self._plan = RatePlan(())
         self._pids: dict[int, tuple[str, ...]] = {}  # PID -> ECUs that have it
         self._codes: CodeReader | None = None
+        self._dids = {definition.request_name: definition for definition in config.dids}
 
     @property
     def supported_pids(self) -> Mapping[int, tuple[str, ...]]:
@@ -127,15 +128,26 @@ class ObdIsoTpSource:
         if self._requester is None or self._codes is None:
             raise SourceError("the source is not open; call open() first")
         due = self._due()
+        if not due:
+            return Reading()
         values: dict[str, float] = {}
         faults: list[ReadFault] = []
         codes: CodesRead | None = None
         vin: str | None = None
-        self._requester.unanswered = 0
+        asleep = False
+        silent_ecus: set[int] = set()  # by request identifier
+        if not self._pids:
+            self._requester.unanswered = 0  # nothing but its own values tells that such a car is awake
         try:
             for key in due:
-                if self._requester.unanswered >= _SILENT_READS:
+                definition = self._dids.get(key)
+                asleep = asleep or self._is_asleep(self._requester)
+                if asleep:
                     faults.append(ReadFault(request=key, reason="not asked: the car is silent"))
+                    continue
+                if definition is not None and definition.request_id in silent_ecus:
+                    faults.append(ReadFault(request=key, reason="not asked: this ECU is silent"))
+                    self._plan.done(key, self._clock(), again_s=self._later(definition))
                     continue
                 if key == _DISCOVER:
                     plan = self._plan
@@ -151,12 +163,21 @@ class ObdIsoTpSource:
                     if vin is None:
                         self._plan.done(key, self._clock(), again_s=_VIN_RETRY_S)
                         continue
+                elif definition is not None:
+                    before = self._requester.unanswered
+                    decoded = self._did(self._requester, definition)
+                    values.update(decoded.values)
+                    faults.extend(decoded.faults)
+                    if self._requester.unanswered > before:
+                        silent_ecus.add(definition.request_id)
+                        self._plan.done(key, self._clock(), again_s=self._later(definition))
+                        continue
                 else:
                     decoded = self._value(self._requester, key)
                     values.update(decoded.values)
                     faults.extend(decoded.faults)
                 self._plan.done(key, self._clock())
-            if self._requester.unanswered >= _SILENT_READS:
+            if asleep or self._is_asleep(self._requester):
                 self._plan.pause(self._clock(), self._config.discovery_period_s)
         except can.CanError as error:
             raise _gone(self._config.bus, error) from error
@@ -236,10 +257,17 @@ class ObdIsoTpSource:
             _log.info("The car has %d parameters of service 01", len(known))
         return tuple(faults)
 
+    def _is_asleep(self, requester: Requester) -> bool:
+        """Whether nobody answers any more; ECUs of which the car has none do not make a silent car."""
+        if requester.unanswered < _SILENT_READS:
+            return False
+        return not (self._pids and requester.functional(service01.request(0), expected=None, enough=1).answers)
+
+    def _later(self, definition: DidDefinition) -> float:
+        """Seconds until an ECU that did not answer is asked again."""
+        return max(definition.period_s, self._config.discovery_period_s)
+
     def _value(self, requester: Requester, key: str) -> Decoded:
-        for definition in self._config.dids:
-            if definition.request_name == key:
-                return self._did(requester, definition)
         pid = next(pid for pid in self._config.pids if service01.request_name(pid) == key)
         ecus = self._pids.get(pid, ())
         exchange = requester.functional(service01.request(pid), expected=set(ecus))

@@ -85,14 +85,14 @@ class Requester:
 
     def _uds(self, call: Callable[[], Any]) -> bytes:
         self._link.forget()
+        before, self.unanswered = self.unanswered, 0  # any answer counts as one, also one that cannot be used
         try:
             response = call()
-            self.unanswered = 0
         except NegativeResponseException as error:
             code = error.response.code
             raise AnswerError(f"NRC 0x{code:02X} ({error.response.code_name})") from error
         except TimeoutException as error:
-            self.unanswered += 1
+            self.unanswered = before + 1
             raise AnswerError(f"no answer in {self._timeout_s * 1000:.0f} ms") from error
         except (InvalidResponseException, UnexpectedResponseException) as error:
             raise AnswerError(f"unusable answer: {error}") from error

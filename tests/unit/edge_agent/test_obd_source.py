@@ -163,10 +163,38 @@ def test_a_car_that_sleeps_is_asked_seldom() -> None:
         asked = 0
         while listener.recv(0) is not None:
             asked += 1
-        assert 10 <= asked <= 40
+        assert 10 <= asked <= 20
         with car_on(bus):
             clock.now += 10
             assert SPEED in polled(source).values
+
+
+def test_ecus_that_a_car_lacks_do_not_make_it_silent() -> None:
+    bus, clock = virtual_bus(), Clock()
+    absent = [
+        DidDefinition(
+            did=did,
+            request_id=ecu,
+            response_id=ecu + 8,
+            period_s=1.0,
+            signals=(DidSignal(did=did, path=SOH),),
+        )
+        for ecu in (0x7E2, 0x7E3, 0x7E4)
+        for did in (0x0101, 0x0102)
+    ]
+    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, dids=tuple(absent), timeout_s=0.1, idle_wait_s=0.0)
+    with car_on(bus), opened(config, clock) as source:
+        reading = polled(source)
+        assert SPEED in reading.values
+        assert reading.trouble_codes == ()
+        assert reading.vin == VIN
+        asked = [fault.request for fault in reading.faults if "no answer" in fault.reason]
+        assert asked == [f"service 22 DID 0101 at {ecu}" for ecu in ("7E2", "7E3", "7E4")]
+        for _ in range(8):
+            clock.now += 1
+            reading = polled(source)
+            assert SPEED in reading.values
+            assert reading.faults == ()
 
 
 def test_an_ecu_that_wakes_up_late_is_found() -> None:
