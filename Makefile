@@ -5,10 +5,10 @@ ARGS ?=
 KILLS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak lint types format clean
+.PHONY: help environment browser demo test soak bench-wire lint types format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 environment: ## make the virtual environment (.venv) with all dependencies
 	@$(PYTHON) wearcast/embedded/bootstrap.py
@@ -23,6 +23,9 @@ test: lint types browser ## run every check: lint, format, types, import contrac
 soak: environment ## kill worker, broker and agents for longer than the tests do (KILLS=200)
 	@$(BIN)/python -m wearcast.embedded
 	CHAOS_KILLS=$(KILLS) $(BIN)/pytest -s tests/acceptance/test_chaos.py $(ARGS)
+
+bench-wire: environment ## bytes per value of the compact form against JSON, over the recorded trips
+	$(BIN)/python -m tests.benchmarks.bench_wire
 
 lint: environment ## check style, format and import contracts
 	$(BIN)/ruff check .
