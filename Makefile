@@ -5,7 +5,7 @@ ARGS ?=
 KILLS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire lint types format clean
+.PHONY: help environment browser demo test soak bench-wire bench-ingest lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,10 @@ soak: environment ## kill worker, broker and agents for longer than the tests do
 
 bench-wire: environment ## bytes per value of the compact form against JSON, over the recorded trips
 	$(BIN)/python -m tests.benchmarks.bench_wire
+
+bench-ingest: environment ## samples per second into the database: bare COPY, the writer, and all through the broker
+	@$(BIN)/python -m wearcast.embedded
+	$(BIN)/python -m tests.benchmarks.bench_ingest
 
 lint: environment ## check style, format and import contracts
 	$(BIN)/ruff check .
