@@ -79,7 +79,7 @@ class LowVoltageBatteryParameters:
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     newest: datetime | None = None
-    active: datetime | None = None  # newest sample with the engine turning or a charging voltage
+    active: datetime | None = None  # newest sample with the engine turning, the car moving or a charging voltage
     rest_at: datetime | None = None  # newest rest voltage
     rest_v: float = 0.0
     temperature: float | None = None  # ambient, celsius
@@ -140,6 +140,9 @@ class LowVoltageBattery:
         )
         if engine_speed is not None:
             state.engine_speed = engine_speed
+        speed = signals.read(sample, signals.SPEED)
+        if (engine_speed is not None and engine_speed > 0) or (speed is not None and speed > 0):
+            state.active = sample.time  # an electric car drives without an engine, its converter perhaps below 13.2 V
         voltage = signals.read(sample, signals.LOW_VOLTAGE_BATTERY_VOLTAGE)
         if voltage is None:
             voltage = signals.read(sample, signals.CONTROL_MODULE_VOLTAGE)
@@ -147,8 +150,6 @@ class LowVoltageBattery:
             self._take_voltage(sample.time, voltage, engine_speed)
         if started:
             self._take_dip()
-        if engine_speed is not None and engine_speed > 0:
-            state.active = sample.time
 
     def _take_voltage(self, time: datetime, voltage: float, engine_speed: float | None) -> None:
         state = self._state

@@ -15,6 +15,7 @@ def update(battery: LowVoltageBattery, seconds: float, **values: float) -> None:
         "volts": signals.LOW_VOLTAGE_BATTERY_VOLTAGE,
         "module": signals.CONTROL_MODULE_VOLTAGE,
         "rpm": signals.ENGINE_SPEED,
+        "speed": signals.SPEED,
         "ambient": signals.AMBIENT_TEMPERATURE,
     }
     battery.update(
@@ -120,3 +121,26 @@ def test_a_reset_forgets() -> None:
     assert battery.estimates(START + timedelta(days=6)) == ()
     with pytest.raises(HealthError, match="needs a reason"):
         battery.reset(START, "")
+
+
+def test_an_electric_car_that_drives_does_not_rest() -> None:
+    """Its converter may hold the battery below the voltage that counts as charging."""
+    battery = LowVoltageBattery()
+    for second in range(0, 10_800, 10):
+        update(battery, second, module=12.9, speed=50)
+    assert battery.estimates(START + timedelta(hours=3)) == ()
+
+
+def test_a_drive_alone_leaves_the_health_as_it_was() -> None:
+    """As live, with the engine running: only the control module's voltage, and no rest to judge by."""
+    fresh = LowVoltageBattery()
+    for second in range(0, 10_800, 10):
+        update(fresh, second, module=14.2, rpm=1500)
+    assert fresh.estimates(START + timedelta(hours=3)) == ()
+
+    known = LowVoltageBattery()
+    days(known, [12.45] * 5)
+    before = health(known)
+    for second in range(0, 10_800, 10):
+        update(known, 5 * 86_400 + second, module=14.2, rpm=1500)
+    assert health(known) == before
