@@ -60,13 +60,14 @@ def read(
     """Read the car for some seconds and show its latest values, trouble codes and failed reads; nothing is sent."""
     from edge_agent.build import build_profile, build_source
     from edge_agent.config import load_config
+    from edge_agent.sources.base import TroubleCode
     from telemetry.catalogue import catalogue
 
     loaded = load_config(config, needs_password=False)
     source = build_source(loaded, build_profile(loaded))
     values: dict[str, float] = {}
     faults: dict[str, str] = {}
-    codes: tuple[object, ...] | None = None
+    codes: tuple[TroubleCode, ...] | None = None
     vin = None
     source.open()
     try:
@@ -90,9 +91,15 @@ def read(
         title=f"VIN {vin or 'not read'}",
         empty="no value was read",
     )
-    print("Trouble codes:", "not read" if codes is None else ", ".join(map(str, codes)) or "none")
+    told = [f"{code.code} ({code.status}, ECU {code.ecu})" for code in codes or ()]
+    print("Trouble codes:", "not read" if codes is None else ", ".join(told) or "none")
     for request, reason in faults.items():
         print(f"Not read: {request}: {reason}")
+    if not values and codes is None and vin is None:
+        print(
+            "Nothing answered. On a car: is the ignition on, is the bit rate right, are CAN high and low the right way "
+            "round? With virtual cars: does `wearcast agent garage` run on this bus?"
+        )
 
 
 @app.command()
