@@ -1,11 +1,14 @@
-"""How fast a recording is replayed: at once, or by a factor of the time it took. No recording is read here."""
+"""What all recordings have in common: going on where they stopped, and their pace. No recording is read here."""
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from edge_agent.errors import SourceError
 from edge_agent.sources.base import Reading
 
 MAX_SLEEP_SECONDS = 0.2  # a poll does not keep the agent from stopping
@@ -68,3 +71,43 @@ class Pace:
         if pause > 0:
             self._sleep(min(pause, MAX_SLEEP_SECONDS))
         return pause <= MAX_SLEEP_SECONDS
+
+
+class Recording:
+    """Polls and skips the readings of a file that a subclass has opened, at its pace."""
+
+    def __init__(self, path: Path, speed: float | None, unreadable: tuple[type[Exception], ...]) -> None:
+        """``unreadable``: what reading this kind of file raises where it is damaged."""
+        self._path = path
+        self._speed = speed
+        self._unreadable = unreadable
+        self._rows: Iterator[Reading] | None = None
+        self._pace = Pace(speed)
+
+    def poll(self) -> Reading | None:
+        """The next reading, when it is due; an empty one while it is not; None at the end."""
+        with self._readable() as rows:
+            return self._pace.next(rows)
+
+    @property
+    def position(self) -> int:
+        """How many readings were handed out or skipped since it was opened."""
+        return self._pace.handed_out
+
+    def skip(self, count: int) -> None:
+        """Pass over the first readings: they were accepted before a restart."""
+        with self._readable() as rows:
+            self._pace.skip(rows, count)
+
+    def _rewind(self) -> None:
+        self._rows = None
+        self._pace = Pace(self._speed)
+
+    @contextmanager
+    def _readable(self) -> Iterator[Iterator[Reading]]:
+        if self._rows is None:
+            raise SourceError("the recording is not open; call open first")
+        try:
+            yield self._rows
+        except self._unreadable as error:
+            raise SourceError(f"recording {self._path} breaks off: {error}") from error

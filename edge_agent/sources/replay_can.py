@@ -22,7 +22,7 @@ from cantools.database.errors import Error as DbcError
 from edge_agent.errors import SourceError
 from edge_agent.section import nearest
 from edge_agent.sources.base import ReadFault, Reading
-from edge_agent.sources.pace import Pace
+from edge_agent.sources.pace import Recording
 from telemetry.catalogue import catalogue
 
 _EPOCH_FROM: Final = 1e9  # seconds; a log whose stamps are smaller counts from its own start, not from 1970
@@ -59,14 +59,13 @@ class ReplayCanConfig:
     speed: float | None = None
 
 
-class ReplayCanSource:
+class ReplayCanSource(Recording):
     """A CAN recording as a source: one reading per period in which a mapped signal was seen, None at its end."""
 
     def __init__(self, config: ReplayCanConfig) -> None:
+        super().__init__(config.path, config.speed, _UNREADABLE)
         self._config = config
-        self._readings: Iterator[Reading] | None = None
         self._log: can.io.generic.MessageReader | None = None
-        self._pace = Pace(config.speed)
 
     def open(self) -> None:
         """Load the DBC, check the mapping against it and the catalogue, open the log."""
@@ -76,7 +75,7 @@ class ReplayCanSource:
             self._log = can.LogReader(self._config.path)
             frames = iter(self._log)
             first = next(frames, None)
-            self._readings = (
+            self._rows = (
                 iter(())
                 if first is None
                 else _gather(self._config, by_id, chain([first], frames), self._shift(first.timestamp))
@@ -88,30 +87,9 @@ class ReplayCanSource:
             self.close()
             raise SourceError(f"recording {self._config.path} cannot be read: {error}") from error
 
-    def poll(self) -> Reading | None:
-        """The next reading, when it is due; an empty one while it is not; None at the end."""
-        if self._readings is None:
-            raise SourceError("the recording is not open; call open first")
-        try:
-            return self._pace.next(self._readings)
-        except _UNREADABLE as error:
-            raise SourceError(f"recording {self._config.path} breaks off: {error}") from error
-
-    @property
-    def position(self) -> int:
-        """How many readings were handed out or skipped since it was opened."""
-        return self._pace.handed_out
-
-    def skip(self, count: int) -> None:
-        """Pass over the first readings: they were accepted before a restart."""
-        if self._readings is None:
-            raise SourceError("the recording is not open; call open first")
-        self._pace.skip(self._readings, count)
-
     def close(self) -> None:
         """Close the log; may be called twice."""
-        self._readings = None
-        self._pace = Pace(self._config.speed)
+        self._rewind()
         if self._log is not None:
             self._log.stop()
             self._log = None

@@ -19,7 +19,7 @@ from typing import IO, Final
 from edge_agent.errors import SourceError
 from edge_agent.section import nearest
 from edge_agent.sources.base import ReadFault, Reading
-from edge_agent.sources.pace import Pace
+from edge_agent.sources.pace import Recording
 from telemetry.catalogue import Catalogue, catalogue
 
 _UNREADABLE: Final = (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error)
@@ -70,14 +70,13 @@ class ReplayCsvConfig:
     speed: float | None = None
 
 
-class ReplayCsvSource:
+class ReplayCsvSource(Recording):
     """A recording as a source: one row per poll, None at its end."""
 
     def __init__(self, config: ReplayCsvConfig) -> None:
+        super().__init__(config.path, config.speed, _UNREADABLE)
         self._config = config
         self._file: IO[str] | None = None
-        self._rows: Iterator[Reading] | None = None
-        self._pace = Pace(config.speed)
 
     def open(self) -> None:
         """Open the file and understand its header; SourceError otherwise."""
@@ -96,30 +95,9 @@ class ReplayCsvSource:
             self.close()
             raise
 
-    def poll(self) -> Reading | None:
-        """The next row, when it is due; an empty reading while it is not; None at the end."""
-        if self._rows is None:
-            raise SourceError("the recording is not open; call open first")
-        try:
-            return self._pace.next(self._rows)
-        except _UNREADABLE as error:
-            raise SourceError(f"recording {self._config.path} breaks off: {error}") from error
-
-    @property
-    def position(self) -> int:
-        """How many readings were handed out or skipped since it was opened."""
-        return self._pace.handed_out
-
-    def skip(self, count: int) -> None:
-        """Pass over the first readings: they were accepted before a restart."""
-        if self._rows is None:
-            raise SourceError("the recording is not open; call open first")
-        self._pace.skip(self._rows, count)
-
     def close(self) -> None:
         """Close the file; may be called twice."""
-        self._rows = None
-        self._pace = Pace(self._config.speed)
+        self._rewind()
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -157,3 +157,14 @@ def test_the_pace_is_that_of_the_recording_times_a_factor() -> None:
 def test_a_factor_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="above zero"):
         Pace(0.0)
+
+
+def test_a_recording_that_lost_its_end_is_named_where_rows_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "trip.csv.gz"
+    rows = "".join(f"{row % 7000},{row % 200}\n" for row in range(20_000))
+    path.write_bytes(gzip.compress((TRIP + rows).encode())[:-2000])
+    source = ReplayCsvSource(ReplayCsvConfig(path=path, start=START))
+    source.open()
+    with pytest.raises(SourceError, match=r"trip\.csv\.gz breaks off"):
+        source.skip(20_000)
+    source.close()
