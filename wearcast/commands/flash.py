@@ -56,7 +56,9 @@ def bundle(
     out: Annotated[Path, typer.Option(help="Folder, .tar.gz or .zip to write.", show_default=False)],
     vehicle: Annotated[str, typer.Option(help="Vehicle profile.")] = "generic",
     hardware: Annotated[str, typer.Option(help="Hardware profile.")] = "pi_zero_2w_mcp2515",
-    ca: Annotated[Path | None, typer.Option(help="Folder of the certificate authority; made on first use.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="Folder of the certificate authority, made on first use; --no-tls needs none.")
+    ] = None,
     tls: Annotated[bool, typer.Option(help="Connect with TLS and a certificate of the device's own.")] = True,
     as_json: JsonOption = False,
 ) -> None:

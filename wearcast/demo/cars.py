@@ -1,5 +1,6 @@
 """The demo's cars: the garage of their past, and the one in which they live on from there."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from firmware_profiles.loader import load_vehicle_profile
 from wearcast.demo.story import STORIES, Story
 
 _VIN_BASE = "WVWZZZ1KZ6W"  # + six digits
+_CONTROL = "control.json"  # beside the garage file; what changes while it runs
 _MULTICAST_GROUP = "239.74.163.2"
 _SECONDS_TO_LIMIT = 10.0  # from going live to where the accelerated part crosses its limit
 _LIMITS = {"oil": 9.0, "pads": 86.0}  # percent; just beyond what the rules compare with
@@ -41,8 +43,14 @@ def write_garage(path: Path, pasts: list[Past], ports: Mapping[str, int]) -> Non
     _write(path, ({**_live_car(past), "bus": bus(ports[past.story.device])} for past in pasts))
 
 
+def wear_normally(garage: Path) -> None:
+    """End the accelerated wear in a running garage: the cars have told their stories."""
+    worn = [story.device for story in STORIES if story.wears_out]
+    (garage.parent / _CONTROL).write_text(json.dumps({device: {"acceleration": {}} for device in worn}))
+
+
 def _write(path: Path, cars: Iterable[Mapping[str, object]]) -> None:
-    document = {"cars": [dict(car) for car in cars]}
+    document = {"control": _CONTROL, "cars": [dict(car) for car in cars]}
     path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from ingest.reading_store import counts
 from rules.delivery.receiver import Receiver
 from wearcast.database import migrate
 from wearcast.demo.audit import Audit, audit, samples_accepted
+from wearcast.demo.cars import wear_normally
 from wearcast.demo.errors import DemoError
 from wearcast.demo.links import signin_links
 from wearcast.demo.pasts import simulate_pasts
@@ -64,6 +65,7 @@ def run_demo(*, stay: bool) -> None:
                 _go_live(stage, configurations, say)
                 watch = Watch(cast, receiver, stage.mail)
                 _follow(stage, broker, database.url, watch, backlog, say)
+                wear_normally(stage.garage)
                 books = _settle(stage, configurations, database.url, cast, say)
                 _tell(watch, books, say)
                 well = True
@@ -90,7 +92,7 @@ def _upload_past(stage: Stage, say: Say) -> dict[str, tuple[Path, Path]]:
 
 
 def _go_live(stage: Stage, configurations: dict[str, tuple[Path, Path]], say: Say) -> None:
-    stage.start("garage", ("agent", "garage", stage.folder / "garage.yaml"))
+    stage.start("garage", ("agent", "garage", stage.garage))
     stage.start_service("ingest")
     stage.processes["garage"].wait_for_line("garage ready", START_SECONDS)
     for device, (_, live) in configurations.items():

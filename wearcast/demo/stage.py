@@ -68,6 +68,11 @@ class Stage:
     mail: Path
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
 
+    @property
+    def garage(self) -> Path:
+        """The garage file of the live cars."""
+        return self.folder / "garage.yaml"
+
     def start(self, name: str, arguments: Iterable[str | Path], environment: Mapping[str, str] | None = None) -> None:
         """Start ``wearcast …`` under a name; its output goes to ``logs/<name>.log``."""
         self.processes[name] = ManagedProcess.start(
@@ -155,7 +160,7 @@ def write_agents(stage: Stage, pasts: list[Past]) -> dict[str, tuple[Path, Path]
     Both have one outbox: the past is a backlog that waits in it while the dongle reads on.
     """
     ports = {story.device: free_port(socket.SOCK_DGRAM) for story in STORIES}
-    write_garage(stage.folder / "garage.yaml", pasts, ports)
+    write_garage(stage.garage, pasts, ports)
     return {
         past.story.device: (
             _agent_yaml(stage, past, "backlog", {"kind": "replay_csv", "path": str(past.recording)}),
