@@ -19,6 +19,7 @@ def signals(car: CarModel) -> dict[str, float]:
     values = {
         "Vehicle.Speed": car.motion.speed_kmh,
         "Vehicle.TraveledDistance": car.odometer_km * 1000,
+        "Vehicle.Chassis.Brake.PedalPosition": _brake_pedal(car.motion.acceleration_kmh_per_s),
         "Vehicle.Exterior.AirTemperature": car.ambient_c,
         "Vehicle.LowVoltageBattery.CurrentVoltage": voltage,
         _OBD + "ControlModuleVoltage": max(0.0, voltage - 0.08),  # less the drop in the wiring
@@ -41,6 +42,11 @@ def signals(car: CarModel) -> dict[str, float]:
     else:
         _add_combustion(car, values)
     return values
+
+
+def _brake_pedal(acceleration_kmh_per_s: float) -> float:
+    """Percent of the way at which the wheels lock, about 35 km/h per second; the first km/h/s is drag, not brakes."""
+    return min(100.0, max(0.0, (-acceleration_kmh_per_s - 1.0) / 35.0 * 100.0))
 
 
 def _add_electric(car: CarModel, values: dict[str, float]) -> None:
