@@ -4,6 +4,7 @@ All functions take an open connection and leave the transaction to the caller. P
 positions, secrets) is kept out of ``repr`` and of error texts: a record can be logged.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -20,6 +21,16 @@ from ingest.errors import RegistryError
 from telemetry.topics import require_device_id
 
 Language = Literal["en", "zh"]
+
+# name@domain without quoting, comments, groups or display names: what people have. Python's header parser fails in
+# many ways on the rest.
+_ATOM = r"""[^\s@<>()\[\],;:"\\.?\x00-\x1f]+"""
+_MAIL_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[\w-]+(\.[\w-]+)*")
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether a mail can be addressed to it."""
+    return _MAIL_ADDRESS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +337,9 @@ def _write(
     zone = values.get("time_zone", "UTC")
     if zone not in available_timezones():
         raise RegistryError(f"{table}: {zone!r} is no time zone; use an IANA name such as 'Europe/Berlin'")
+    email = values.get("email")
+    if isinstance(email, str) and not is_mail_address(email):
+        raise RegistryError(f"{table}: the e-mail address is none; give it as name@example.org")
     if "notify_urls" in values:
         values = {**values, "notify_urls": list(values["notify_urls"])}  # type: ignore[call-overload]  # psycopg adapts lists
     try:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from ingest.registry import is_mail_address
 from rules.delivery.errors import DeliveryConfigurationError
 
 
@@ -54,6 +55,8 @@ class DeliveryConfig:
             raise DeliveryConfigurationError(
                 "link_secret is shorter than 16 characters; set a random one of 32 or more"
             )
+        if not is_mail_address(self.sender):
+            raise DeliveryConfigurationError(f"sender {self.sender!r} is no mail address; give it as name@example.org")
         if self.workers < 1:
             raise DeliveryConfigurationError("workers must be at least 1")
         if self.lease <= self.send_timeout:

@@ -9,6 +9,7 @@ from email.policy import SMTP
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from ingest.registry import is_mail_address
 from rules.delivery.config import MailFolderSettings, SmtpSettings
 from rules.delivery.errors import DeliveryError, UndeliverableError
 
@@ -22,12 +23,11 @@ class MailTransport(Protocol):
 
 def new_mail(*, sender: str, to: str, subject: str, key: str) -> EmailMessage:
     """Return an empty mail whose Message-ID follows from the idempotency key: a mail sent twice is seen as one."""
+    if not is_mail_address(to):  # a line break would forge headers, and the parser of headers fails on much else
+        raise UndeliverableError("an address is not one of mail; register it anew")
     mail = EmailMessage()
-    try:
-        mail["From"] = sender
-        mail["To"] = to
-    except ValueError as error:  # a line break, which would forge headers
-        raise UndeliverableError("an address is not one of mail; register it anew") from error
+    mail["From"] = sender
+    mail["To"] = to
     mail["Subject"] = " ".join(subject.split())
     mail["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@wearcast>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies, please

@@ -97,8 +97,10 @@ class HttpWebhooks:
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """Post the body."""
         try:
-            answer = self._client.post(url, headers=dict(headers), content=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # The answer's body is nobody's business here and may have no end: it is left unread.
+            with self._client.stream("POST", url, headers=dict(headers), content=body) as answer:
+                pass
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: a host name beyond IDNA
             raise DeliveryError(f"the workshop's webhook cannot be reached: {type(error).__name__}") from error
         if answer.status_code == httpx.codes.GONE:  # Standard Webhooks: the receiver wants no more
             raise UndeliverableError("the workshop's webhook answered 410: it is gone")

@@ -90,6 +90,10 @@ def test_what_is_wrong_is_said(connection: Connection) -> None:
         registry.register_device(connection, id="e", vehicle_id=uuid4(), hardware="virtual")
     with pytest.raises(RegistryError, match="rating must be between 1 and 5"):
         some_workshop(connection, rating=6)
+    with pytest.raises(RegistryError, match="e-mail address is none"):
+        registry.register_owner(connection, name="Ada", email="ada@")
+    with pytest.raises(RegistryError, match="e-mail address is none"):
+        registry.update_owner(connection, vehicle.owner_id, email="")
     with pytest.raises(RegistryError, match="there is no device nobody"):
         registry.device_by_id(connection, "nobody")
     with pytest.raises(RegistryError, match="there is no vehicle"):

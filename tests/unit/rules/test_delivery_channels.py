@@ -220,3 +220,27 @@ def test_delays_double_up_to_the_longest() -> None:
 def test_delays_stay_within_bounds(attempts: int, jitter: float) -> None:
     delay = retry_delay(attempts, first=FIRST, longest=LONGEST, jitter=jitter)
     assert FIRST / 2 <= delay <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["", "foo@", "@", "a@[1", '"', "a,b@example.org", "Ada <ada@example.org>", ":;@x", "a..b@example.org", "=?x?@b"],
+)
+def test_an_address_that_is_none_is_given_up_and_stops_nobody(to: str) -> None:
+    with pytest.raises(UndeliverableError, match="not one of mail"):
+        new_mail(sender="us@example.org", to=to, subject="x", key="k")
+
+
+@given(st.text(st.sampled_from('ab@@..=?<>()[]",;:\\ \t\n'), max_size=12))
+def test_whatever_the_address_there_is_a_mail_or_a_reason(to: str) -> None:
+    try:
+        mail = new_mail(sender="us@example.org", to=to, subject="x", key="k")
+    except UndeliverableError:
+        return
+    assert mail["To"] == to
+    assert mail.as_bytes()
+
+
+@pytest.mark.parametrize("to", ["anna.b+x@example.org", "o'neil@ex-ample.co.uk", "a=b@example.org", "root@localhost"])
+def test_usual_addresses_are_taken(to: str) -> None:
+    assert new_mail(sender="us@example.org", to=to, subject="x", key="k")["To"] == to

@@ -1,6 +1,7 @@
 """What workshops get: the signed event and the invitation, and that neither carries more than the work needs."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from email import message_from_bytes, policy
@@ -231,3 +232,23 @@ def test_a_second_delivery_is_the_same_invitation() -> None:
         return str(mail["message-id"]), calendar
 
     assert made() == made()
+
+
+def test_an_answer_without_end_is_left_unread() -> None:
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            raise AssertionError("read")
+
+    webhooks = HttpWebhooks(
+        timedelta(seconds=1), httpx.MockTransport(lambda _request: httpx.Response(200, stream=Endless()))
+    )
+    webhooks.post("https://w.example/hook", {}, b"{}")
+    webhooks.close()
+
+
+@pytest.mark.parametrize("url", ["http://xn--/", "http://", "http:///x", "http://[", ""])
+def test_an_address_that_is_none_stops_nobody(url: str) -> None:
+    webhooks = HttpWebhooks(timedelta(seconds=1))
+    with pytest.raises(DeliveryError, match="cannot be reached"):
+        webhooks.post(url, {}, b"{}")
+    webhooks.close()
