@@ -28,7 +28,7 @@ _MONTHS_EN = (
 _JOBS: dict[str, tuple[str, str]] = {
     "oil_change": ("oil change", "更换机油"),
     "brake_pads": ("brake pads", "更换刹车片"),
-    "battery_check": ("12 V battery check", "12伏蓄电池检查"),
+    "battery_check": ("12 V battery check", "12V 蓄电池检查"),
     "traction_battery_check": ("traction battery check", "动力电池检查"),
     "tire_repair": ("tyre repair", "轮胎修理"),
     "diagnosis": ("diagnosis", "故障诊断"),
@@ -36,12 +36,12 @@ _JOBS: dict[str, tuple[str, str]] = {
 # What stands before the appointment, per event.
 _LEADS: dict[OwnerEvent, tuple[str, str]] = {
     "alert": ("", ""),
-    "proposed": ("This slot is held for you:", "已为您保留以下时段:"),
-    "confirmed": ("Your booking is confirmed:", "您的预约已确认:"),
-    "moved": ("Your booking was moved to:", "您的预约已改为:"),
-    "cancelled": ("This booking is cancelled:", "以下预约已取消:"),
-    "expired": ("This slot was held for you and has been given back:", "为您保留的以下时段已释放:"),
-    "completed": ("The workshop has done the work:", "维修厂已完成工作:"),
+    "proposed": ("This slot is held for you:", "已为您保留以下时段："),
+    "confirmed": ("Your booking is confirmed:", "您的预约已确认："),
+    "moved": ("Your booking was moved to:", "您的预约已改为："),
+    "cancelled": ("This booking is cancelled:", "以下预约已取消："),
+    "expired": ("This slot was held for you and has been given back:", "为您保留的以下时段已释放："),
+    "completed": ("The workshop has done the work:", "维修厂已完成工作："),
 }
 _ACTIONS: dict[OwnerEvent, tuple[str, str]] = {
     "alert": ("See the car", "查看车辆"),
@@ -76,13 +76,13 @@ def owner_notice(message: OwnerMessage, *, key: str, language: Language, time_zo
         parts.append(f"保留至{until}。" if chinese else f"It is held until {until}.")
     if message.alternatives:
         lines = [f"- {appointment_line(other, language, time_zone)}" for other in message.alternatives]
-        parts.append("\n".join(["其他选择:" if chinese else "Other offers:", *lines]))
+        parts.append("\n".join(["其他选择：" if chinese else "Other offers:", *lines]))
     if message.report:
-        parts.append(f"维修报告:{message.report}" if chinese else f"Report: {message.report}")
-    parts.append(f"{_ACTIONS[message.event][chinese]}{':' if chinese else ': '}{link}")
+        parts.append(f"维修报告：{message.report}" if chinese else f"Report: {message.report}")
+    parts.append(f"{_ACTIONS[message.event][chinese]}{'：' if chinese else ': '}{link}")
     return Notice(
         key=key,
-        title=f"{message.vehicle}:{title}" if chinese else f"{message.vehicle}: {title}",
+        title=f"{message.vehicle}：{title}" if chinese else f"{message.vehicle}: {title}",
         text="\n\n".join(parts),
         urgent=message.severity in ("urgent", "stop"),
     )
@@ -118,7 +118,7 @@ def appointment_line(appointment: Appointment, language: Language, owner_time_zo
         facts.append(f"{appointment.distance_km:.1f} {'公里' if chinese else 'km'}")
     if appointment.rating is not None:
         facts.append(f"{'评分' if chinese else 'rated'} {appointment.rating:.1f}/5")
-    return (";" if chinese else "; ").join(facts)
+    return ("；" if chinese else "; ").join(facts)
 
 
 def _day_and_time(instant: datetime, language: Language, zone: ZoneInfo) -> str:

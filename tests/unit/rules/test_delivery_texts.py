@@ -63,17 +63,17 @@ def test_a_proposal_in_english() -> None:
 
 def test_a_proposal_in_chinese() -> None:
     notice = owner_notice(message(), key="k", language="zh", time_zone="Asia/Shanghai", link=LINK)
-    assert notice.title == "Blue Polo:左前刹车片已磨损"
+    assert notice.title == "Blue Polo：左前刹车片已磨损"
     assert notice.text == (
         "剩余 8%。\n\n"
-        "已为您保留以下时段:\n"
-        "Werk;2026年3月3日 星期二 08:00–09:00 (Europe/Berlin) = 您当地时间 2026年3月3日 星期二 15:00;"
-        "更换刹车片;149.50 EUR\n\n"
+        "已为您保留以下时段：\n"
+        "Werk；2026年3月3日 星期二 08:00–09:00 (Europe/Berlin) = 您当地时间 2026年3月3日 星期二 15:00；"
+        "更换刹车片；149.50 EUR\n\n"
         "保留至2026年3月3日 星期二 14:00 (Asia/Shanghai)。\n\n"
-        "其他选择:\n"
-        "- Fern;2026年3月3日 星期二 08:00–09:00 (Europe/Berlin) = 您当地时间 2026年3月3日 星期二 15:00;"
-        "更换刹车片;149.50 EUR;22.2 公里;评分 4.5/5\n\n"
-        f"确认、改期或拒绝:{LINK}"
+        "其他选择：\n"
+        "- Fern；2026年3月3日 星期二 08:00–09:00 (Europe/Berlin) = 您当地时间 2026年3月3日 星期二 15:00；"
+        "更换刹车片；149.50 EUR；22.2 公里；评分 4.5/5\n\n"
+        f"确认、改期或拒绝：{LINK}"
     )
 
 
