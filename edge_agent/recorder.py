@@ -140,7 +140,7 @@ class Recorder:
         log.info("sealing %d samples that a former run accepted", len(pending))
         with self._outbox.transaction(durable=True):
             for boot, entries in itertools.groupby(pending, key=lambda entry: entry.boot):
-                samples = [entry.sample for entry in entries]
+                samples = [_of_this_catalogue(entry.sample) for entry in entries]
                 for start in range(0, len(samples), self._config.batch_samples):
                     part = tuple(samples[start : start + self._config.batch_samples])
                     self._outbox.add_batch(
@@ -240,3 +240,14 @@ class Recorder:
                     "a read failed, further ones of this request are not told: %s: %s", fault.request, fault.reason
                 )
         return values
+
+
+def _of_this_catalogue(sample: Sample) -> Sample:
+    """A sample of a former run without what this version's catalogue refuses: an update must not stop the agent."""
+    known = catalogue()
+    values = {
+        path: value for path, value in sample.values.items() if path in known and known.by_path(path).accepts(value)
+    }
+    if len(values) < len(sample.values):
+        log.warning("left out of a former run's sample: %s", ", ".join(sorted(sample.values.keys() - values.keys())))
+    return replace(sample, values=values)
