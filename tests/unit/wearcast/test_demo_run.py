@@ -20,7 +20,7 @@ def nothing(*_: object, **__: object) -> Any:
 
 @contextlib.contextmanager
 def empty(*_: object, **__: object) -> Iterator[Any]:
-    yield SimpleNamespace(url="", mail=Path(), folder=Path(), broker=empty, start_service=nothing)
+    yield SimpleNamespace(url="", mail=Path(), folder=Path(), garage=Path(), broker=empty, start_service=nothing)
 
 
 def interrupted(*_: object, **__: object) -> None:
@@ -35,7 +35,7 @@ def interrupted_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], 
         monkeypatch.setattr(run, name, empty)
     for name in (
         "migrate", "register", "outboxes", "samples_accepted", "Watch",
-        "_upload_past", "_go_live", "_follow", "_settle", "_tell", "_stay",
+        "wear_normally", "_upload_past", "_go_live", "_follow", "_settle", "_tell", "_stay",
     ):  # fmt: skip
         monkeypatch.setattr(run, name, nothing)
 
