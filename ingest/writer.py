@@ -22,7 +22,7 @@ from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
 from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, ReadingsBatch
 
-KEPT_PAYLOAD_BYTES: Final = 64 * 1024  # of a rejected message
+KEPT_PAYLOAD_BYTES: Final = 1024 * 1024  # of a rejected message: whole, as no broker of ours takes a larger one
 _LONGEST_TEXT: Final = 500
 # What the data is to blame for, and will be each time it is tried. psycopg counts the last two, a row or a statement
 # beyond a limit of PostgreSQL's, as operational, like a lost connection.

@@ -66,9 +66,11 @@ def signin_url(
     now: datetime,
     *,
     lifetime: timedelta = LINK_LIFETIME,
+    vehicle_id: UUID | None = None,
 ) -> str:
-    """The whole link of :func:`signin_token`."""
-    return f"{portal_url}/signin?token={quote(signin_token(secret, role, subject_id, now, lifetime=lifetime))}"
+    """The whole link of :func:`signin_token`; with ``vehicle_id`` it leads to that vehicle's page."""
+    token = quote(signin_token(secret, role, subject_id, now, lifetime=lifetime))
+    return f"{portal_url}/signin?token={token}" + ("" if vehicle_id is None else f"&vehicle={vehicle_id}")
 
 
 def read_signin_token(secret: str, token: str, now: datetime) -> Identity:

@@ -1,11 +1,16 @@
 """From the settings to what each service of the backend needs."""
 
+from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from ingest.worker import WorkerConfig
+from portal.access import signin_url
 from rules.delivery.config import DeliveryConfig, MailFolderSettings, SmtpSettings
 from wearcast.secrets import load_secret
 from wearcast.settings import Settings, SettingsError
+
+_MESSAGE_LINK = timedelta(days=7)  # a message may lie unread that long; then the page says how one gets in
 
 
 def worker_config(settings: Settings, database_url: str, name: str) -> WorkerConfig:
@@ -25,10 +30,18 @@ def worker_config(settings: Settings, database_url: str, name: str) -> WorkerCon
 
 def delivery_config(settings: Settings, database_url: str) -> DeliveryConfig:
     """The delivery's: by the mail server if one is set, otherwise into the mail folder."""
+    secret = load_secret(settings.secret_file)
+
+    def vehicle_link(owner_id: UUID, vehicle_id: UUID, now: datetime) -> str:
+        return signin_url(
+            settings.portal_url, secret, "owner", owner_id, now, lifetime=_MESSAGE_LINK, vehicle_id=vehicle_id
+        )
+
     return DeliveryConfig(
         database_url=database_url,
         portal_url=settings.portal_url,
-        link_secret=load_secret(settings.secret_file),
+        link_secret=secret,
+        vehicle_link=vehicle_link,
         mail=parse_smtp_url(settings.smtp_url) if settings.smtp_url else MailFolderSettings(folder=settings.mail_dir),
         sender=settings.mail_from,
     )

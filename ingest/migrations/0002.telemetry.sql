@@ -152,7 +152,7 @@ CREATE TABLE rejected_message (
     detail text NOT NULL,
     digest bytea NOT NULL,                          -- BLAKE2b-128 of topic and whole payload
     payload_size integer NOT NULL,                  -- bytes, whole
-    payload bytea NOT NULL,                         -- its first 64 KiB
+    payload bytea NOT NULL,                         -- its first MiB, the most that NATS takes
     UNIQUE (digest, reason)
 );
 CREATE INDEX rejected_message_received ON rejected_message (last_received_at DESC);

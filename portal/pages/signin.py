@@ -2,6 +2,7 @@
 
 from importlib import resources
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -25,14 +26,21 @@ def home(visit: Anyone) -> Response:
 
 
 @router.get("/signin", include_in_schema=False)
-def sign_in(visit: Anyone, request: Request, connection: Database, token: Annotated[str, Query()] = "") -> Response:
-    """With a link's token: sign in. Without: say how one gets in."""
+def sign_in(
+    visit: Anyone,
+    request: Request,
+    connection: Database,
+    token: Annotated[str, Query()] = "",
+    vehicle: Annotated[UUID | None, Query()] = None,
+) -> Response:
+    """With a link's token: sign in, and go to the vehicle it names. Without: say how one gets in."""
     if not token:
         title = say("signin.title", visit.language)
         return page(visit, "signin.html", title=title, notice=notice_of(request))
     identity = read_signin_token(visit.config.secret, token, visit.now)
     _require_known(connection, identity)
-    return redirect(visit, _start_of(identity), session=new_session(identity, visit.now))
+    start = _start_of(identity) if vehicle is None else f"/vehicles/{vehicle}"
+    return redirect(visit, start, session=new_session(identity, visit.now))
 
 
 @router.post("/signout", include_in_schema=False, dependencies=[Depends(checked_form)])

@@ -14,6 +14,7 @@ from rules.delivery.texts import Language
 class OwnerAddress:
     """How an owner wants to be told."""
 
+    id: UUID
     language: Language
     time_zone: str
     notify_urls: list[str] = field(repr=False)
@@ -34,7 +35,7 @@ def owner_of_vehicle(connection: Connection, vehicle_id: UUID) -> OwnerAddress:
     with connection.cursor(row_factory=class_row(OwnerAddress)) as cursor:
         found = cursor.execute(
             """
-            SELECT owner.language, owner.time_zone, owner.notify_urls, owner.email
+            SELECT owner.id, owner.language, owner.time_zone, owner.notify_urls, owner.email
             FROM vehicle JOIN owner ON owner.id = vehicle.owner_id WHERE vehicle.id = %s
             """,
             (vehicle_id,),

@@ -1,9 +1,11 @@
 """Settings of delivery, with their units."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
+from uuid import UUID
 
 from ingest.registry import is_mail_address
 from rules.delivery.errors import DeliveryConfigurationError
@@ -28,6 +30,10 @@ class MailFolderSettings:
     folder: Path
 
 
+# owner, vehicle, now -> address of the vehicle's page that lets this owner in
+VehicleLink = Callable[[UUID, UUID, datetime], str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeliveryConfig:
     """What :func:`rules.delivery.worker.run_delivery` needs."""
@@ -36,6 +42,7 @@ class DeliveryConfig:
     portal_url: str  # without a slash at the end; links in messages begin with it
     link_secret: str = field(repr=False)  # signs the links; the portal reads them with the same
     mail: SmtpSettings | MailFolderSettings
+    vehicle_link: VehicleLink  # the portal's: it signs the owner in
     sender: str = "bookings@wearcast.invalid"  # From of mails and ORGANIZER of invitations
     workers: int = 4  # messages under way at once: a slow end keeps one of them busy
     poll_interval: timedelta = timedelta(milliseconds=500)

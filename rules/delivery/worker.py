@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -138,7 +139,7 @@ def _send(
 ) -> None:
     match claimed.kind:
         case "owner_message":
-            _send_to_owner(connection, config, transports, claimed, _read(claimed, OwnerMessage))
+            _send_to_owner(connection, config, transports, claimed, _read(claimed, OwnerMessage), now)
         case "workshop_webhook":
             assert claimed.workshop_id is not None  # a constraint of the table
             workshop = addresses.workshop(connection, claimed.workshop_id)
@@ -170,7 +171,12 @@ def _read(claimed: Claimed, kind: type[_M]) -> _M:
 
 
 def _send_to_owner(
-    connection: Connection, config: DeliveryConfig, transports: Transports, claimed: Claimed, message: OwnerMessage
+    connection: Connection,
+    config: DeliveryConfig,
+    transports: Transports,
+    claimed: Claimed,
+    message: OwnerMessage,
+    now: datetime,
 ) -> None:
     """Send to each channel of the owner that has not got it yet; one that fails keeps it from none of the others."""
     assert claimed.vehicle_id is not None  # a constraint of the table
@@ -180,7 +186,7 @@ def _send_to_owner(
         key=claimed.idempotency_key,
         language=owner.language,
         time_zone=owner.time_zone,
-        link=owner_link(config, message),
+        link=owner_link(config, message, owner.id, now),
     )
     channels = owner.notify_urls or ([mail_address_url(owner.email)] if owner.email else [])
     if not channels:
@@ -203,8 +209,8 @@ def _send_to_owner(
         raise failures[0]
 
 
-def owner_link(config: DeliveryConfig, message: OwnerMessage) -> str:
+def owner_link(config: DeliveryConfig, message: OwnerMessage, owner_id: UUID, now: datetime) -> str:
     """Return the page of the portal a message leads to: the booking's by a signed link, or else the vehicle's."""
     if message.booking_id is None:
-        return f"{config.portal_url}/vehicles/{message.vehicle_id}"
+        return config.vehicle_link(owner_id, message.vehicle_id, now)
     return f"{config.portal_url}/offer/{offer_token(config.link_secret, message.booking_id)}"

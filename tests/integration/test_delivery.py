@@ -47,6 +47,7 @@ def config(database_url: str, folder: Path) -> DeliveryConfig:
         portal_url="http://127.0.0.1:8080",
         link_secret=LINK_SECRET,
         mail=MailFolderSettings(folder=folder),
+        vehicle_link=lambda owner_id, vehicle_id, _now: f"http://127.0.0.1:8080/for/{owner_id}/{vehicle_id}",
         poll_interval=timedelta(milliseconds=20),
         first_retry=timedelta(milliseconds=50),
     )
@@ -256,6 +257,7 @@ def test_a_dead_workers_message_comes_back(connection: Connection, settings: Del
     assert drain(connection, settings, ways, NOW + settings.lease / 2) == 0
     assert drain(connection, settings, ways, NOW + settings.lease) == 1
     assert [notice.key for _, notice in owners.sent] == [f"alert/{alert_id}/owner"]
+    assert "http://127.0.0.1:8080/for/" in owners.sent[0][1].text
     assert rows(connection)[0]["attempts"] == 2
 
 
@@ -275,7 +277,7 @@ def test_a_channel_that_took_it_is_not_told_again(connection: Connection, settin
     broken.clear()
     drain(connection, settings, ways, NOW + timedelta(hours=1))
     assert [address for address, _ in owners.sent] == ["ok://a", "ok://c", "down://b"]
-    assert owners.sent[0][1].title == "Blue Polo:左前刹车片已磨损"
+    assert owners.sent[0][1].title == "Blue Polo：左前刹车片已磨损"
     assert rows(connection)[0]["delivered_at"] is not None
 
 

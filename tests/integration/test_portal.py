@@ -225,6 +225,19 @@ def test_a_link_signs_in_until_it_is_too_old(portal: Portal) -> None:
         assert client.get("/fleet").status_code == 401
 
 
+def test_a_messages_link_leads_to_the_car_and_to_no_other_place(portal: Portal) -> None:
+    token = signin_token(SECRET, "owner", portal.scene.owner, NOW)
+    with portal.visitor() as client:
+        car = {"token": token, "vehicle": str(portal.scene.car)}
+        page = client.get(client.get("/signin", params=car).headers["location"])
+        assert page.status_code == 200
+        assert str(page.url).endswith(f"/vehicles/{portal.scene.car}")
+        elsewhere = {"token": token, "vehicle": "//elsewhere.example"}
+        assert client.get("/signin", params=elsewhere).status_code in {400, 404, 422}
+        foreign = client.get("/signin", params={"token": token, "vehicle": str(uuid4())}).headers["location"]
+        assert client.get(foreign).status_code == 404
+
+
 def test_a_link_for_somebody_who_is_gone_opens_nothing(portal: Portal) -> None:
     with portal.visitor() as client:
         token = signin_token(SECRET, "owner", uuid4(), NOW)

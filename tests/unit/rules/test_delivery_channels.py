@@ -180,6 +180,7 @@ def delivery_config(tmp_path: Path, **changes: object) -> DeliveryConfig:
         "portal_url": "https://cars.example.org",
         "link_secret": "sixteen letters and more",
         "mail": MailFolderSettings(folder=tmp_path),
+        "vehicle_link": lambda _owner_id, _vehicle_id, _now: "https://cars.example.org/car",
     }
     return DeliveryConfig(**{**values, **changes})  # type: ignore[arg-type]  # wrong values are what is tested
 

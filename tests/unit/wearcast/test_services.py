@@ -2,16 +2,21 @@
 
 import stat
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 
+from portal.access import Identity, read_signin_token
 from wearcast import secrets
 from wearcast.secrets import load_secret
-from wearcast.services import parse_smtp_url, worker_config
+from wearcast.services import delivery_config, parse_smtp_url, worker_config
 from wearcast.settings import SettingsError, load_settings
 
 URL = "postgresql://localhost/x"
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def test_tls_without_a_file_trusts_the_systems_authorities() -> None:
@@ -29,6 +34,16 @@ def test_a_wrong_smtp_port_is_named_without_the_password() -> None:
     with pytest.raises(SettingsError, match="WEARCAST_SMTP_URL: the port") as caught:
         parse_smtp_url("smtp://me:hunter2@mail.example.org:99999")
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_link_of_an_alert_without_a_booking_lets_its_owner_in(tmp_path: Path) -> None:
+    settings = load_settings({"WEARCAST_SECRET_FILE": str(tmp_path / "secret")})
+    owner_id, vehicle_id = uuid4(), uuid4()
+    link = urlsplit(delivery_config(settings, URL).vehicle_link(owner_id, vehicle_id, NOW))
+    query = parse_qs(link.query)
+    assert (link.path, query["vehicle"]) == ("/signin", [str(vehicle_id)])
+    identity = read_signin_token(load_secret(tmp_path / "secret"), query["token"][0], NOW + timedelta(days=6))
+    assert identity == Identity(role="owner", subject_id=owner_id)
 
 
 def test_the_secret_is_made_once_and_readable_by_its_user_alone(tmp_path: Path) -> None:
