@@ -18,7 +18,7 @@ _SWITCHES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not the session: while it is open, its event loop counts as running for all tests
 def chromium() -> Iterator[Browser]:
     """The distribution's Chromium, without a window."""
     program = shutil.which("chromium")
