@@ -32,6 +32,7 @@ EVENTS_SCHEMA: Final = "wearcast.events/1"
 STATUS_SCHEMA: Final = "wearcast.status/1"
 ACK_SCHEMA: Final = "wearcast.ack/1"
 MAX_ITEMS: Final = 10_000
+MAX_DEPTH: Final = 16  # of an event's data; how deep a parser itself goes depends on the version of Python
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -197,6 +198,8 @@ def decode_events(device: str, payload: bytes) -> EventsBatch:
     """Batch of events; WireError where it is none."""
     message = _decode(_events, EVENTS_SCHEMA, device, payload)
     key = BatchKey(device=device, boot=message.boot, sequence=message.sequence)
+    if any(_deeper_than(event.data, MAX_DEPTH) for event in message.events):
+        raise WireError("malformed", f"batch {key}: data of an event is nested deeper than {MAX_DEPTH} levels", key)
     try:
         events = tuple(
             VehicleEvent(time=_utc(event.time), kind=event.kind, data=event.data) for event in message.events
@@ -204,6 +207,19 @@ def decode_events(device: str, payload: bytes) -> EventsBatch:
     except (ValueError, OverflowError) as error:
         raise WireError("malformed", f"batch {key}: {error}", key) from error
     return EventsBatch(key=key, events=events)
+
+
+def _deeper_than(data: object, depth: int) -> bool:
+    """Whether mappings and lists lie deeper within each other. Level by level: recursion is what a deep nest breaks."""
+    level: list[object] = [data]
+    for _ in range(depth):
+        level = [
+            part
+            for entry in level
+            if isinstance(entry, dict | list)
+            for part in (entry.values() if isinstance(entry, dict) else entry)
+        ]
+    return any(isinstance(entry, dict | list) for entry in level)
 
 
 def encode_status(status: DeviceStatus) -> bytes:

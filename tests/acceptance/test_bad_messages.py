@@ -54,8 +54,9 @@ def bad_messages(boot: UUID) -> list[Bad]:
         Bad(
             what="a deep nest in its place",
             topic=f"{own}/events",
-            payload=json.dumps({**events, "sequence": 23}).replace('"P03"', "[" * 5_000 + "]" * 5_000).encode(),
+            payload=json.dumps({**events, "sequence": 23}).replace('"P03"', "[" * 500 + "]" * 500).encode(),
             reason="malformed",
+            refused=23,
         ),
         Bad(what="cut off", topic=f"{own}/readings", payload=good[:-9], reason="malformed"),
         Bad(what="a version to come", topic=f"{own}/readings", payload=b"WC\x02\x01" + good[4:], reason="wrong-schema"),

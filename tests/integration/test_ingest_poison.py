@@ -44,7 +44,7 @@ def endless_estimate() -> Incoming:
 def nested() -> Incoming:
     payload = compact.encode(readings("d1", uuid4(), 1), compact.STORED)
     # One more field than there are, which the reader skips: nested deeper than Python goes.
-    return incoming(payload[:4] + bytes([payload[4] + 1]) + payload[5:] + b"\x91" * 5000 + b"\xc0")
+    return incoming(payload[:4] + bytes([payload[4] + 1]) + payload[5:] + b"\x91" * 200_000 + b"\xc0")
 
 
 POISON = {
@@ -52,6 +52,9 @@ POISON = {
     "NUL in an event": event(r'{"code": "P0301", "status": "pending", "note": "a\u0000b"}'),
     "estimate without end": endless_estimate(),
     "nested beyond depth": nested(),
+    "an event nested deeper than a reader goes": event(
+        f'{{"code": "P0301", "status": "pending", "a": {"[" * 900 + "]" * 900}}}'
+    ),
 }
 
 

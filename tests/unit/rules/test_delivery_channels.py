@@ -142,7 +142,8 @@ def test_a_mail_server_takes_the_mail() -> None:
         mail.set_content("Grüße")
         SmtpMail(SmtpSettings(host="127.0.0.1", port=server.server_address[1], security="none")).send(mail)
         server.shutdown()
-    assert "rcpt TO:<ada@example.org>" in _MailServer.commands
+    sent = [command.lower() for command in _MailServer.commands]  # smtplib of Python 3.13 writes them small
+    assert "rcpt to:<ada@example.org>" in sent
     (taken,) = _MailServer.mails
     read = message_from_bytes(taken, policy=policy.default)
     assert (read["subject"], read.get_content().strip()) == ("Über alles", "Grüße")

@@ -158,8 +158,22 @@ def test_nesting_beyond_pythons_depth_is_malformed_and_no_error() -> None:
     payload = compact.encode(one(50.0), compact.STORED)
     fields = payload[4]
     assert 0x90 <= fields < 0x9F  # an array of a few fields; what follows the last one is skipped when read
-    deep = b"\x91" * 5000 + b"\xc0"
+    deep = b"\x91" * 200_000 + b"\xc0"
     assert rejected(payload[:4] + bytes([fields + 1]) + payload[5:] + deep).reason == "malformed"
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(14, None), (15, "malformed"), (500, "malformed")])
+def test_data_of_an_event_may_be_nested_so_deep(depth: int, reason: str | None) -> None:
+    nest = "[" * depth + "]" * depth
+    event = f'{{"time": "2026-01-01T00:00:00Z", "kind": "trip.started", "data": {{"a": [{nest}]}}}}'
+    payload = f'{{"schema": "wearcast.events/1", "boot": "{UUID(int=5)}", "sequence": 3, "events": [{event}]}}'
+    try:
+        wire.decode_message(DeviceTopic(device=DEVICE, channel="events"), payload.encode())
+    except WireError as error:
+        found: str | None = error.reason
+    else:
+        found = None
+    assert found == reason
 
 
 def estimated(**fields: object) -> bytes:
