@@ -43,11 +43,13 @@ format: environment ## put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The browser tests drive the distribution's Chromium. Only root can install it; anyone else's tests say that they are skipped.
+# The browser tests drive the distribution's Chromium through playwright, whose driver needs libatomic1; the font has
+# Chinese characters. Only root can install them; anyone else's tests say that they are skipped.
+BROWSER_PACKAGES := chromium fonts-wqy-zenhei libatomic1
 browser: environment
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
-		echo "Installing Chromium and a font with Chinese characters for the browser tests"; \
-		apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium fonts-wqy-zenhei; \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(BROWSER_PACKAGES) >/dev/null 2>&1; then \
+		echo "Installing for the browser tests: $(BROWSER_PACKAGES)"; \
+		apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $(BROWSER_PACKAGES); \
 	fi
 
 clean: ## remove everything that was made here (not the cached database binaries)
