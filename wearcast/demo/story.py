@@ -59,7 +59,7 @@ STORIES = (
         kind="petrol",
         rule="oil_life_low",
         fate="oil life runs out",
-        past={"condition": {"oil_life_percent": 61.0, "odometer_km": 48_200}, "aging": {"oil_life_km": 15_000}},
+        past={"condition": {"oil_life_percent": 69.0, "odometer_km": 48_200}, "aging": {"oil_life_km": 15_000}},
         wears_out="oil",
     ),
     Story(
@@ -70,7 +70,9 @@ STORIES = (
         kind="diesel",
         rule="brake_pads_worn",
         fate="a brake pad reaches its limit",
-        past={"condition": {"pad_wear_percent": [70.0, 66.0, 48.0, 47.0], "odometer_km": 91_000}},
+        past={
+            "condition": {"pad_wear_percent": [68.0, 62.0, 48.0, 47.0], "oil_life_percent": 92.0, "odometer_km": 91_000}
+        },
         wears_out="pads",
         position=(48.7480, 9.1050),
     ),
