@@ -58,6 +58,30 @@ def profile_dids(profile: VehicleProfile) -> tuple[DidDefinition, ...]:
     return tuple(_did(definition) for definition in profile.dids)
 
 
+def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
+    """The maker's values of a profile as a garage file has them: a virtual car encodes by what the agent decodes by."""
+    return [
+        {
+            "did": definition.did,
+            "request_id": definition.request_id,
+            "response_id": definition.response_id,
+            "period_s": definition.period_s,
+            "signals": [
+                {
+                    "path": signal.path,
+                    "bit_offset": signal.bit_offset,
+                    "bit_length": signal.bit_length,
+                    "scale": str(signal.scale),
+                    "offset": str(signal.offset),
+                    "signed": signal.signed,
+                }
+                for signal in definition.signals
+            ],
+        }
+        for definition in profile_dids(profile)
+    ]
+
+
 def _did(definition: ProfileDid) -> DidDefinition:
     return DidDefinition(
         did=definition.did,

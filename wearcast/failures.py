@@ -29,7 +29,7 @@ def run_reporting_failures(command: Callable[[], object]) -> int:
         return _fail(
             f"{error.name} is not installed; install wearcast[edge] on a dongle, wearcast[backend] on a server"
         )
-    except Exception as error:
+    except Exception as error:  # ours are known only once their packages are imported; all others are raised again
         if not isinstance(error, _our_errors()):
             raise
         return _fail(str(error))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge_agent.build_obd import profile_dids
+from edge_agent.build_obd import did_documents
 from firmware_profiles.loader import load_vehicle_profile
 from tests.acceptance.acceptance_support import Site, count, wait_until
 
@@ -39,35 +39,18 @@ def buses() -> dict[str, dict[str, object]]:
 
 def write_garage(path: Path, buses: dict[str, dict[str, object]]) -> Path:
     cars: list[dict[str, object]] = [
-        {"name": car, "vin": VINS[car], "seed": 1, "bus": buses[car], "dids": makers_values()} for car in CARS
+        {
+            "name": car,
+            "vin": VINS[car],
+            "seed": 1,
+            "bus": buses[car],
+            "dids": did_documents(load_vehicle_profile("virtual_petrol")),
+        }
+        for car in CARS
     ]
     cars[1] |= {"schedule": [{"at_s": MISFIRE_AFTER_S, "fault": "misfire"}], "misfire_confirmed_after_s": 2}
     path.write_text(yaml.safe_dump({"cars": cars}), encoding="utf-8")
     return path
-
-
-def makers_values() -> list[dict[str, object]]:
-    """What the profile reads beyond standard OBD, for the simulated control units to answer by the same table."""
-    return [
-        {
-            "did": definition.did,
-            "request_id": definition.request_id,
-            "response_id": definition.response_id,
-            "period_s": definition.period_s,
-            "signals": [
-                {
-                    "path": signal.path,
-                    "bit_offset": signal.bit_offset,
-                    "bit_length": signal.bit_length,
-                    "scale": str(signal.scale),
-                    "offset": str(signal.offset),
-                    "signed": signal.signed,
-                }
-                for signal in definition.signals
-            ],
-        }
-        for definition in profile_dids(load_vehicle_profile("virtual_petrol"))
-    ]
 
 
 def write_agent(site: Site, car: str, bus: dict[str, object]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from edge_agent.build_obd import profile_dids
+from edge_agent.build_obd import did_documents
 from firmware_profiles.loader import load_vehicle_profile
 from wearcast.demo.story import STORIES, Story
 
@@ -81,30 +81,6 @@ def _car(story: Story, parts: Mapping[str, Any]) -> dict[str, object]:
         "vin": vin_of(story),
         "kind": story.kind,
         "seed": 1 + STORIES.index(story),
-        "dids": _dids(story.profile),
+        "dids": did_documents(load_vehicle_profile(story.profile)),
         **parts,
     }
-
-
-def _dids(profile: str) -> list[dict[str, object]]:
-    """The profile's definitions as a garage file has them: the ECU encodes by the table the agent decodes by."""
-    return [
-        {
-            "did": definition.did,
-            "request_id": definition.request_id,
-            "response_id": definition.response_id,
-            "period_s": definition.period_s,
-            "signals": [
-                {
-                    "path": signal.path,
-                    "bit_offset": signal.bit_offset,
-                    "bit_length": signal.bit_length,
-                    "scale": str(signal.scale),
-                    "offset": str(signal.offset),
-                    "signed": signal.signed,
-                }
-                for signal in definition.signals
-            ],
-        }
-        for definition in profile_dids(load_vehicle_profile(profile))
-    ]

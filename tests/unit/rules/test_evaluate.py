@@ -182,7 +182,7 @@ def test_a_rule_that_no_longer_applies_closes_its_alert() -> None:
 def test_a_naive_now_is_refused() -> None:
     rule = speed_rule()
     with pytest.raises(ValueError, match="time zone"):
-        evaluate(rule, speed(1, START), initial_state(rule, "", START), datetime(2026, 1, 1))  # noqa: DTZ001
+        evaluate(rule, speed(1, START), initial_state(rule, "", START), datetime(2026, 1, 1))  # noqa: DTZ001 - a naive one is what is refused
 
 
 STEPS = st.lists(
