@@ -1,13 +1,15 @@
-"""What the tests of the engine share."""
+"""What the tests of the engine and of the booking desk share."""
 
 from collections.abc import Iterator
 from contextlib import closing
+from uuid import UUID
 
 import pytest
 
-from ingest.database import connect
+from ingest.database import Connection, connect
 from rules.engine import EngineConfig
 from rules.rule import rulebook
+from tests.integration.booking_scene import add_alert, add_owner, add_workshop
 from tests.integration.rules_bench import HELD, Bench, Clock, Desk, register_car
 
 
@@ -24,3 +26,15 @@ def bench(database_url: str) -> Iterator[Bench]:
     )
     with closing(connect(database_url, autocommit=True)) as connection:
         yield Bench(connection=connection, config=config, clock=clock, desk=asked, car=register_car(connection))
+
+
+@pytest.fixture
+def alert_id(connection: Connection) -> UUID:
+    """An alert of a car near three workshops."""
+    add_workshop(connection, "Near", north=0.02)
+    add_workshop(connection, "Cheap", north=0.2, price="150.00", rating=4.0)
+    add_workshop(connection, "Good", north=0.1, price="210.00", rating=5.0)
+    add_workshop(connection, "Munich", north=-4.4)
+    alert = add_alert(connection, add_owner(connection))
+    connection.commit()
+    return alert

@@ -1,125 +1,28 @@
 """The desk against the real database: its two guarantees, and the whole life of a booking."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row, scalar_row
 
-from ingest import registry
-from ingest.database import Connection, connect
+from ingest.database import Connection
 from rules.booking import desk, workshops
 from rules.booking.errors import BookingError, SlotTakenError, UnknownBookingError
 from rules.booking.policy import BookingPolicy
 from rules.booking.transitions import BookingState
+from tests.integration.booking_scene import (
+    NOW,
+    add_alert,
+    add_owner,
+    add_workshop,
+    keys,
+    outgoing,
+    propose,
+)
 
 pytestmark = pytest.mark.database
-
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday, 10:00 in Berlin
-BERLIN = (52.52, 13.405)  # degrees
-JOB = "brake_pads"
-
-
-def add_owner(connection: Connection, *, place: tuple[float, float] | None = BERLIN) -> UUID:
-    latitude, longitude = place or (None, None)
-    return registry.register_owner(
-        connection,
-        name="Ada Beispiel",
-        language="en",
-        time_zone="Europe/Berlin",
-        notify_urls=("json://127.0.0.1:9/owner",),
-        email="ada@example.org",
-        latitude=latitude,
-        longitude=longitude,
-    ).id
-
-
-def add_workshop(
-    connection: Connection,
-    name: str = "Werk",
-    *,
-    bays: int = 1,
-    price: str = "200.00",
-    rating: float = 4.5,
-    north: float = 0.05,  # degrees from the owner
-    minutes: int = 60,
-    opens: time = time(8),
-    closes: time = time(17),
-    webhook: bool = True,
-) -> UUID:
-    workshop = registry.register_workshop(
-        connection,
-        name=name,
-        time_zone="Europe/Berlin",
-        latitude=BERLIN[0] + north,
-        longitude=BERLIN[1],
-        rating=rating,
-        email=f"{name.lower()}@example.org",
-        webhook_url="http://127.0.0.1:9/hook" if webhook else None,
-        webhook_secret="whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ=" if webhook else None,
-    )
-    for number in range(bays):
-        workshops.add_bay(connection, workshop.id, f"Bay {number + 1}", ["mechanical"])
-    workshops.set_opening_hours(connection, workshop.id, workshops.weekly_hours(range(1, 6), opens, closes))
-    workshops.add_job(
-        connection,
-        workshop.id,
-        JOB,
-        skill="mechanical",
-        duration=timedelta(minutes=minutes),
-        price=Decimal(price),
-    )
-    return workshop.id
-
-
-def add_alert(connection: Connection, owner_id: UUID, *, severity: str = "soon", job: str | None = JOB) -> UUID:
-    vehicle = registry.register_vehicle(connection, owner_id=owner_id, label="Blue Polo", profile="generic")
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        alert_id = cursor.execute(
-            """
-            INSERT INTO alert (vehicle_id, rule_id, rule_version, subject, severity, title_en, title_zh, text_en,
-                               text_zh, job, evidence, opened_at)
-            VALUES (%s, 'pads_worn', '1', 'Row1.Left', %s, 'Front left brake pad is worn', '左前刹车片已磨损',
-                    'It has 8 %% left.', '剩余 8%%。', %s, '{}', %s)
-            RETURNING id
-            """,
-            (vehicle.id, severity, job, NOW),
-        ).fetchone()
-    assert isinstance(alert_id, UUID)
-    return alert_id
-
-
-@pytest.fixture
-def alert_id(connection: Connection) -> UUID:
-    """An alert of a car near three workshops."""
-    add_workshop(connection, "Near", north=0.02)
-    add_workshop(connection, "Cheap", north=0.2, price="150.00", rating=4.0)
-    add_workshop(connection, "Good", north=0.1, price="210.00", rating=5.0)
-    add_workshop(connection, "Munich", north=-4.4)
-    alert = add_alert(connection, add_owner(connection))
-    connection.commit()
-    return alert
-
-
-def outgoing(connection: Connection) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("SELECT * FROM outgoing ORDER BY number").fetchall()
-
-
-def keys(connection: Connection) -> list[tuple[str, str]]:
-    return [(row["kind"], row["payload"]["event"]) for row in outgoing(connection)]
-
-
-def propose(connection: Connection, alert_id: UUID, now: datetime = NOW) -> UUID:
-    booking = desk.propose_booking(connection, alert_id, now)
-    assert booking is not None
-    return booking.id
 
 
 def test_the_best_offer_is_held_and_the_owner_asked(connection: Connection, alert_id: UUID) -> None:
@@ -342,130 +245,3 @@ def test_the_database_itself_refuses_a_bay_of_another_workshop(connection: Conne
 
 
 # The two guarantees, under many at once.
-
-ATTEMPTS = 200
-
-
-def at_once(database_url: str, attempts: int, act: Callable[[Connection, int], object]) -> list[object]:
-    """Run the attempts in threads with a connection each, all let go at the same moment; errors are results."""
-    barrier = threading.Barrier(attempts)
-
-    def attempt(number: int) -> object:
-        with connect(database_url, application_name="attempt") as connection:
-            barrier.wait(timeout=60)
-            try:
-                return act(connection, number)
-            except psycopg.Error as error:
-                connection.rollback()
-                return error
-
-    with ThreadPoolExecutor(max_workers=attempts) as pool:
-        return list(pool.map(attempt, range(attempts)))
-
-
-@pytest.mark.timeout(300)
-def test_two_hundred_want_the_last_slot_of_a_bay(database_url: str, connection: Connection) -> None:
-    # One bay, open one hour on Tuesdays, a job of one hour, and a horizon with one Tuesday in it: one slot.
-    workshop = add_workshop(connection)
-    workshops.set_opening_hours(connection, workshop, workshops.weekly_hours([2], time(9), time(10)))
-    policy = BookingPolicy(horizon=timedelta(days=6))
-    owner = add_owner(connection)
-    alerts = [add_alert(connection, owner, severity="urgent") for _ in range(ATTEMPTS)]
-    connection.commit()
-
-    results = at_once(database_url, ATTEMPTS, lambda own, n: desk.propose_booking(own, alerts[n], NOW, policy=policy))
-
-    booked = [result for result in results if result is not None]
-    assert len(results) == ATTEMPTS
-    assert len(booked) == 1, booked[:3]
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute("SELECT lower(period) AS start FROM booking").fetchall()
-    assert rows == [{"start": datetime(2026, 3, 3, 8, 0, tzinfo=UTC)}]
-    assert keys(connection) == [("owner_message", "proposed")]
-
-
-@pytest.mark.timeout(300)
-def test_many_proposals_for_one_alert_make_one_booking(
-    database_url: str, connection: Connection, alert_id: UUID
-) -> None:
-    results = at_once(database_url, 50, lambda own, _: desk.propose_booking(own, alert_id, NOW))
-    bookings = {getattr(result, "id", result) for result in results}
-    assert len(bookings) == 1, bookings
-    assert sum(getattr(result, "created", False) for result in results) == 1
-    assert keys(connection) == [("owner_message", "proposed")]
-
-
-def test_the_constraints_hold_without_the_desk(database_url: str, connection: Connection, alert_id: UUID) -> None:
-    """Sessions that do not ask the desk: the database alone lets one of them in, for the bay and for the alert."""
-    booked = desk.booking_view(connection, propose(connection, alert_id))
-    vehicle_id, owner = booked.vehicle_id, add_owner(connection)
-    others = [add_alert(connection, owner) for _ in range(20)]
-    connection.execute("DELETE FROM outgoing")
-    connection.execute("DELETE FROM booking")
-    connection.commit()
-
-    def insert(own: Connection, alert: UUID, offset: timedelta) -> str:
-        start = booked.period.start + offset
-        own.execute(
-            """
-            INSERT INTO booking (alert_id, vehicle_id, workshop_id, bay_id, job, period, price, currency, state,
-                                 created_at, changed_at)
-            VALUES (%s, %s, %s, %s, 'x', tstzrange(%s, %s), 1, 'EUR', 'confirmed', %s, %s)
-            """,
-            (alert, vehicle_id, booked.workshop_id, booked.bay_id, start, start + timedelta(hours=1), NOW, NOW),
-        )
-        own.commit()
-        return "in"
-
-    same_bay = at_once(database_url, 20, lambda own, n: insert(own, others[n], timedelta(minutes=n)))
-    assert same_bay.count("in") == 1
-    # Two that meet inside the index may also be ended as a deadlock: either way one alone is in.
-    assert {type(result) for result in same_bay if result != "in"} <= {
-        psycopg.errors.ExclusionViolation,
-        psycopg.errors.DeadlockDetected,
-    }
-    same_alert = at_once(database_url, 20, lambda own, n: insert(own, alert_id, timedelta(days=1 + n)))
-    assert same_alert.count("in") == 1
-    assert {type(result) for result in same_alert if result != "in"} == {psycopg.errors.UniqueViolation}
-
-
-def test_many_who_want_neighbouring_slots_all_get_one(database_url: str, connection: Connection) -> None:
-    """Losing a race for a slot costs nothing but the next one."""
-    add_workshop(connection, bays=2)
-    owner = add_owner(connection)
-    alerts = [add_alert(connection, owner) for _ in range(24)]
-    connection.commit()
-    results = at_once(database_url, 24, lambda own, n: desk.propose_booking(own, alerts[n], NOW))
-    assert all(getattr(result, "created", False) for result in results), results
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        overlapping = cursor.execute(
-            """
-            SELECT count(*) FROM booking AS a JOIN booking AS b
-            ON a.bay_id = b.bay_id AND a.id < b.id AND a.period && b.period
-            """
-        ).fetchone()
-    assert overlapping == 0
-
-
-def test_two_who_each_hold_what_the_other_wants_next(database_url: str, connection: Connection) -> None:
-    """Two alerts in one transaction each, as the engine has them: a deadlock is a lost race, not a lost transaction."""
-    add_workshop(connection, "Brakes")
-    oil = add_workshop(connection, "Oil")
-    connection.execute("UPDATE workshop_job SET job = 'oil_change' WHERE workshop_id = %s", (oil,))
-    owner = add_owner(connection)
-    wanted = [("brake_pads", "oil_change"), ("oil_change", "brake_pads")]
-    alerts = [[add_alert(connection, owner, job=job) for job in jobs] for jobs in wanted]
-    both_hold_one = threading.Barrier(2)
-
-    def book_two(own: Connection, number: int) -> list[object]:
-        with own.transaction():
-            booked: list[object] = [desk.propose_booking(own, alerts[number][0], NOW)]
-            both_hold_one.wait(timeout=60)
-            booked.append(desk.propose_booking(own, alerts[number][1], NOW))
-        return booked
-
-    results = at_once(database_url, 2, book_two)
-    assert all(isinstance(result, list) and None not in result for result in results), results
-    with connection.cursor(row_factory=dict_row) as cursor:
-        held = cursor.execute("SELECT bay_id, lower(period) AS start FROM booking WHERE state = 'proposed'").fetchall()
-    assert len({(row["bay_id"], row["start"]) for row in held}) == 4
