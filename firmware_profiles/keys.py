@@ -21,6 +21,12 @@ NAME = Text(r"^[a-z][a-z0-9_]*$", "small letters, digits and '_', starting with 
 _CAN_ID = Hex((3, 8))  # 11 bit identifiers have three digits, 29 bit identifiers eight
 _COLUMNS = tuple(signal.column for signal in catalogue())
 _VOLTAGE = Number(6, 32, "V")
+_YEAR = Number(1980, 2060, whole=True)  # a VIN tells the model year since 1980 (49 CFR 565)
+_VIN_CHARACTER = "[A-HJ-NPR-Z0-9]"  # ISO 3779: no I, O, Q
+_VIN_PATTERN = Text(
+    rf"^({_VIN_CHARACTER}|\?|\[({_VIN_CHARACTER}(-{_VIN_CHARACTER})?)+\]){{3,17}}$",
+    "the first 3 to 17 characters of a VIN, where ? is any and [AC-E] one of some",
+)
 
 _EXAMPLE = Record(
     {
@@ -40,6 +46,7 @@ _SIGNAL = Record(
         "offset": Key(Ratio(), "what to add after scaling, in the unit of the signal"),
         "signed": Key(Flag(), "whether the raw number is two's complement"),
         "example": Key(_EXAMPLE, "an answer and the value it means, tested", inherited=True),
+        "examples": Key(ListOf(_EXAMPLE), "further answers and their values, tested too"),
     }
 )
 _DID = Record(
@@ -47,11 +54,40 @@ _DID = Record(
         "name": Key(NAME, "what is read; a file that extends this one changes it by this name", required=True),
         "request_id": Key(_CAN_ID, "CAN identifier of the request", inherited=True),
         "response_id": Key(_CAN_ID, "CAN identifier of the answer", inherited=True),
-        "service": Key(Choice(("22",)), "diagnostic service; 22 is ReadDataByIdentifier"),
-        "did": Key(Hex((4,)), "data identifier", inherited=True),
+        "service": Key(
+            Choice(("22", "21")),
+            "diagnostic service: 22 (also where none stands) reads by identifier, 21 by local identifier",
+        ),
+        "did": Key(
+            Text(r"^[0-9A-F]{2}([0-9A-F]{2})?$", "4 hexadecimal digits (2 for service 21) in quotes, capital letters"),
+            "data identifier: 4 digits, or 2 with service 21",
+            inherited=True,
+        ),
+        "length": Key(
+            Number(1, 4092, "bytes", whole=True),
+            "bytes that follow the echoed DID in every answer; another length is refused",
+        ),
         "period": Key(Duration(), "how often to ask", inherited=True),
         "source": Key(Text(), "where the definition is published", inherited=True),
+        "note": Key(Text(), "what to know of this definition: where sources differ, which years have it"),
         "signals": Key(ListOf(_SIGNAL, by="signal"), "signals in the answer", inherited=True),
+    }
+)
+_MATCH = Record(
+    {
+        "vin": Key(
+            ListOf(_VIN_PATTERN), "what the VIN of such a car begins with; ? is any character, [AC-E] one of some"
+        ),
+        "years": Key(
+            Record(
+                {
+                    "first": Key(_YEAR, "first model year", inherited=True),
+                    "last": Key(_YEAR, "last model year; none: still made"),
+                }
+            ),
+            "model years",
+        ),
+        "ecus": Key(ListOf(_CAN_ID), "CAN identifiers by which ECUs of such a car answer"),
     }
 )
 _POLL = Record(
@@ -81,9 +117,12 @@ VEHICLE = Record(
     {
         **_COMMON,
         "kind": Key(
-            Choice(("petrol", "diesel", "electric", "generic")), "petrol, diesel, electric or generic", inherited=True
+            Choice(("petrol", "diesel", "hybrid", "electric", "generic")),
+            "petrol, diesel, hybrid, electric or generic",
+            inherited=True,
         ),
         "simulated": Key(Flag(), "true: definitions of the simulated ECU, which no real car answers"),
+        "match": Key(_MATCH, "how such a car is recognised; without it, it is never chosen by itself"),
         "can": Key(
             Record(
                 {
@@ -117,7 +156,7 @@ VEHICLE = Record(
             "how trouble codes are read",
         ),
         "health": Key(Table(Table(Value())), "parameters of the estimators, by estimator"),
-        "limits": Key(Table(Value()), "limits that rules compare with, by name"),
+        "limits": Key(Table(Value()), "read by nobody: limits stand in the rules alone", deprecated=True),
     }
 )
 

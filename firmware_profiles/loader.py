@@ -15,6 +15,7 @@ from firmware_profiles.profile import (
     Example,
     HardwareProfile,
     Interface,
+    Match,
     PollItem,
     PowerPlan,
     ProfileList,
@@ -25,7 +26,10 @@ from firmware_profiles.profile import (
 )
 from firmware_profiles.reading import read_yaml
 from firmware_profiles.shape import Kind, ListOf, Place, Record, nearest
+from firmware_profiles.vin_pattern import compile_pattern
 from telemetry.catalogue import catalogue
+
+_LOCAL_IDENTIFIER = 0x21  # ISO 14230-3, ReadDataByLocalIdentifier: its identifiers have one byte
 
 Document = dict[str, object]
 Checked = Mapping[str, Any]  # what a Record returned: its kinds fixed the types below each key
@@ -168,11 +172,24 @@ def _vehicle(checked: Checked, place: Place, files: tuple[Path, ...]) -> Vehicle
         dids=dids,
         trouble_codes=None if plan is None else _trouble_codes(plan),
         health=checked.get("health", {}),
-        limits=checked.get("limits", {}),
+        match=_match(checked["match"], place.key("match")) if "match" in checked else None,
         simulated=checked.get("simulated", False),
         notes=checked.get("notes", ""),
         files=files,
     )
+
+
+def _match(match: Checked, place: Place) -> Match:
+    for index, pattern in enumerate(match.get("vin", ())):
+        try:
+            compile_pattern(pattern)
+        except ValueError as error:
+            raise place.key("vin").item(str(index)).error(str(error)) from None
+    years = match.get("years", {})
+    first, last = years.get("first"), years.get("last")
+    if first is not None and last is not None and last < first:
+        raise place.key("years").error(f"the last model year, {last}, is before the first, {first}")
+    return Match(vin=match.get("vin", ()), first_year=first, last_year=last, ecus=match.get("ecus", ()))
 
 
 def _trouble_codes(plan: Checked) -> TroubleCodePlan:
@@ -188,15 +205,26 @@ def _did(did: Checked, place: Place) -> DidDefinition:
         raise place.key("response_id").error("request and answer must both have 3 digits (11 bit) or both 8 (29 bit)")
     if max(did["request_id"], did["response_id"]) > 0x1FFF_FFFF:
         raise place.key("request_id").error("a CAN identifier has at most 29 bits: 1FFFFFFF is the highest")
+    service = int(did.get("service", "22"), 16)
+    if len(did["did"]) != (2 if service == _LOCAL_IDENTIFIER else 4):
+        raise place.key("did").error(
+            f"{did['did']!r} has {len(did['did'])} digits; service 22 takes 4 ('0101'), service 21 takes 2 ('01')"
+        )
+    signals = tuple(_signal(item, place.key("signals").item(item["signal"])) for item in did["signals"])
+    length = did.get("length")
+    if length is not None and (needed := max((each.minimum_length for each in signals), default=0)) > length:
+        raise place.key("length").error(f"{length} bytes, but the signals end in byte {needed}")
     return DidDefinition(
         name=did["name"],
         request_id=did["request_id"],
         response_id=did["response_id"],
-        service=int(did.get("service", "22"), 16),
-        did=did["did"],
+        service=service,
+        did=int(did["did"], 16),
         period_s=did["period"],
         source=did["source"],
-        signals=tuple(_signal(item, place.key("signals").item(item["signal"])) for item in did["signals"]),
+        note=did.get("note", ""),
+        length=length,
+        signals=signals,
     )
 
 
@@ -212,25 +240,27 @@ def _signal(item: Checked, place: Place) -> SignalDefinition:
         offset=item.get("offset", Fraction(0)),
         signed=item.get("signed", False),
         example=Example(**item["example"]),
+        further_examples=tuple(Example(**example) for example in item.get("examples", ())),
     )
-    if len(signal.example.payload) < signal.minimum_length:
-        raise (
-            place.key("example")
-            .key("payload")
-            .error(f"{len(signal.example.payload)} bytes, but the signal ends in byte {signal.minimum_length}")
-        )
+    for index, example in enumerate(signal.examples):
+        if len(example.payload) < signal.minimum_length:
+            here = place.key("example") if index == 0 else place.key("examples").item(str(index - 1))
+            raise here.key("payload").error(
+                f"{len(example.payload)} bytes, but the signal ends in byte {signal.minimum_length}"
+            )
     return signal
 
 
 def _require_one_meaning(dids: tuple[DidDefinition, ...], place: Place) -> None:
     """Each signal comes from one place, each place means one signal, each DID of an ECU is asked for once."""
     sources: dict[str, str] = {}
-    requests: dict[tuple[int, int], str] = {}
+    requests: dict[tuple[int, int, int], str] = {}
     for did in dids:
-        request = (did.request_id, did.did)
+        request = (did.request_id, did.service, did.did)
         if request in requests:
+            digits = 2 if did.service == _LOCAL_IDENTIFIER else 4
             raise place.item(did.name).error(
-                f"DID {did.did:04X} of {did.request_id:X} is already read by {requests[request]!r}"
+                f"DID {did.did:0{digits}X} of {did.request_id:X} is already read by {requests[request]!r}"
             )
         requests[request] = did.name
         first_bits: dict[int, str] = {}

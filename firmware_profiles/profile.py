@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-VehicleKind = Literal["petrol", "diesel", "electric", "generic"]
+VehicleKind = Literal["petrol", "diesel", "hybrid", "electric", "generic"]
 InterfaceKind = Literal["socketcan", "slcan", "gs_usb"]
 Scalar = str | int | float | bool
 
@@ -63,6 +63,12 @@ class SignalDefinition:
     offset: Fraction = Fraction(0)
     signed: bool = False
     example: Example
+    further_examples: tuple[Example, ...] = ()
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """All examples of the definition, at least one."""
+        return (self.example, *self.further_examples)
 
     @property
     def minimum_length(self) -> int:
@@ -74,7 +80,9 @@ class SignalDefinition:
 class DidDefinition:
     """One request by data identifier and the signals in its answer.
 
-    ``service`` is 0x22 (ISO 14229-1, ReadDataByIdentifier); ``source`` says where the definition is published.
+    ``service`` is 0x22 (ISO 14229-1, ReadDataByIdentifier) with a DID of two bytes, or 0x21 (ISO 14230-3,
+    ReadDataByLocalIdentifier) with one of one byte. ``length``: bytes after the echoed DID, None where the source does
+    not say. ``source`` says where the definition is published.
     """
 
     name: str
@@ -84,6 +92,8 @@ class DidDefinition:
     did: int
     period_s: float
     source: str
+    note: str = ""
+    length: int | None = None
     signals: tuple[SignalDefinition, ...]
 
     @property
@@ -116,12 +126,26 @@ class TroubleCodePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Match:
+    """How a car of a profile is recognised, beyond answering what the profile asks.
+
+    ``vin``: patterns (:mod:`firmware_profiles.vin_pattern`), one of which its VIN has; ``first_year`` and
+    ``last_year``: model years, None where open; ``ecus``: response identifiers (CAN) of ECUs it has.
+    """
+
+    vin: tuple[str, ...] = ()
+    first_year: int | None = None
+    last_year: int | None = None
+    ecus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class VehicleProfile:
     """How to read one kind of car.
 
-    ``health`` holds the parameters of the estimators by estimator name, checked by :mod:`health`; ``limits`` the
-    limits that rules compare with, by name. ``simulated``: the definitions are those of the virtual car, no real
-    ECU answers them. ``files``: the file itself, then the files it extends, nearest first.
+    ``match`` None: chosen by name only. ``health`` holds the parameters of the estimators by estimator name, checked by
+    :mod:`health`. ``simulated``: the definitions are those of the virtual car, no real ECU answers them. ``files``: the
+    file itself, then the files it extends, nearest first.
     """
 
     name: str
@@ -132,7 +156,7 @@ class VehicleProfile:
     dids: tuple[DidDefinition, ...] = ()
     trouble_codes: TroubleCodePlan | None = None
     health: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    limits: Mapping[str, Scalar] = field(default_factory=dict)
+    match: Match | None = None
     simulated: bool = False
     notes: str = ""
     files: tuple[Path, ...] = ()

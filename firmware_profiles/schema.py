@@ -47,6 +47,7 @@ def _rows(shape: Kind, prefix: str) -> Iterator[str]:
         for name, key in shape.keys.items():
             must = "yes" if key.required else "yes, here or in what it extends" if key.inherited else ""
             path = f"{prefix}{name}[]" if isinstance(key.kind, ListOf) else f"{prefix}{name}"
+            must = "deprecated" if key.deprecated else must
             yield f"| `{path}` | {must} | {key.meaning} |"
             yield from _rows(key.kind, path + ".")
 

@@ -153,6 +153,8 @@ class Choice(Leaf):
         """See :class:`Leaf`."""
         if isinstance(value, str) and value in self.options:
             return value
+        if isinstance(value, int) and str(value) in self.options:
+            raise place.error(f"expected one of {', '.join(self.options)}; put it in quotes: '{value}'")
         if isinstance(value, str) and len(self.options) > 8:
             raise place.error(f"unknown word {value!r}{nearest(value, self.options)}")
         hint = nearest(value, self.options) if isinstance(value, str) else ""
@@ -311,13 +313,15 @@ class Value(Leaf):
 class Key:
     """A key of a mapping: what it holds, what it means, and whether it must stand there.
 
-    ``inherited``: it must be there, but a file that extends another may leave it to that one.
+    ``inherited``: it must be there, but a file that extends another may leave it to that one. ``deprecated``: still
+    accepted, but without effect; ``meaning`` says what took its place.
     """
 
     kind: Kind
     meaning: str
     required: bool = False
     inherited: bool = False
+    deprecated: bool = False
 
 
 @dataclass(frozen=True)
@@ -347,7 +351,12 @@ class Record:
     def schema(self, *, partial: bool) -> dict[str, object]:
         """See :class:`Kind`."""
         properties = {
-            name: {"description": key.meaning, **key.kind.schema(partial=partial)} for name, key in self.keys.items()
+            name: {
+                "description": key.meaning,
+                **({"deprecated": True} if key.deprecated else {}),
+                **key.kind.schema(partial=partial),
+            }
+            for name, key in self.keys.items()
         }
         required = self.required(partial=partial)
         return {

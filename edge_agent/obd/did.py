@@ -1,4 +1,7 @@
-"""UDS 0x22, read data by identifier: a maker's own values, described as data so that a profile can hold them."""
+"""Read data by identifier: a maker's own values, described as data so that a profile can hold them.
+
+UDS service 0x22 (ISO 14229-1) with identifiers of two bytes, and service 0x21 (ISO 14230-3) with those of one.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from telemetry.catalogue import catalogue
 from telemetry.errors import CatalogueError
 
 READ_DATA = 0x22
+READ_LOCAL_DATA = 0x21
+_IDENTIFIER_BYTES = {READ_DATA: 2, READ_LOCAL_DATA: 1}
 _MAX_DATA_BYTES = 4092  # ISO-TP carries 4095, of which service and DID take three
 
 
@@ -59,6 +64,7 @@ class DidDefinition:
     """One DID of one ECU: where to ask, how often, and the signals in the answer.
 
     ``length``: data bytes the answer must have; None accepts any that covers the signals (model years differ).
+    ``service``: 0x22, or 0x21 with an identifier of one byte.
     """
 
     did: int
@@ -67,11 +73,15 @@ class DidDefinition:
     period_s: float
     signals: tuple[DidSignal, ...]
     length: int | None = None
+    service: int = READ_DATA
 
     def __post_init__(self) -> None:
         where = f"DID {self.did:04X}"
-        if not 0 <= self.did <= 0xFFFF:
-            raise ConfigurationError(f"{where}: a DID has two bytes")
+        if self.service not in _IDENTIFIER_BYTES:
+            raise ConfigurationError(f"{where}: service 0x{self.service:02X} reads no identifier; it is 0x22 or 0x21")
+        if not 0 <= self.did < 1 << 8 * self.identifier_bytes:
+            has = "one byte" if self.identifier_bytes == 1 else "two bytes"
+            raise ConfigurationError(f"{where}: a DID of service 0x{self.service:02X} has {has}")
         if not self.signals or any(signal.did != self.did for signal in self.signals):
             raise ConfigurationError(f"{where}: give it at least one signal, each with this DID")
         if self.period_s <= 0:
@@ -80,6 +90,16 @@ class DidDefinition:
             raise ConfigurationError(
                 f"{where}: length {self.length} does not hold its signals ({self.minimum_length} bytes)"
             )
+
+    @property
+    def identifier_bytes(self) -> int:
+        """Bytes of the identifier, which the answer repeats after the service."""
+        return _IDENTIFIER_BYTES[self.service]
+
+    @property
+    def request(self) -> bytes:
+        """Bytes that ask for it."""
+        return request(self.did, self.service)
 
     @property
     def minimum_length(self) -> int:
@@ -94,14 +114,14 @@ class DidDefinition:
     @property
     def request_name(self) -> str:
         """How a fault names this request."""
-        return f"service 22 DID {self.did:04X} at {self.request_id:03X}"
+        return f"service {self.service:02X} DID {self.did:0{2 * self.identifier_bytes}X} at {self.request_id:03X}"
 
     @classmethod
     def from_dict(cls, document: Mapping[str, object], where: str = "dids") -> "DidDefinition":
         """Build from plain data (YAML, JSON); ConfigurationError names the place in it and the nearest key.
 
-        Keys: did, request_id, response_id, period_s, length (optional), signals: a list of path, byte_offset or
-        bit_offset, length (bytes) or bit_length, scale ("100/255" or a number), offset, signed.
+        Keys: did, request_id, response_id, period_s, length and service (optional), signals: a list of path,
+        byte_offset or bit_offset, length (bytes) or bit_length, scale ("100/255" or a number), offset, signed.
         """
         fields = Fields(document, where)
         did = fields.integer("did")
@@ -111,20 +131,21 @@ class DidDefinition:
             response_id=fields.integer("response_id"),
             period_s=fields.number("period_s", 10.0),
             length=fields.optional_integer("length"),
+            service=fields.integer("service", READ_DATA),
             signals=tuple(_signal(did, Fields(item, place)) for item, place in fields.items("signals")),
         )
         fields.done()
         return definition
 
 
-def request(did: int) -> bytes:
+def request(did: int, service: int = READ_DATA) -> bytes:
     """Bytes that ask for one DID."""
-    return bytes((READ_DATA,)) + did.to_bytes(2)
+    return bytes((service,)) + did.to_bytes(_IDENTIFIER_BYTES[service])
 
 
 def decode(definition: DidDefinition, payload: bytes) -> Decoded:
     """Values of one answer; AnswerError for a negative, foreign, short or wrongly sized one."""
-    data = answer_data(request(definition.did), payload, echo=2)
+    data = answer_data(definition.request, payload, echo=definition.identifier_bytes)
     if definition.length is not None and len(data) != definition.length:
         raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
     if len(data) < definition.minimum_length:

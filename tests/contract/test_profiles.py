@@ -16,18 +16,20 @@ from edge_agent.obd.pids import PIDS
 from edge_agent.obd.trouble_codes import STATUS_OF_SERVICE
 from firmware_profiles.errors import ProfileError
 from firmware_profiles.loader import list_profiles, load_hardware_profile, load_vehicle_profile, shipped_folder
-from firmware_profiles.profile import DidDefinition, SignalDefinition, VehicleProfile
+from firmware_profiles.profile import DidDefinition, Example, SignalDefinition, VehicleProfile
 from firmware_profiles.schema import FOLDER, SHAPES, inventory_table, keys_table, schema, schema_text
 from firmware_profiles.shape import Kind, ListOf, Place, Record, Table
+from firmware_profiles.vin_pattern import positions
 from health.registry import build_estimators
 from telemetry.catalogue import catalogue
 
 PROFILES = list_profiles()
 SIGNALS = [
-    pytest.param(did, signal, id=f"{vehicle.name}-{signal.column}")
+    pytest.param(did, signal, example, id=f"{vehicle.name}-{signal.column}-{number}")
     for vehicle in PROFILES.vehicles
     for did in vehicle.dids
     for signal in did.signals
+    for number, example in enumerate(signal.examples)
 ]
 FILES = [
     pytest.param(kind, path, id=f"{kind}-{path.stem}")
@@ -49,23 +51,24 @@ def test_there_is_a_profile_for_each_kind_of_car_and_dongle() -> None:
     assert len(PROFILES.hardware) >= 3
 
 
-@pytest.mark.parametrize(("did", "signal"), SIGNALS)
-def test_each_example_decodes_to_its_value(did: DidDefinition, signal: SignalDefinition) -> None:
+@pytest.mark.parametrize(("did", "signal", "example"), SIGNALS)
+def test_each_example_decodes_to_its_value(did: DidDefinition, signal: SignalDefinition, example: Example) -> None:
     """By plain arithmetic on the bits, independent of the agent's decoder."""
-    bits = "".join(f"{byte:08b}" for byte in signal.example.payload)
+    bits = "".join(f"{byte:08b}" for byte in example.payload)
     raw = int(bits[signal.bit_offset : signal.bit_offset + signal.bit_length], 2)
     if signal.signed and bits[signal.bit_offset] == "1":
         raw -= 1 << signal.bit_length
-    assert float(raw * signal.scale + signal.offset) == pytest.approx(signal.example.value, rel=1e-9)
-    assert catalogue().by_path(signal.path).accepts(signal.example.value)
+    assert float(raw * signal.scale + signal.offset) == pytest.approx(example.value, rel=1e-9)
+    assert catalogue().by_path(signal.path).accepts(example.value)
 
 
-@pytest.mark.parametrize(("did", "signal"), SIGNALS)
-def test_the_agent_decodes_each_example_alike(did: DidDefinition, signal: SignalDefinition) -> None:
+@pytest.mark.parametrize(("did", "signal", "example"), SIGNALS)
+def test_the_agent_decodes_each_example_alike(did: DidDefinition, signal: SignalDefinition, example: Example) -> None:
     (definition,) = profile_dids(replace(load_vehicle_profile("generic"), dids=(did,)))
-    payload = signal.example.payload.ljust(definition.minimum_length, b"\0")
-    answer = bytes((0x62,)) + did.did.to_bytes(2) + payload
-    assert decode(definition, answer).values[signal.path] == pytest.approx(signal.example.value, rel=1e-9)
+    payload = example.payload.ljust(definition.data_length, b"\0")
+    echo = definition.request[1:]
+    answer = bytes((definition.service + 0x40,)) + echo + payload
+    assert decode(definition, answer).values[signal.path] == pytest.approx(example.value, rel=1e-9)
 
 
 @by_vehicle
@@ -95,10 +98,9 @@ def test_a_did_asked_for_often_is_not_longer_than_one_poll_plan_allows(vehicle: 
 
 
 @by_vehicle
-def test_limits_are_of_signals(vehicle: VehicleProfile) -> None:
-    for column, limit in vehicle.limits.items():
-        assert isinstance(limit, int | float)
-        assert catalogue().by_column(column).accepts(limit)
+def test_what_a_vin_begins_with_can_be_matched(vehicle: VehicleProfile) -> None:
+    for pattern in vehicle.match.vin if vehicle.match is not None else ():
+        assert positions(pattern), "a pattern that looks at nothing fits every car"
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -211,6 +213,10 @@ _SAMPLES: dict[str, object] = {
     "groups": ["dialout"],
     "health": {"oil_life": {"time_cap_days": 365, "known": True}},
     "limits": {"traction_battery_soh": 70},
+    "vin": ["KM8K", "1G1F?[AC-E]"],
+    "ecus": ["7EC"],
+    "first": 2019,
+    "last": 2024,
 }
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from firmware_profiles.errors import ProfileError
 from firmware_profiles.loader import load_hardware_profile, load_vehicle_profile
+from firmware_profiles.profile import Match
+from firmware_profiles.schema import schema
 
 WHOLE = """\
 name: mine
@@ -70,7 +73,10 @@ def test_a_whole_profile_is_read(write: Write) -> None:
         (
             "kind: petrol",
             "kind: petrl",
-            "mine.yaml: kind: expected one of petrol, diesel, electric, generic, found 'petrl'; did you mean 'petrol'?",
+            (
+                "mine.yaml: kind: expected one of petrol, diesel, hybrid, electric, generic, found 'petrl'; "
+                "did you mean 'petrol'?"
+            ),
         ),
         (
             'request_id: "7E0"',
@@ -97,6 +103,47 @@ def test_a_whole_profile_is_read(write: Write) -> None:
             (
                 "mine.yaml: dids[oil].signals[oil_life].scale: expected a number or a fraction such as 100/255, "
                 "found '1-10'"
+            ),
+        ),
+        (
+            "kind: petrol",
+            "kind: petrol\nmatch: {vin: [1G1O]}",
+            (
+                "mine.yaml: match.vin[0]: expected the first 3 to 17 characters of a VIN, where ? is any and [AC-E] "
+                "one of some, found '1G1O'"
+            ),
+        ),
+        (
+            "kind: petrol",
+            "kind: petrol\nmatch: {vin: ['1G1F[E-A]']}",
+            "mine.yaml: match.vin[0]: a class in '1G1F[E-A]' runs backwards; write [A-C], not [C-A]",
+        ),
+        (
+            "kind: petrol",
+            "kind: petrol\nmatch: {vins: ['1G1F']}",
+            "mine.yaml: match: unknown key 'vins'; did you mean 'vin'?",
+        ),
+        (
+            "kind: petrol",
+            "kind: petrol\nmatch: {years: {first: 2024, last: 2019}}",
+            "mine.yaml: match.years: the last model year, 2019, is before the first, 2024",
+        ),
+        (
+            "period: 5min",
+            "service: 21\n    period: 5min",
+            "mine.yaml: dids[oil].service: expected one of 22, 21; put it in quotes: '21'",
+        ),
+        (
+            "period: 5min",
+            'service: "21"\n    period: 5min',
+            "mine.yaml: dids[oil].did: '054B' has 4 digits; service 22 takes 4 ('0101'), service 21 takes 2 ('01')",
+        ),
+        (
+            "value: 67}",
+            'value: 67}, examples: [{payload: "43", value: 67}, {payload: 43, value: 67}]',
+            (
+                "mine.yaml: dids[oil].signals[oil_life].examples[1].payload: expected bytes as hexadecimal digits in "
+                "quotes, capital letters, found a number; put it in quotes: '43'"
             ),
         ),
         ("name: mine", "name: yours", "mine.yaml: name: the file is called mine.yaml, so the name is 'mine'"),
@@ -162,6 +209,42 @@ def test_what_is_missing_in_the_whole_chain_is_missing(write: Write) -> None:
     write("name: base\ntitle: Base\nfamily: true\n", "base")
     with pytest.raises(ProfileError, match=r"mine\.yaml: key 'kind' is missing"):
         load_vehicle_profile(write("name: mine\ntitle: Mine\nextends: base\n"))
+
+
+def test_how_a_car_is_recognised_is_read_and_may_come_from_the_family(write: Write) -> None:
+    match = 'match: {vin: [KM8K, "1G1F?[AC-E]"], years: {first: 2019, last: 2024}, ecus: ["7EC"]}\n'
+    write("name: base\nfamily: true\n" + match + WHOLE.partition("\n")[2], "base")
+    child = write("name: mine\ntitle: Mine\nextends: base\nmatch: {years: {last: 2021}}\n")
+    found = load_vehicle_profile(child).match
+    assert found == Match(vin=("KM8K", "1G1F?[AC-E]"), first_year=2019, last_year=2021, ecus=(0x7EC,))
+    assert load_vehicle_profile("generic").match is None
+
+
+def test_a_local_identifier_has_one_byte_and_its_own_service(write: Write) -> None:
+    text = WHOLE.replace('did: "054B"', 'service: "21"\n    did: "61"\n    length: 8\n    note: seen from 2013')
+    did = load_vehicle_profile(write(text)).dids[0]
+    assert (did.service, did.did, did.length, did.note) == (0x21, 0x61, 8, "seen from 2013")
+
+
+def test_a_length_too_short_for_the_signals_is_refused(write: Write) -> None:
+    text = WHOLE.replace("byte_offset: 0", "byte_offset: 1").replace('"43"', '"00 43"')
+    with pytest.raises(ProfileError, match=r"dids\[oil\]\.length: 1 bytes, but the signals end in byte 2"):
+        load_vehicle_profile(write(text.replace("    signals:", "    length: 1\n    signals:")))
+
+
+def test_further_examples_are_read_and_must_be_long_enough(write: Write) -> None:
+    text = WHOLE.replace("value: 67}", 'value: 67}, examples: [{payload: "00", value: 0}]')
+    (signal,) = load_vehicle_profile(write(text)).dids[0].signals
+    assert [example.value for example in signal.examples] == [67, 0]
+    wide = text.replace("bit_length: 8", "bit_length: 16").replace('"43"', '"00 43"')
+    with pytest.raises(ProfileError, match=r"examples\[0\]\.payload: 1 bytes, but the signal ends in byte 2"):
+        load_vehicle_profile(write(wide))
+
+
+def test_a_deprecated_key_is_still_accepted_and_marked_for_editors(write: Write) -> None:
+    load_vehicle_profile(write(WHOLE + "limits: {oil_life: 10}\n"))
+    whole: Any = schema("vehicle")["$defs"]
+    assert whole["whole"]["properties"]["limits"]["deprecated"] is True
 
 
 def test_a_circle_is_named(write: Write) -> None:
