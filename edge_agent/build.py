@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edge_agent.build_obd import build_obd
+from edge_agent.build_obd import build_obd_can
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
@@ -98,7 +98,7 @@ def _speed(section: Section) -> float | None:
 
 
 BUILDERS: dict[SourceKind, SourceBuilder] = {
-    "obd_isotp": build_obd,
+    "obd_can": build_obd_can,
     "replay_csv": _replay_csv,
     "replay_can": _replay_can,
 }

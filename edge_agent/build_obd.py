@@ -1,24 +1,24 @@
 """Vehicle profile + the bus of the configuration -> how the car is read over ISO-TP."""
 
 from edge_agent.can_bus import CanBusConfig
-from edge_agent.isotp_link import IsoTpAddress
 from edge_agent.obd.did import DidDefinition, DidSignal
 from edge_agent.section import Section
-from edge_agent.sources.obd_isotp import ObdIsoTpConfig, ObdIsoTpSource
+from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
+from edge_agent.tester.base import IsoTpAddress
+from edge_agent.tester.can import FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT, CanTester
 from firmware_profiles.profile import DidDefinition as ProfileDid
 from firmware_profiles.profile import VehicleProfile
 
-# ISO 15765-4: with 29-bit identifiers all ECUs are asked at 18DB33F1, and ECU xx answers 18DAxxF1 with 18DAF1xx.
-_FUNCTIONAL_29_BIT = 0x18DB33F1
+# ISO 15765-4: with 29-bit identifiers ECU xx answers 18DAxxF1 with 18DAF1xx.
 _ECUS_29_BIT = tuple(
     IsoTpAddress(transmit_id=0x18DA00F1 | ecu << 8, receive_id=0x18DAF100 | ecu) for ecu in (0x10, 0x11, 0x18, 0x28)
 )
 
 
-def build_obd(section: Section, profile: VehicleProfile | None) -> ObdIsoTpSource:
-    """The source of ``source: {kind: obd_isotp, interface: …, channel: …}``; what to read comes from the profile."""
+def build_obd_can(section: Section, profile: VehicleProfile | None) -> ObdSource:
+    """The source of ``source: {kind: obd_can, interface: …, channel: …}``; what to read comes from the profile."""
     if profile is None:
-        raise section.error("kind", "obd_isotp needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
+        raise section.error("kind", "obd_can needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
     bit_rate = section.integer("bitrate", profile.can.bit_rate, minimum=10_000, maximum=8_000_000)
     bus = CanBusConfig(
         interface=section.text("interface", "socketcan"),
@@ -28,15 +28,20 @@ def build_obd(section: Section, profile: VehicleProfile | None) -> ObdIsoTpSourc
         options=section.mapping("options") if section.has("options") else {},
     )
     timeout_s = section.duration("timeout", 0.2)
-    return ObdIsoTpSource(obd_config(profile, bus, timeout_s=timeout_s))
+    config = obd_config(profile)
+    functional_id = FUNCTIONAL_29_BIT if profile.can.identifier_bits == 29 else FUNCTIONAL_11_BIT
+
+    def connect() -> CanTester:
+        return CanTester.open(bus, config.addresses, functional_id=functional_id, timeout_s=timeout_s)
+
+    return ObdSource(config, connect)
 
 
-def obd_config(profile: VehicleProfile, bus: CanBusConfig, *, timeout_s: float = 0.2) -> ObdIsoTpConfig:
+def obd_config(profile: VehicleProfile) -> ObdConfig:
     """What the profile says of a car, in the source's terms."""
     codes = profile.trouble_codes
-    plan = ObdIsoTpConfig(
-        bus=bus,
-        timeout_s=timeout_s,
+    return ObdConfig(
+        ecus=_ECUS_29_BIT if profile.can.identifier_bits == 29 else DEFAULT_ECUS,
         pids={item.pid: item.period_s for item in profile.poll if item.service == 0x01},
         dids=profile_dids(profile),
         dtc_period_s=codes.period_s if codes is not None else None,
@@ -46,11 +51,6 @@ def obd_config(profile: VehicleProfile, bus: CanBusConfig, *, timeout_s: float =
             for ecu in (codes.uds_19 if codes is not None else ())
         ),
     )
-    if profile.can.identifier_bits == 29:
-        return ObdIsoTpConfig(
-            **{**vars(plan), "functional_request_id": _FUNCTIONAL_29_BIT, "ecus": _ECUS_29_BIT},
-        )
-    return plan
 
 
 def profile_dids(profile: VehicleProfile) -> tuple[DidDefinition, ...]:
@@ -63,6 +63,8 @@ def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
     return [
         {
             "did": definition.did,
+            "service": definition.service,
+            **({} if definition.length is None else {"length": definition.length}),
             "request_id": definition.request_id,
             "response_id": definition.response_id,
             "period_s": definition.period_s,
@@ -85,6 +87,8 @@ def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
 def _did(definition: ProfileDid) -> DidDefinition:
     return DidDefinition(
         did=definition.did,
+        service=definition.service,
+        length=definition.length,
         request_id=definition.request_id,
         response_id=definition.response_id,
         period_s=definition.period_s,

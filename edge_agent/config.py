@@ -13,8 +13,8 @@ from edge_agent.section import Section
 from telemetry.topics import require_device_id
 from telemetry.wire import Form
 
-SourceKind = Literal["obd_isotp", "replay_csv", "replay_can"]
-SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_isotp", "replay_csv", "replay_can")
+SourceKind = Literal["obd_can", "replay_csv", "replay_can"]
+SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_can", "replay_csv", "replay_can")
 PASSWORD_VARIABLE = "WEARCAST_MQTT_PASSWORD"  # noqa: S105 - the variable's name
 
 

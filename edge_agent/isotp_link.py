@@ -4,23 +4,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import can
 import isotp
 
+from edge_agent.tester.base import IsoTpAddress
+
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 0.05  # between two looks at the timers of the transport
 _FRAMES_AT_ONCE = 256  # a bus that never pauses must not keep the timers from being looked at
-
-
-@dataclass(frozen=True, kw_only=True)
-class IsoTpAddress:
-    """A pair of CAN identifiers as seen from this end; identifiers above 0x7FF are 29-bit ones."""
-
-    transmit_id: int
-    receive_id: int
 
 
 class _Channel:

@@ -148,7 +148,7 @@ def bundle_files(
 def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: HardwareProfile) -> str:
     """The agent's configuration; paths in it are relative to its folder."""
     interface = hardware.interface
-    source: dict[str, object] = {"kind": "obd_isotp", "interface": interface.kind, "channel": interface.channel}
+    source: dict[str, object] = {"kind": "obd_can", "interface": interface.kind, "channel": interface.channel}
     source["bitrate"] = vehicle.can.bit_rate
     if interface.serial_baud is not None:
         source["options"] = {"tty_baudrate": interface.serial_baud}  # python-can's name for it

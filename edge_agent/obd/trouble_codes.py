@@ -54,6 +54,11 @@ def decode_stored(service: int, payload: bytes, *, ecu: str) -> tuple[TroubleCod
     return tuple(TroubleCode(code=code_text(high, low), ecu=ecu, status=status) for high, low in pairs if high or low)
 
 
+def by_status_request(status_mask: int) -> bytes:
+    """Bytes that ask one ECU for its codes whose status has a bit of ``status_mask`` (ISO 14229-1, 0x19 02)."""
+    return bytes((READ_DTC, BY_STATUS_MASK, status_mask))
+
+
 def decode_by_status(payload: bytes, *, ecu: str) -> tuple[TroubleCode, ...]:
     """Codes of an answer to UDS 0x19 02: availability mask, then four bytes each (J2012 code, failure type, status).
 

@@ -3,11 +3,10 @@
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from edge_agent.isotp_link import IsoTpAddress
 from edge_agent.obd import trouble_codes
 from edge_agent.obd.answers import AnswerError
 from edge_agent.sources.base import ReadFault, TroubleCode
-from edge_agent.sources.requester import Requester
+from edge_agent.tester.base import IsoTpAddress, Tester
 
 _ALL_CODES = trouble_codes.STATUS_PENDING | trouble_codes.STATUS_CONFIRMED
 
@@ -30,16 +29,14 @@ class CodeReader:
 
     def __init__(
         self,
-        requester: Requester,
+        tester: Tester,
         *,
         services: tuple[int, ...],
         uds_ecus: tuple[IsoTpAddress, ...],
-        timeout_s: float,
     ) -> None:
-        self._requester = requester
+        self._tester = tester
         self._services = services
         self._uds_ecus = uds_ecus
-        self._timeout_s = timeout_s
         self._having: dict[int, set[str]] = {}  # service -> ECUs that have answered it
         self._begin()
 
@@ -73,11 +70,11 @@ class CodeReader:
         if not first and not having:
             return  # a car without this service
         expected = ecus if first else having
-        exchange = self._requester.functional(bytes((service,)), expected=expected)
+        exchange = self._tester.functional(bytes((service,)), expected=expected)
         if first and not exchange.answers.keys() >= expected:  # a frame lost now would hide an ECU for ever
-            again = self._requester.functional(bytes((service,)), expected=expected)
+            again = self._tester.functional(bytes((service,)), expected=expected)
             exchange.answers.update(again.answers)
-        reason = exchange.reason(self._timeout_s)
+        reason = exchange.reason(self._tester.timeout_s)
         if not exchange.answers and first:
             self._faults.append(ReadFault(request=name, reason=reason))
             if optional and self._awake():
@@ -103,12 +100,12 @@ class CodeReader:
 
     def _awake(self) -> bool:
         """Whether the car still answers: else its silence says nothing of what it has."""
-        return bool(self._requester.functional(bytes((trouble_codes.CONFIRMED,)), expected=None, enough=1).answers)
+        return bool(self._tester.functional(bytes((trouble_codes.CONFIRMED,)), expected=None, enough=1).answers)
 
     def _by_status(self, address: IsoTpAddress) -> None:
-        ecu = f"{address.receive_id:03X}"
+        ecu = address.ecu
         try:
-            payload = self._requester.uds_trouble_codes(address, _ALL_CODES)
+            payload = self._tester.physical(address, trouble_codes.by_status_request(_ALL_CODES))
             self._codes.extend(trouble_codes.decode_by_status(payload, ecu=ecu))
         except AnswerError as error:
             self._failed.add(ecu)

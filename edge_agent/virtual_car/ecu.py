@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.isotp_link import IsoTpAddress
 from edge_agent.obd.did import DidDefinition
 from edge_agent.obd.trouble_codes import code_bytes
+from edge_agent.tester.base import IsoTpAddress
 from edge_agent.virtual_car.diagnostics import MISFIRE_CODE, DtcMemory
 from edge_agent.virtual_car.encode import ENCODERS, SUPPORTED_PIDS, TRANSMISSION_PIDS, bitmap, did_data
 from edge_agent.virtual_car.live import LiveCar

@@ -17,17 +17,17 @@ import yaml
 
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import ConfigurationError, EdgeAgentError
-from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.isotp_link import IsoTpLink
 from edge_agent.obd import service01
 from edge_agent.obd.fields import Fields
-from edge_agent.sources.requester import Requester
+from edge_agent.tester.base import IsoTpAddress
+from edge_agent.tester.can import FUNCTIONAL_11_BIT, CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, acceleration_from, fault_named
 from edge_agent.virtual_car.ecu import Ecu, ecus_of
 from edge_agent.virtual_car.live import LiveCar
 
 _log = logging.getLogger(__name__)
 
-FUNCTIONAL_ID = 0x7DF
 _STEP_S = 0.05  # between two steps of the model, at most
 _CONTROL_PERIOD_S = 0.25
 _READY_TIMEOUT_S = 15.0
@@ -76,7 +76,7 @@ class CarOnBus:
         self._car = car
         ecus = ecus_of(car)
         self._physical: dict[IsoTpAddress, Ecu] = {ecu.role.address: ecu for ecu in ecus}
-        self._functional = IsoTpAddress(transmit_id=ecus[0].role.address.transmit_id, receive_id=FUNCTIONAL_ID)
+        self._functional = IsoTpAddress(transmit_id=ecus[0].role.address.transmit_id, receive_id=FUNCTIONAL_11_BIT)
         self._link = IsoTpLink(bus, (*self._physical, self._functional))
 
     def serve(self, timeout_s: float) -> None:
@@ -109,7 +109,9 @@ def run_car(
     car = LiveCar(config, now=datetime.now(UTC))
     with open_can_bus(bus_config) as bus:
         ids = [ecu.role.address.receive_id for ecu in ecus_of(car)]
-        bus.set_filters([{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, FUNCTIONAL_ID)])
+        bus.set_filters(
+            [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, FUNCTIONAL_11_BIT)]
+        )
         on_bus = CarOnBus(bus, car)
         last = controlled = clock()
         if ready_event is not None:
@@ -234,14 +236,16 @@ def _refuse_shared_buses(cars: tuple[ParkedCar, ...], path: Path) -> None:
 def _wait_until_it_answers(parked: ParkedCar, stop: threading.Event) -> bool:
     address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    with open_can_bus(parked.bus) as bus:
-        requester = Requester(IsoTpLink(bus, (address,)), functional_request_id=FUNCTIONAL_ID, timeout_s=0.3)
+    tester = CanTester.open(parked.bus, (address,), timeout_s=0.3)
+    try:
         while not stop.is_set():
-            if requester.functional(service01.request(0), expected={"7E8"}).answers:
+            if tester.functional(service01.request(0), expected={address.ecu}).answers:
                 return True
             if time.monotonic() > deadline:
                 bus_name = f"{parked.bus.interface}:{parked.bus.channel}"
                 raise EdgeAgentError(f"car {parked.car.name} does not answer on {bus_name}; does the bus carry frames?")
+    finally:
+        tester.close()
     return False
 
 

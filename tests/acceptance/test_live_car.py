@@ -55,7 +55,7 @@ def write_garage(path: Path, buses: dict[str, dict[str, object]]) -> Path:
 
 def write_agent(site: Site, car: str, bus: dict[str, object]) -> Path:
     source = {
-        "kind": "obd_isotp",
+        "kind": "obd_can",
         "interface": bus["interface"],
         "channel": bus["channel"],
         "options": {"port": bus["port"]},
@@ -76,7 +76,7 @@ def test_a_misfire_of_a_live_car_becomes_an_alert_and_the_other_car_stays_silent
     configs = {car: write_agent(site, car, buses[car]) for car in CARS}
 
     # before anything runs, as an installer would look
-    assert f"Device {CARS[0]} reads obd_isotp" in site.run("agent", "check", configs[CARS[0]], device=CARS[0])
+    assert f"Device {CARS[0]} reads obd_can" in site.run("agent", "check", configs[CARS[0]], device=CARS[0])
     read = site.run_json("agent", "read", configs[CARS[0]], "--seconds", "5", device=CARS[0])
     assert read["vin"] == VINS[CARS[0]]
     assert read["trouble_codes"] == []

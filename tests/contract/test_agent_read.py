@@ -12,7 +12,7 @@ def test_a_silent_bus_ends_with_what_to_look_at(tmp_path: Path) -> None:
     path.write_text(
         "device: car-1\n"
         "vehicle_profile: generic\n"
-        "source: {kind: obd_isotp, interface: virtual, channel: nobody}\n"
+        "source: {kind: obd_can, interface: virtual, channel: nobody}\n"
         "outbox: {path: outbox.sqlite}\n",
         encoding="utf-8",
     )

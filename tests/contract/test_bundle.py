@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.build import build_estimators, build_profile, build_source
 from edge_agent.config import load_config
-from edge_agent.sources.obd_isotp import ObdIsoTpSource
+from edge_agent.sources.obd import ObdSource
 from firmware_profiles.bundle import AGENT_UNIT, BundleRequest, agent_unit, write_bundle
 from firmware_profiles.loader import list_profiles
 
@@ -48,7 +48,7 @@ def test_the_agent_takes_the_configuration(tmp_path: Path, ca_dir: Path, hardwar
     assert profile is not None
     assert profile.name == vehicle
     assert all(file.is_relative_to(out) for file in profile.files)
-    assert isinstance(build_source(config, profile), ObdIsoTpSource)
+    assert isinstance(build_source(config, profile), ObdSource)
     assert build_estimators(config, profile)
 
 

@@ -60,7 +60,7 @@ def write_agent(folder: Path, text: str = "") -> Path:
     path = folder / "agent.yaml"
     path.write_text(
         "device: car-7\nvehicle_profile: generic\noutbox: {path: outbox.sqlite}\n"
-        f"source: {{kind: obd_isotp, interface: virtual, channel: bench}}\n{text}",
+        f"source: {{kind: obd_can, interface: virtual, channel: bench}}\n{text}",
         encoding="utf-8",
     )
     return path

@@ -120,7 +120,7 @@ def test_the_extras_are_those_of_the_project_and_the_command_is_installed(wheel:
     requirements = [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
     edge = {canonicalize_name(requirement.name) for requirement in requirements if applies(requirement, "edge")}
     backend = {canonicalize_name(requirement.name) for requirement in requirements if applies(requirement, "backend")}
-    assert {"paho-mqtt", "python-can", "can-isotp", "udsoncan"} <= edge
+    assert {"paho-mqtt", "python-can", "can-isotp"} <= edge
     assert {"psycopg", "numpy", "fastapi", "aiomqtt"} <= backend
     assert not edge & NOT_ON_THE_DONGLE
 

@@ -296,7 +296,7 @@ def test_without_a_broker_the_agent_reads_on_and_stops_when_told(tmp_path: Path)
     stop = threading.Event()
     config = AgentConfig(
         device=DEVICE,
-        source=SourceConfig(kind="obd_isotp"),
+        source=SourceConfig(kind="obd_can"),
         outbox_path=tmp_path / "outbox.sqlite",
         mqtt=MqttConfig(port=1),  # nothing listens there
         uplink=FAST,

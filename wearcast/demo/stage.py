@@ -164,7 +164,7 @@ def write_agents(stage: Stage, pasts: list[Past]) -> dict[str, tuple[Path, Path]
     return {
         past.story.device: (
             _agent_yaml(stage, past, "backlog", {"kind": "replay_csv", "path": str(past.recording)}),
-            _agent_yaml(stage, past, "agent", {"kind": "obd_isotp", **_bus(ports[past.story.device])}),
+            _agent_yaml(stage, past, "agent", {"kind": "obd_can", **_bus(ports[past.story.device])}),
         )
         for past in pasts
     }

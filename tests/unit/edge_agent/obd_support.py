@@ -1,16 +1,21 @@
 """ECUs on python-can's virtual bus, by script or as a virtual car, for the tests of the source."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import can
 
 from edge_agent.can_bus import CanBusConfig
-from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.isotp_link import IsoTpLink
 from edge_agent.sources.base import Reading
-from edge_agent.sources.obd_isotp import ObdIsoTpConfig, ObdIsoTpSource
+from edge_agent.sources.obd import ObdConfig, ObdSource
+from edge_agent.tester.base import IsoTpAddress, Tester
+from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.garage import run_car
 
@@ -77,9 +82,21 @@ def scripted_ecus(bus: CanBusConfig, answers: dict[int, Answer]) -> Iterator[Non
         thread.join(5)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    config: ObdConfig
+    connect: Callable[[], Tester]
+
+
+def reads(bus: CanBusConfig, *, timeout_s: float = 0.2, **changes: Any) -> Reader:
+    """How a car on that bus is read; ``changes`` are fields of ObdConfig."""
+    config = ObdConfig(**changes)
+    return Reader(config=config, connect=lambda: CanTester.open(bus, config.addresses, timeout_s=timeout_s))
+
+
 @contextmanager
-def opened(config: ObdIsoTpConfig, clock: Callable[[], float] | None = None) -> Iterator[ObdIsoTpSource]:
-    source = ObdIsoTpSource(config) if clock is None else ObdIsoTpSource(config, clock=clock)
+def opened(reader: Reader, clock: Callable[[], float] = time.monotonic) -> Iterator[ObdSource]:
+    source = ObdSource(reader.config, reader.connect, clock=clock)
     source.open()
     try:
         yield source
@@ -88,7 +105,7 @@ def opened(config: ObdIsoTpConfig, clock: Callable[[], float] | None = None) -> 
         source.close()
 
 
-def polled(source: ObdIsoTpSource) -> Reading:
+def polled(source: ObdSource) -> Reading:
     reading = source.poll()
     assert reading is not None
     return reading

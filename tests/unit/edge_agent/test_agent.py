@@ -105,7 +105,7 @@ class Counting:
 class Bench:
     """What outlives an agent: its outbox, its backend, and the passing of time."""
 
-    def __init__(self, *, kind: str = "obd_isotp", **changes: object) -> None:
+    def __init__(self, *, kind: str = "obd_can", **changes: object) -> None:
         self.config = AgentConfig(
             device=DEVICE,
             source=SourceConfig(kind=kind),  # type: ignore[arg-type]  # one of the kinds, from the test

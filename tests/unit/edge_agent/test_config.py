@@ -38,7 +38,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     text = """
 device: car-1
 vehicle_profile: virtual_petrol
-source: {kind: obd_isotp, interface: socketcan, channel: can0}
+source: {kind: obd_can, interface: socketcan, channel: can0}
 mqtt:
   host: broker.example
   username: car-1
@@ -59,7 +59,7 @@ last_known_time: time
     assert load_config(written(tmp_path, text), {}) == AgentConfig(
         device="car-1",
         vehicle_profile="virtual_petrol",
-        source=SourceConfig(kind="obd_isotp", options={"interface": "socketcan", "channel": "can0"}),
+        source=SourceConfig(kind="obd_can", options={"interface": "socketcan", "channel": "can0"}),
         mqtt=MqttConfig(
             host="broker.example",
             port=8883,

@@ -3,9 +3,11 @@
 import can
 import pytest
 
-from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
+from edge_agent.isotp_link import IsoTpLink
+from edge_agent.obd import did
 from edge_agent.obd.answers import AnswerError
-from edge_agent.sources.requester import Requester
+from edge_agent.tester.base import IsoTpAddress
+from edge_agent.tester.can import CanTester
 
 
 @pytest.mark.parametrize(("request_id", "response_id"), [(0x7E0, 0x7E8), (0x18DA10F1, 0x18DAF110)])
@@ -30,7 +32,7 @@ def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
     address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
     with can.Bus("broken", interface="virtual") as one, can.Bus("broken", interface="virtual") as ecu:
         link = IsoTpLink(one, [address])
-        requester = Requester(link, functional_request_id=0x7DF, timeout_s=0.05)
+        tester = CanTester(one, link, name="broken", functional_id=0x7DF, timeout_s=0.05)
 
         def answer(data: str) -> None:
             ecu.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex(data), is_extended_id=False))
@@ -40,9 +42,9 @@ def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
         assert link.pump(0.05) == []
         assert link.receiving()
         with pytest.raises(AnswerError, match="no answer in 50 ms"):
-            requester.uds_read(address, 0x0105)
+            tester.physical(address, did.request(0x0105))
         assert not link.receiving()
-        assert requester.unanswered == 1
+        assert tester.unanswered == 1
 
 
 def test_frames_of_the_car_itself_are_left_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.obd.did import DidDefinition, DidSignal
 from edge_agent.obd.pids import PIDS
-from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig
+from edge_agent.sources.obd import DEFAULT_ECUS
 from tests.unit.edge_agent.obd_support import (
     VIN,
     Clock,
@@ -17,6 +17,7 @@ from tests.unit.edge_agent.obd_support import (
     car_on,
     opened,
     polled,
+    reads,
     scripted_ecus,
     virtual_bus,
 )
@@ -37,7 +38,7 @@ KONA = DidDefinition(
 
 def test_discovers_and_reads_all_there_is() -> None:
     bus = virtual_bus()
-    config = ObdIsoTpConfig(bus=bus, pids=dict.fromkeys(PIDS, 1.0), dtc_period_s=1.0, uds_dtc_ecus=(DEFAULT_ECUS[0],))
+    config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), dtc_period_s=1.0, uds_dtc_ecus=(DEFAULT_ECUS[0],))
     with car_on(bus), opened(config) as source:
         assert source.supported_pids[0x0D] == ("7E8", "7E9")
         assert source.supported_pids[0x0C] == ("7E8",)
@@ -65,7 +66,7 @@ def test_reads_own_values_over_several_frames() -> None:
     ]
     with (
         car_on(bus, kind="electric", dids=dids, condition={"soh_percent": 87.5}),
-        opened(ObdIsoTpConfig(bus=bus, dids=(KONA,))) as source,
+        opened(reads(bus, dids=(KONA,))) as source,
     ):
         assert polled(source).values[SOH] == pytest.approx(87.5, abs=0.06)
 
@@ -74,7 +75,7 @@ def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
     bus = virtual_bus()
     with (
         car_on(bus, kind="electric"),
-        opened(ObdIsoTpConfig(bus=bus, pids={0xB2: 1.0, 0x0D: 1.0}, dids=(KONA,))) as source,
+        opened(reads(bus, pids={0xB2: 1.0, 0x0D: 1.0}, dids=(KONA,))) as source,
     ):
         reading = polled(source)
     assert set(reading.values) == {SPEED}  # this car does not know the maker's
@@ -84,7 +85,7 @@ def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
 def test_vin_is_asked_again_soon_where_it_failed() -> None:
     bus, clock = virtual_bus(), Clock()
     script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x7f\x09\x22"}
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, idle_wait_s=0.0, dtc_period_s=None)
+    config = reads(bus, timeout_s=0.25, idle_wait_s=0.0, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
         reading = polled(source)
         assert (reading.vin, reading.faults[0].request) == (None, "service 09 item 02 at 7E8")
@@ -97,7 +98,7 @@ def test_vin_is_asked_again_soon_where_it_failed() -> None:
 
 def test_each_read_has_its_own_period() -> None:
     bus, clock = virtual_bus(), Clock()
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 5.0}, dtc_period_s=10.0, idle_wait_s=0.0)
+    config = reads(bus, pids={0x0D: 1.0, 0x0C: 5.0}, dtc_period_s=10.0, idle_wait_s=0.0)
     with car_on(bus), opened(config, clock) as source:
         first = polled(source)
         assert set(first.values) == {SPEED, RPM}
@@ -114,7 +115,7 @@ def test_each_read_has_its_own_period() -> None:
 
 def test_a_silent_car_is_faults_and_asked_again() -> None:
     bus, clock = virtual_bus(), Clock()
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.15, idle_wait_s=0.0, discovery_period_s=10)
+    config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.15, idle_wait_s=0.0, discovery_period_s=10)
     with opened(config, clock) as source:
         reading = polled(source)
         assert (dict(reading.values), reading.trouble_codes, reading.vin) == ({}, None, None)
@@ -129,9 +130,7 @@ def test_a_silent_car_is_faults_and_asked_again() -> None:
 
 def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
     bus, clock = virtual_bus(), Clock()
-    config = ObdIsoTpConfig(
-        bus=bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.15, idle_wait_s=0.0, dtc_period_s=1.0
-    )
+    config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.15, idle_wait_s=0.0, dtc_period_s=1.0)
     with opened(config, clock) as source:
         with car_on(bus):
             clock.now += 20
@@ -149,7 +148,7 @@ def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
 def test_a_car_that_sleeps_is_asked_seldom() -> None:
     """Each request keeps the bus awake a little longer and drains the battery of a parked car."""
     bus, clock = virtual_bus(), Clock()
-    config = ObdIsoTpConfig(bus=bus, pids=dict.fromkeys(PIDS, 1.0), timeout_s=0.01, idle_wait_s=0.0, dtc_period_s=1.0)
+    config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), timeout_s=0.01, idle_wait_s=0.0, dtc_period_s=1.0)
     with opened(config, clock) as source, can.Bus(interface=bus.interface, channel=bus.channel) as listener:
         with car_on(bus):
             clock.now += 20
@@ -182,7 +181,7 @@ def test_ecus_that_a_car_lacks_do_not_make_it_silent() -> None:
         for ecu in (0x7E2, 0x7E3, 0x7E4)
         for did in (0x0101, 0x0102)
     ]
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, dids=tuple(absent), timeout_s=0.1, idle_wait_s=0.0)
+    config = reads(bus, pids={0x0D: 1.0}, dids=tuple(absent), timeout_s=0.1, idle_wait_s=0.0)
     with car_on(bus), opened(config, clock) as source:
         reading = polled(source)
         assert SPEED in reading.values
@@ -202,7 +201,7 @@ def test_an_ecu_that_wakes_up_late_is_found() -> None:
     ecus = {0x7E8: bitmap_then({b"\x01\x0d": b"\x41\x0d\x32"}, "00080000")}
     late = bitmap_then({b"\x01\x0c": bytes.fromhex("410C0FA0")}, "00100000")
     ecus[0x7E9] = lambda request: late(request) if clock.now > 1500 else None
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, ecus), opened(config, clock) as source:
         assert dict(polled(source).values) == {SPEED: 50}
         clock.now += 700
@@ -226,7 +225,7 @@ def test_an_ecu_that_wakes_up_late_is_found() -> None:
 def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -> None:
     bus = virtual_bus()
     script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex(answer)}
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
@@ -238,7 +237,7 @@ def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -
 def test_a_late_answer_to_an_earlier_request_is_not_taken() -> None:
     bus = virtual_bus()
     script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex("410C1122"), b"\x01\x0c": bytes.fromhex("410C0FA0")}
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {RPM: 1000}
@@ -256,7 +255,7 @@ def test_several_ecus_give_one_value_and_a_sum() -> None:
         b"\x01\x0d": bytes.fromhex("410D33"),
     }
     ecus = {0x7E8: bitmap_then(engine, "80080000"), 0x7EA: bitmap_then(other, "80080000")}
-    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, ecus), opened(config) as source:
         reading = polled(source)
     assert reading.faults == ()
@@ -267,7 +266,7 @@ def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
     bus = virtual_bus()
     engine: dict[bytes, bytes | None] = {b"\x01\x01": bytes.fromhex("410102000000")}
     ecus = {0x7E8: bitmap_then(engine, "80000000"), 0x7EA: bitmap_then({}, "80000000")}
-    config = ObdIsoTpConfig(bus=bus, pids={0x01: 1.0}, timeout_s=0.05, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x01: 1.0}, timeout_s=0.05, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, ecus), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
@@ -280,14 +279,14 @@ def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
         ("7F2231", "NRC 0x31"),
         (None, "no answer"),
         ("620105" + "00" * 10, "10 data bytes, expected 43"),
-        ("620106" + "00" * 43, "unusable answer"),
+        ("620106" + "00" * 43, "only an answer to something else"),
         ("620105" + "FF" * 43, "outside"),
     ],
 )
 def test_a_failed_read_of_an_own_value_is_a_fault(answer: str | None, reason: str) -> None:
     bus = virtual_bus()
     script: dict[bytes, bytes | None] = {b"\x22\x01\x05": None if answer is None else bytes.fromhex(answer)}
-    config = ObdIsoTpConfig(bus=bus, dids=(KONA,), timeout_s=0.08, read_vin=False, dtc_period_s=None)
+    config = reads(bus, dids=(KONA,), timeout_s=0.08, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7EC: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
@@ -309,6 +308,6 @@ def test_an_ecu_that_asks_for_patience_gets_it() -> None:
         with can.Bus(interface=bus.interface, channel=bus.channel) as own:
             own.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex("03410D2AAAAAAAAA"), is_extended_id=False))
 
-    config = ObdIsoTpConfig(bus=bus, pids={0x0D: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
+    config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
     with scripted_ecus(bus, {0x7E8: slow}), opened(config) as source:
         assert polled(source).values == {SPEED: 42}

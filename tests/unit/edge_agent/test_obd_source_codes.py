@@ -6,14 +6,23 @@ from datetime import UTC, datetime
 import pytest
 
 from edge_agent.sources.base import Reading, TroubleCode
-from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig
+from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.vehicle_watch import VehicleWatch
-from tests.unit.edge_agent.obd_support import Clock, bitmap_then, car_on, opened, polled, scripted_ecus, virtual_bus
+from tests.unit.edge_agent.obd_support import (
+    Clock,
+    bitmap_then,
+    car_on,
+    opened,
+    polled,
+    reads,
+    scripted_ecus,
+    virtual_bus,
+)
 
 
 def test_code_goes_from_pending_to_confirmed() -> None:
     bus = virtual_bus()
-    config = ObdIsoTpConfig(bus=bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
+    config = reads(bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
     seen: list[tuple[str, bool | None]] = []
     with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config) as source:
         for _ in range(200):
@@ -38,7 +47,7 @@ def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
         return bitmap_then({b"\x07": b"\x47\x00"})(request)
 
     first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
+    config = reads(bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
     with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
         reading = polled(source)
         assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
@@ -71,7 +80,7 @@ def test_an_ecu_that_is_not_heard_at_the_first_read_keeps_its_codes(lost: bytes)
     watch = VehicleWatch(trip_gap_seconds=60)
     confirmed = TroubleCode(code="U0100", ecu="7EA", status="confirmed")
     assert codes_after(watch, Reading(trouble_codes=(confirmed,))) == ["dtc.appeared U0100"]
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0, dtc_services=(3, 7))
+    config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0, dtc_services=(3, 7))
     with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
         reading = polled(source)
         assert reading.ecus_read == frozenset({"7E8"})
@@ -91,7 +100,7 @@ def test_an_ecu_without_service_0a_hides_no_codes() -> None:
     }
     with (
         scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
-        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
+        opened(reads(bus, timeout_s=0.25, read_vin=False)) as source,
     ):
         reading = polled(source)
     assert [code.code for code in reading.trouble_codes or ()] == ["P0301"]
@@ -110,7 +119,7 @@ def test_a_car_that_falls_asleep_before_service_0a_may_still_have_it() -> None:
         codes = {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00", b"\x0a": bytes.fromhex("4A010301")}
         return bitmap_then(dict(codes))(request)
 
-    config = ObdIsoTpConfig(bus=bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
+    config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
     with scripted_ecus(bus, {0x7E8: engine}), opened(config, clock) as source:
         assert polled(source).trouble_codes is None
         clock.now += 20
@@ -123,7 +132,7 @@ def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
     script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
     with (
         scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
-        opened(ObdIsoTpConfig(bus=bus, timeout_s=0.25, read_vin=False)) as source,
+        opened(reads(bus, timeout_s=0.25, read_vin=False)) as source,
     ):
         reading = polled(source)
     assert reading.trouble_codes is None

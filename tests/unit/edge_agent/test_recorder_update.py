@@ -15,7 +15,7 @@ FORMER = UUID(int=7)
 
 
 def test_a_signal_that_the_catalogue_no_longer_has_does_not_stop_the_agent(tmp_path: Path) -> None:
-    config = AgentConfig(device="car-1", source=SourceConfig(kind="obd_isotp"), outbox_path=tmp_path / "unused")
+    config = AgentConfig(device="car-1", source=SourceConfig(kind="obd_can"), outbox_path=tmp_path / "unused")
     with Outbox.open(":memory:", device="car-1", max_bytes=1_000_000) as outbox:
         outbox.begin_boot(FORMER)
         values = {"Vehicle.Speed": 50.0, "Vehicle.OBD.RenamedSince": 1.0, "Vehicle.OBD.EngineLoad": 900.0}

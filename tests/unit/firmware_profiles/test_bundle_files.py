@@ -66,7 +66,7 @@ def test_a_serial_adapter_gets_its_device_and_no_network(request_for: Make) -> N
     assert "SupplementaryGroups=dialout" in dropin
     source = yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))["source"]
     assert source == {
-        "kind": "obd_isotp",
+        "kind": "obd_can",
         "interface": "slcan",
         "channel": "/dev/ttyACM0",
         "bitrate": 500000,

@@ -1,15 +1,11 @@
-"""A car read over ISO-TP: OBD services through ISO-TP directly, UDS through udsoncan, on any python-can interface."""
+"""A car that is asked: what is read and how often, over any tester. What an answer means is :mod:`edge_agent.obd`."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import can
-
-from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import ConfigurationError, SourceError
-from edge_agent.isotp_link import IsoTpAddress, IsoTpLink
 from edge_agent.obd import did, service01, trouble_codes, vehicle_information
 from edge_agent.obd.answers import AnswerError, Decoded
 from edge_agent.obd.did import DidDefinition
@@ -17,7 +13,7 @@ from edge_agent.obd.pids import PIDS
 from edge_agent.obd.plan import RatePlan
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.sources.code_reader import CodeReader, CodesRead
-from edge_agent.sources.requester import Requester
+from edge_agent.tester.base import IsoTpAddress, Tester
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +25,7 @@ _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObdIsoTpConfig:
+class ObdConfig:
     """How a car is read. Periods and times in seconds.
 
     ``pids``: PID of service 01 -> period; those the car lacks are left out. ``dids``: the maker's own values; a PID
@@ -38,10 +34,7 @@ class ObdIsoTpConfig:
     ``idle_wait_s``: longest time one poll waits for something to become due.
     """
 
-    bus: CanBusConfig
-    functional_request_id: int = 0x7DF
     ecus: tuple[IsoTpAddress, ...] = DEFAULT_ECUS
-    timeout_s: float = 0.2  # P2 of ISO 15765-4 is 50 ms; gateways and Python need more
     pids: Mapping[int, float] = field(default_factory=dict)
     dids: tuple[DidDefinition, ...] = ()
     dtc_period_s: float | None = 30.0
@@ -51,7 +44,6 @@ class ObdIsoTpConfig:
     discovery_period_s: float = 10.0  # while no ECU has answered yet, and between two looks at a silent car
     rediscovery_period_s: float = 600.0  # an ECU that slept when the car was discovered wakes up later
     idle_wait_s: float = 0.5
-    stmin_ms: int = 1
 
     def __post_init__(self) -> None:
         for pid, period_s in self.pids.items():
@@ -63,7 +55,7 @@ class ObdIsoTpConfig:
         for service in self.dtc_services:
             if service not in trouble_codes.STATUS_OF_SERVICE:
                 raise ConfigurationError(f"dtc_services: {service:02X} reads no codes; choose from 03, 07, 0A")
-        for name in ("timeout_s", "discovery_period_s", "rediscovery_period_s", "dtc_period_s"):
+        for name in ("discovery_period_s", "rediscovery_period_s", "dtc_period_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigurationError(f"{name} is {value}; give a time in seconds above 0")
@@ -75,14 +67,17 @@ class ObdIsoTpConfig:
         return tuple(dict.fromkeys((*self.ecus, *self.uds_dtc_ecus, *of_dids)))
 
 
-class ObdIsoTpSource:
-    """An ECU that does not answer is a fault in the reading; a bus that is gone is a SourceError."""
+class ObdSource:
+    """An ECU that does not answer is a fault in the reading; an adapter that is gone is a SourceError."""
 
-    def __init__(self, config: ObdIsoTpConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: ObdConfig, connect: Callable[[], Tester], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``connect`` opens the adapter, or raises SourceError."""
         self._config = config
+        self._connect = connect
         self._clock = clock
-        self._bus: can.BusABC | None = None
-        self._requester: Requester | None = None
+        self._tester: Tester | None = None
         self._plan = RatePlan(())
         self._pids: dict[int, tuple[str, ...]] = {}  # PID -> ECUs that have it
         self._codes: CodeReader | None = None
@@ -94,38 +89,23 @@ class ObdIsoTpSource:
         return dict(self._pids)
 
     def open(self) -> None:
-        """Open the bus and discover what the car has; a silent car is asked again later."""
+        """Open the adapter and discover what the car has; a silent car is asked again later."""
         self.close()
         config = self._config
-        bus = open_can_bus(config.bus)
-        self._bus = bus
-        bus.set_filters(
-            [
-                {"can_id": a.receive_id, "can_mask": 0x1FFFFFFF if a.receive_id > 0x7FF else 0x7FF}
-                for a in config.addresses
-            ]
-        )
-        link = IsoTpLink(bus, config.addresses, stmin_ms=config.stmin_ms)
-        self._requester = Requester(
-            link, functional_request_id=config.functional_request_id, timeout_s=config.timeout_s
-        )
+        tester = self._connect()
+        self._tester = tester
         self._pids = {}
-        self._codes = CodeReader(
-            self._requester,
-            services=config.dtc_services,
-            uds_ecus=config.uds_dtc_ecus,
-            timeout_s=config.timeout_s,
-        )
+        self._codes = CodeReader(tester, services=config.dtc_services, uds_ecus=config.uds_dtc_ecus)
         self._plan = RatePlan(self._periods())
         try:
             self._discover()
-        except can.CanError as error:
+        except SourceError:
             self.close()
-            raise _gone(config.bus, error) from error
+            raise
 
     def poll(self) -> Reading | None:
         """Read what is due; waits up to ``idle_wait_s`` for it."""
-        if self._requester is None or self._codes is None:
+        if self._tester is None or self._codes is None:
             raise SourceError("the source is not open; call open() first")
         due = self._due()
         if not due:
@@ -137,50 +117,47 @@ class ObdIsoTpSource:
         asleep = False
         silent_ecus: set[int] = set()  # by request identifier
         if not self._pids:
-            self._requester.unanswered = 0  # nothing but its own values tells that such a car is awake
-        try:
-            for key in due:
-                definition = self._dids.get(key)
-                asleep = asleep or self._is_asleep(self._requester)
-                if asleep:
-                    faults.append(ReadFault(request=key, reason="not asked: the car is silent"))
+            self._tester.unanswered = 0  # nothing but its own values tells that such a car is awake
+        for key in due:
+            definition = self._dids.get(key)
+            asleep = asleep or self._is_asleep(self._tester)
+            if asleep:
+                faults.append(ReadFault(request=key, reason="not asked: the car is silent"))
+                continue
+            if definition is not None and definition.request_id in silent_ecus:
+                faults.append(ReadFault(request=key, reason="not asked: this ECU is silent"))
+                self._plan.done(key, self._clock(), again_s=self._later(definition))
+                continue
+            if key == _DISCOVER:
+                plan = self._plan
+                faults.extend(self._discover())
+                if self._plan is not plan:
+                    break  # everything is due in the new plan
+            elif key == _TROUBLE_CODES:
+                codes = self._codes.read({ecu for having in self._pids.values() for ecu in having})
+                faults.extend(codes.faults)
+            elif key == _VIN:
+                vin, failed = self._vin(self._tester)
+                faults.extend(failed)
+                if vin is None:
+                    self._plan.done(key, self._clock(), again_s=_VIN_RETRY_S)
                     continue
-                if definition is not None and definition.request_id in silent_ecus:
-                    faults.append(ReadFault(request=key, reason="not asked: this ECU is silent"))
+            elif definition is not None:
+                before = self._tester.unanswered
+                decoded = self._did(self._tester, definition)
+                values.update(decoded.values)
+                faults.extend(decoded.faults)
+                if self._tester.unanswered > before:
+                    silent_ecus.add(definition.request_id)
                     self._plan.done(key, self._clock(), again_s=self._later(definition))
                     continue
-                if key == _DISCOVER:
-                    plan = self._plan
-                    faults.extend(self._discover())
-                    if self._plan is not plan:
-                        break  # everything is due in the new plan
-                elif key == _TROUBLE_CODES:
-                    codes = self._codes.read({ecu for having in self._pids.values() for ecu in having})
-                    faults.extend(codes.faults)
-                elif key == _VIN:
-                    vin, failed = self._vin(self._requester)
-                    faults.extend(failed)
-                    if vin is None:
-                        self._plan.done(key, self._clock(), again_s=_VIN_RETRY_S)
-                        continue
-                elif definition is not None:
-                    before = self._requester.unanswered
-                    decoded = self._did(self._requester, definition)
-                    values.update(decoded.values)
-                    faults.extend(decoded.faults)
-                    if self._requester.unanswered > before:
-                        silent_ecus.add(definition.request_id)
-                        self._plan.done(key, self._clock(), again_s=self._later(definition))
-                        continue
-                else:
-                    decoded = self._value(self._requester, key)
-                    values.update(decoded.values)
-                    faults.extend(decoded.faults)
-                self._plan.done(key, self._clock())
-            if asleep or self._is_asleep(self._requester):
-                self._plan.pause(self._clock(), self._config.discovery_period_s)
-        except can.CanError as error:
-            raise _gone(self._config.bus, error) from error
+            else:
+                decoded = self._value(self._tester, key)
+                values.update(decoded.values)
+                faults.extend(decoded.faults)
+            self._plan.done(key, self._clock())
+        if asleep or self._is_asleep(self._tester):
+            self._plan.pause(self._clock(), self._config.discovery_period_s)
         return Reading(
             values=values,
             trouble_codes=None if codes is None else codes.codes,
@@ -190,11 +167,10 @@ class ObdIsoTpSource:
         )
 
     def close(self) -> None:
-        """Let go of the bus."""
-        if self._bus is not None:
-            self._bus.shutdown()
-        self._bus = None
-        self._requester = None
+        """Let go of the adapter."""
+        if self._tester is not None:
+            self._tester.close()
+        self._tester = None
         self._codes = None
 
     def _periods(self) -> Iterable[tuple[str, float]]:
@@ -223,7 +199,7 @@ class ObdIsoTpSource:
         return self._plan.due(self._clock())
 
     def _discover(self) -> tuple[ReadFault, ...]:
-        assert self._requester is not None
+        assert self._tester is not None
         """Ask which parameters there are. What was there before stays: an ECU that sleeps has not lost it."""
         found: dict[int, set[str]] = {}
         faults: list[ReadFault] = []
@@ -231,9 +207,9 @@ class ObdIsoTpSource:
         for bitmap in service01.BITMAP_PIDS:
             if bitmap not in wanted:
                 continue
-            exchange = self._requester.functional(service01.request(bitmap), expected=found.get(bitmap))
+            exchange = self._tester.functional(service01.request(bitmap), expected=found.get(bitmap))
             if not found.get(bitmap, set()) <= exchange.answers.keys():  # one lost frame would hide 32 parameters
-                exchange = self._requester.functional(service01.request(bitmap), expected=found.get(bitmap))
+                exchange = self._tester.functional(service01.request(bitmap), expected=found.get(bitmap))
             for ecu, payload in exchange.answers.items():
                 try:
                     supported = service01.decode_supported(bitmap, payload)
@@ -244,7 +220,7 @@ class ObdIsoTpSource:
                     found.setdefault(pid, set()).add(ecu)
                     wanted.add(pid)
             if bitmap == 0 and not exchange.answers:
-                reason = exchange.reason(self._config.timeout_s)
+                reason = exchange.reason(self._tester.timeout_s)
                 faults.append(ReadFault(request=service01.request_name(0), reason=reason))
         known = {pid: set(ecus) for pid, ecus in self._pids.items()}
         for pid in found.keys() - set(service01.BITMAP_PIDS):
@@ -257,25 +233,25 @@ class ObdIsoTpSource:
             _log.info("The car has %d parameters of service 01", len(known))
         return tuple(faults)
 
-    def _is_asleep(self, requester: Requester) -> bool:
+    def _is_asleep(self, tester: Tester) -> bool:
         """Whether nobody answers any more; ECUs of which the car has none do not make a silent car."""
-        if requester.unanswered < _SILENT_READS:
+        if tester.unanswered < _SILENT_READS:
             return False
-        return not (self._pids and requester.functional(service01.request(0), expected=None, enough=1).answers)
+        return not (self._pids and tester.functional(service01.request(0), expected=None, enough=1).answers)
 
     def _later(self, definition: DidDefinition) -> float:
         """Seconds until an ECU that did not answer is asked again."""
         return max(definition.period_s, self._config.discovery_period_s)
 
-    def _value(self, requester: Requester, key: str) -> Decoded:
+    def _value(self, tester: Tester, key: str) -> Decoded:
         pid = next(pid for pid in self._config.pids if service01.request_name(pid) == key)
         ecus = self._pids.get(pid, ())
-        exchange = requester.functional(service01.request(pid), expected=set(ecus))
+        exchange = tester.functional(service01.request(pid), expected=set(ecus))
         parts: list[Decoded] = []
         for ecu in ecus:
             name = f"{key} at {ecu}"
             if ecu not in exchange.answers:
-                reason = exchange.reason(self._config.timeout_s)
+                reason = exchange.reason(tester.timeout_s)
                 parts.append(Decoded(faults=(ReadFault(request=name, reason=reason),)))
                 continue
             try:
@@ -287,15 +263,15 @@ class ObdIsoTpSource:
             return Decoded(faults=combined.faults)  # a sum over some of the ECUs is not the car's
         return combined
 
-    def _did(self, requester: Requester, definition: DidDefinition) -> Decoded:
+    def _did(self, tester: Tester, definition: DidDefinition) -> Decoded:
         address = IsoTpAddress(transmit_id=definition.request_id, receive_id=definition.response_id)
         try:
-            return did.decode(definition, requester.uds_read(address, definition.did))
+            return did.decode(definition, tester.physical(address, did.request(definition.did)))
         except AnswerError as error:
             return Decoded(faults=(ReadFault(request=definition.request_name, reason=str(error)),))
 
-    def _vin(self, requester: Requester) -> tuple[str | None, list[ReadFault]]:
-        exchange = requester.functional(vehicle_information.VIN_REQUEST, expected=None, enough=1)
+    def _vin(self, tester: Tester) -> tuple[str | None, list[ReadFault]]:
+        exchange = tester.functional(vehicle_information.VIN_REQUEST, expected=None, enough=1)
         faults: list[ReadFault] = []
         for ecu, payload in sorted(exchange.answers.items()):
             try:
@@ -303,9 +279,5 @@ class ObdIsoTpSource:
             except AnswerError as error:
                 faults.append(ReadFault(request=f"service 09 item 02 at {ecu}", reason=str(error)))
         if not faults:
-            faults.append(ReadFault(request="service 09 item 02", reason=exchange.reason(self._config.timeout_s)))
+            faults.append(ReadFault(request="service 09 item 02", reason=exchange.reason(tester.timeout_s)))
         return None, faults
-
-
-def _gone(bus: CanBusConfig, error: can.CanError) -> SourceError:
-    return SourceError(f"CAN bus {bus.interface}:{bus.channel} is gone ({error}); check the cable and the interface")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,8 @@ from edge_agent.errors import ConfigurationError, EdgeAgentError
 from edge_agent.obd.did import definitions_from
 from edge_agent.obd.pids import PIDS
 from edge_agent.sources.base import Reading, TroubleCode
-from edge_agent.sources.obd_isotp import DEFAULT_ECUS, ObdIsoTpConfig, ObdIsoTpSource
+from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
+from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.garage import GarageConfig, run_garage
 
 GROUP = "239.74.163.2"
@@ -56,9 +58,10 @@ def bus(port: int) -> dict[str, object]:
     return {"interface": "udp_multicast", "channel": GROUP, "port": port}
 
 
-def reader(port: int, **changes: object) -> ObdIsoTpSource:
+def reader(port: int, *, timeout_s: float = 0.2, **changes: Any) -> ObdSource:
     config = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": port})
-    return ObdIsoTpSource(ObdIsoTpConfig(bus=config, **changes))  # type: ignore[arg-type]  # given by each test
+    plan = ObdConfig(**changes)
+    return ObdSource(plan, lambda: CanTester.open(config, plan.addresses, timeout_s=timeout_s))
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def garage(path: Path, document: dict[str, object]) -> Iterator[subprocess.Popen
         process.stdout.close()
 
 
-def read_until(source: ObdIsoTpSource, seconds: float) -> Iterator[Reading]:
+def read_until(source: ObdSource, seconds: float) -> Iterator[Reading]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         reading = source.poll()
@@ -169,7 +172,7 @@ def test_fault_switched_on_by_the_control_file(tmp_path: Path, ports: tuple[int,
             two.close()
 
 
-def _until(source: ObdIsoTpSource, code: TroubleCode) -> Iterator[Reading]:
+def _until(source: ObdSource, code: TroubleCode) -> Iterator[Reading]:
     for reading in read_until(source, 20):
         yield reading
         if reading.trouble_codes is not None and code in reading.trouble_codes:

@@ -1,0 +1,158 @@
+"""Asks ECUs on a CAN bus: functional requests as single frames, everything else over ISO 15765-2."""
+
+import time
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+import can
+
+from edge_agent.can_bus import CanBusConfig, open_can_bus
+from edge_agent.errors import ConfigurationError, SourceError
+from edge_agent.isotp_link import IsoTpLink
+from edge_agent.obd.answers import NEGATIVE_RESPONSE, AnswerError, is_response_pending
+from edge_agent.tester.base import (
+    LONGEST_PENDING_S,
+    PENDING_TIMEOUT_S,
+    Exchange,
+    IsoTpAddress,
+    belongs,
+    positive,
+)
+
+FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT = 0x7DF, 0x18DB33F1  # ISO 15765-4
+_MULTI_FRAME_TIMEOUT_S = 1.0  # N_Cr of ISO 15765-2
+_LONGEST_LOOK_S = 0.05  # of one wait for frames
+_SHORTEST_LOOK_S = 0.005
+
+
+class CanTester:
+    """A tester on a bus it owns; errors of the bus are SourceErrors that name it."""
+
+    def __init__(self, bus: can.BusABC, link: IsoTpLink, *, name: str, functional_id: int, timeout_s: float) -> None:
+        """``name``: the bus as errors call it; ``functional_id``: the identifier that asks all OBD ECUs."""
+        self._bus: can.BusABC | None = bus
+        self._link = link
+        self._name = name
+        self._functional_id = functional_id
+        self.timeout_s = timeout_s
+        self.unanswered = 0
+
+    @classmethod
+    def open(
+        cls,
+        config: CanBusConfig,
+        addresses: Iterable[IsoTpAddress],
+        *,
+        functional_id: int = FUNCTIONAL_11_BIT,
+        timeout_s: float = 0.2,
+        stmin_ms: int = 1,
+    ) -> "CanTester":
+        """Open the bus and let through only the answers of ``addresses``.
+
+        ``timeout_s``: P2 of ISO 15765-4 is 50 ms; gateways and Python need more.
+        """
+        if timeout_s <= 0:
+            raise ConfigurationError(f"the timeout is {timeout_s:g} s; give a time above 0, 200ms suits most cars")
+        addresses = tuple(addresses)
+        bus = open_can_bus(config)
+        bus.set_filters(
+            [{"can_id": a.receive_id, "can_mask": 0x1FFFFFFF if a.receive_id > 0x7FF else 0x7FF} for a in addresses]
+        )
+        link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms)
+        name = f"CAN bus {config.interface}:{config.channel}"
+        return cls(bus, link, name=name, functional_id=functional_id, timeout_s=timeout_s)
+
+    def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
+        """See :class:`edge_agent.tester.base.Tester`."""
+        try:
+            return self._functional(request, expected, enough)
+        except can.CanError as error:
+            raise self._gone(error) from error
+
+    def physical(self, address: IsoTpAddress, request: bytes) -> bytes:
+        """See :class:`edge_agent.tester.base.Tester`."""
+        try:
+            return self._physical(address, request)
+        except can.CanError as error:
+            raise self._gone(error) from error
+
+    def close(self) -> None:
+        """Let go of the bus."""
+        if self._bus is not None:
+            self._bus.shutdown()
+        self._bus = None
+
+    def _functional(self, request: bytes, expected: AbstractSet[str] | None, enough: int | None) -> Exchange:
+        self._link.forget()
+        self._link.send_frame(self._functional_id, request)
+        exchange = Exchange()
+        wait = _Wait(self._link, self.timeout_s)
+        while not wait.over:
+            for address, payload in wait.arrived():
+                if is_response_pending(request, payload):
+                    wait.longer()
+                elif belongs(request, payload):
+                    exchange.answers.setdefault(address.ecu, payload)
+                else:
+                    exchange.foreign = payload[:8].hex().upper()
+            complete = bool(expected) and exchange.answers.keys() >= (expected or set())
+            good = sum(payload[0] != NEGATIVE_RESPONSE for payload in exchange.answers.values())
+            if complete or (enough is not None and good >= enough):
+                break
+        self.unanswered = 0 if exchange.answers else self.unanswered + 1
+        return exchange
+
+    def _physical(self, address: IsoTpAddress, request: bytes) -> bytes:
+        self._link.forget()
+        self._link.send(address, request)
+        wait = _Wait(self._link, self.timeout_s)
+        foreign: str | None = None
+        pending = False
+        while not wait.over:
+            for sender, payload in wait.arrived():
+                if sender != address:
+                    continue
+                if is_response_pending(request, payload):
+                    pending = True
+                    wait.longer()
+                elif belongs(request, payload):
+                    self.unanswered = 0
+                    return positive(request, payload)
+                else:
+                    foreign = payload[:8].hex().upper()
+        self.unanswered = 0 if pending or foreign else self.unanswered + 1
+        if pending:
+            raise AnswerError(f"asked for patience (NRC 0x78) and gave no answer in {wait.waited_s:.0f} s")
+        raise AnswerError(Exchange(foreign=foreign).reason(self.timeout_s))
+
+    def _gone(self, error: can.CanError) -> SourceError:
+        return SourceError(f"{self._name} is gone ({error}); check the cable and the interface")
+
+
+class _Wait:
+    """How long one question is waited for: P2, longer while an answer comes in parts or an ECU asks for patience."""
+
+    def __init__(self, link: IsoTpLink, timeout_s: float) -> None:
+        self._link = link
+        self._started = time.monotonic()
+        self._deadline = self._started + timeout_s
+
+    @property
+    def over(self) -> bool:
+        now = time.monotonic()
+        parts = self._link.receiving() and now < max(self._deadline, self._started) + _MULTI_FRAME_TIMEOUT_S
+        return now >= self._deadline and not parts
+
+    @property
+    def waited_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def longer(self) -> None:
+        """After NRC 0x78: P2* from now, and no longer than an ECU may be trusted to mean it."""
+        self._deadline = min(
+            max(self._deadline, time.monotonic() + PENDING_TIMEOUT_S), self._started + LONGEST_PENDING_S
+        )
+
+    def arrived(self) -> list[tuple[IsoTpAddress, bytes]]:
+        left_s = self._deadline - time.monotonic()
+        return self._link.pump(min(max(left_s, _SHORTEST_LOOK_S), _LONGEST_LOOK_S))
