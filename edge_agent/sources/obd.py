@@ -266,7 +266,7 @@ class ObdSource:
     def _did(self, tester: Tester, definition: DidDefinition) -> Decoded:
         address = IsoTpAddress(transmit_id=definition.request_id, receive_id=definition.response_id)
         try:
-            return did.decode(definition, tester.physical(address, did.request(definition.did)))
+            return did.decode(definition, tester.physical(address, definition.request))
         except AnswerError as error:
             return Decoded(faults=(ReadFault(request=definition.request_name, reason=str(error)),))
 

@@ -40,6 +40,7 @@ class Ecu:
         self.role = role
         self._car = car
         self._services: dict[int, Callable[[bytes], bytes]] = {
+            0x21: self._data_by_identifier,
             0x22: self._data_by_identifier,
             0x3E: self._tester_present,
         }
@@ -109,21 +110,22 @@ class Ecu:
         raise _Refused(_SUB_FUNCTION_NOT_SUPPORTED)
 
     def _data_by_identifier(self, request: bytes) -> bytes:
-        if len(request) < 3 or len(request) % 2 == 0:
+        service, size = request[0], 1 if request[0] == 0x21 else 2
+        if len(request) < 1 + size or (len(request) - 1) % size:
             raise _Refused(_WRONG_LENGTH)
         values = signals(self._car.model)
         answer = b""
-        for start in range(1, len(request), 2):
-            did = int.from_bytes(request[start : start + 2])
+        for start in range(1, len(request), size):
+            echo = request[start : start + size]
             for definition in self.role.dids:
-                if definition.did == did:
+                if definition.request == bytes((service,)) + echo:
                     try:
-                        answer += request[start : start + 2] + did_data(definition, values)
+                        answer += echo + did_data(definition, values)
                     except KeyError:  # a car of another kind has no such part
                         raise _Refused(_OUT_OF_RANGE) from None
         if not answer:
             raise _Refused(_OUT_OF_RANGE)
-        return b"\x62" + answer
+        return bytes((service + 0x40,)) + answer
 
     def _codes_by_status(self, request: bytes) -> bytes:
         if len(request) < 2:

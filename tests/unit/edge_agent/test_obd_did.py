@@ -140,3 +140,28 @@ def test_errors_name_the_place(change: dict[str, object], text: str) -> None:
     document = {"did": 5, "request_id": 1, "response_id": 2, "signals": [{"path": SOH}]} | change
     with pytest.raises(ConfigurationError, match=text):
         definitions_from([document])
+
+
+def test_a_local_identifier_is_one_byte_and_echoed_as_one() -> None:
+    definition = DidDefinition.from_dict(
+        {
+            "service": 0x21,
+            "did": 0x61,
+            "request_id": 0x79B,
+            "response_id": 0x7BB,
+            "signals": [{"path": SOH, "length": 2}],
+        }
+    )
+    assert definition.request == bytes.fromhex("2161")
+    assert definition.request_name == "service 21 DID 61 at 79B"
+    assert did.decode(definition, bytes.fromhex("61610064")).values == {SOH: 100.0}
+    with pytest.raises(AnswerError, match="answer is about 62, asked was 61"):
+        did.decode(definition, bytes.fromhex("61620064"))
+    with pytest.raises(ConfigurationError, match="a DID of service 0x21 has one byte"):
+        DidDefinition.from_dict(
+            {"service": 0x21, "did": 0x0161, "request_id": 0x79B, "response_id": 0x7BB, "signals": [{"path": SOH}]}
+        )
+    with pytest.raises(ConfigurationError, match="service 0x01 reads no identifier"):
+        DidDefinition.from_dict(
+            {"service": 1, "did": 0x61, "request_id": 0x79B, "response_id": 0x7BB, "signals": [{"path": SOH}]}
+        )

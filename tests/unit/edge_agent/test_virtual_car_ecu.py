@@ -142,6 +142,19 @@ def test_own_values_by_identifier() -> None:
     assert ask(engine(electric), "220105") == "7F2231"  # another ECU has it
 
 
+def test_own_values_by_local_identifier() -> None:
+    signal = DidSignal(did=0x61, path=SOH, bit_length=16, scale=Fraction(1, 100))
+    leaf = DidDefinition(did=0x61, service=0x21, request_id=0x79B, response_id=0x7BB, period_s=10, signals=(signal,))
+    electric = LiveCar(VirtualCarConfig(name="e", vin=VIN, kind="electric", dids=(leaf,)), now=NOW)
+    battery = ecus_of(electric)[1]
+    answer = battery.answer(leaf.request)
+    assert answer is not None
+    assert answer[:2].hex() == "6161"
+    assert did.decode(leaf, answer).values[SOH] > 80
+    assert ask(battery, "2162") == "7F2131"
+    assert ask(battery, "220061") == "7F2231"  # the other service has identifiers of its own
+
+
 def test_a_part_the_car_does_not_have_is_refused() -> None:
     live = LiveCar(VirtualCarConfig(name="p", vin=VIN, kind="electric", dids=(OIL,)), now=NOW)
     assert ask(engine(live), "224DC0") == "7F2231"
