@@ -1,12 +1,11 @@
 """Vehicle profile + the bus of the configuration -> how the car is read over ISO-TP."""
 
 from edge_agent.can_bus import CanBusConfig
-from edge_agent.obd.did import DidDefinition, DidSignal
+from edge_agent.profile_dids import profile_dids
 from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT, CanTester
-from firmware_profiles.profile import DidDefinition as ProfileDid
 from firmware_profiles.profile import VehicleProfile
 
 # ISO 15765-4: with 29-bit identifiers ECU xx answers 18DAxxF1 with 18DAF1xx.
@@ -49,59 +48,5 @@ def obd_config(profile: VehicleProfile) -> ObdConfig:
         uds_dtc_ecus=tuple(
             IsoTpAddress(transmit_id=ecu.request_id, receive_id=ecu.response_id)
             for ecu in (codes.uds_19 if codes is not None else ())
-        ),
-    )
-
-
-def profile_dids(profile: VehicleProfile) -> tuple[DidDefinition, ...]:
-    """The maker's values of a profile as the protocol code takes them."""
-    return tuple(_did(definition) for definition in profile.dids)
-
-
-def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
-    """The maker's values of a profile as a garage file has them: a virtual car encodes by what the agent decodes by."""
-    return [
-        {
-            "did": definition.did,
-            "service": definition.service,
-            **({} if definition.length is None else {"length": definition.length}),
-            "request_id": definition.request_id,
-            "response_id": definition.response_id,
-            "period_s": definition.period_s,
-            "signals": [
-                {
-                    "path": signal.path,
-                    "bit_offset": signal.bit_offset,
-                    "bit_length": signal.bit_length,
-                    "scale": str(signal.scale),
-                    "offset": str(signal.offset),
-                    "signed": signal.signed,
-                }
-                for signal in definition.signals
-            ],
-        }
-        for definition in profile_dids(profile)
-    ]
-
-
-def _did(definition: ProfileDid) -> DidDefinition:
-    return DidDefinition(
-        did=definition.did,
-        service=definition.service,
-        length=definition.length,
-        request_id=definition.request_id,
-        response_id=definition.response_id,
-        period_s=definition.period_s,
-        signals=tuple(
-            DidSignal(
-                did=definition.did,
-                path=signal.path,
-                bit_offset=signal.bit_offset,
-                bit_length=signal.bit_length,
-                scale=signal.scale,
-                offset=signal.offset,
-                signed=signal.signed,
-            )
-            for signal in definition.signals
         ),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge_agent.build_obd import did_documents
+from edge_agent.profile_dids import did_documents
 from firmware_profiles.loader import load_vehicle_profile
 from tests.acceptance.acceptance_support import Site, count, wait_until
 

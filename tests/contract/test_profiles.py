@@ -10,10 +10,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from edge_agent.build_obd import profile_dids
 from edge_agent.obd.did import decode
 from edge_agent.obd.pids import PIDS
 from edge_agent.obd.trouble_codes import STATUS_OF_SERVICE
+from edge_agent.profile_dids import profile_dids
 from firmware_profiles.errors import ProfileError
 from firmware_profiles.loader import list_profiles, load_hardware_profile, load_vehicle_profile, shipped_folder
 from firmware_profiles.profile import DidDefinition, Example, SignalDefinition, VehicleProfile

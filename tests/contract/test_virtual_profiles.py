@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edge_agent.build_obd import profile_dids
 from edge_agent.obd import did
+from edge_agent.profile_dids import profile_dids
 from edge_agent.virtual_car.config import Kind, VirtualCarConfig
 from edge_agent.virtual_car.ecu import ecus_of
 from edge_agent.virtual_car.live import LiveCar

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from edge_agent.build_obd import did_documents
+from edge_agent.profile_dids import did_documents
 from firmware_profiles.loader import load_vehicle_profile
 from wearcast.demo.story import STORIES, Story
 
