@@ -11,6 +11,10 @@ class CatalogueError(TelemetryError):
     """The signal catalogue is wrong: the text names the entry and the nearest valid word."""
 
 
+class TroubleCodeDataError(TelemetryError):
+    """A file of trouble code meanings is wrong: the text names the file and the entry."""
+
+
 class WireError(TelemetryError):
     """A message cannot be taken as what its topic says it is.
 
