@@ -35,13 +35,16 @@ class AnswerError(EdgeAgentError):
     """An answer that gives no value: the text is the reason of a :class:`ReadFault`.
 
     ``foreign``: it does not belong to the request at all (a late answer to an earlier one); waiting on is right.
-    ``not_supported``: the ECU says that it does not have the service.
+    ``not_supported``: the ECU says that it does not have the service. ``nrc``: the code of a negative response.
     """
 
-    def __init__(self, reason: str, *, foreign: bool = False, not_supported: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, foreign: bool = False, not_supported: bool = False, nrc: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.foreign = foreign
         self.not_supported = not_supported
+        self.nrc = nrc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,5 +112,6 @@ def _negative(service: int, payload: bytes) -> AnswerError:
         return AnswerError(f"negative answer of {len(payload)} bytes is too short")
     if payload[1] != service:
         return AnswerError(f"negative answer to service {payload[1]:02X}, asked was {service:02X}", foreign=True)
-    name = NEGATIVE_RESPONSE_CODES.get(payload[2], "unknown code")
-    return AnswerError(f"NRC 0x{payload[2]:02X} ({name})", not_supported=payload[2] == _SERVICE_NOT_SUPPORTED)
+    nrc = payload[2]
+    name = NEGATIVE_RESPONSE_CODES.get(nrc, "unknown code")
+    return AnswerError(f"NRC 0x{nrc:02X} ({name})", not_supported=nrc == _SERVICE_NOT_SUPPORTED, nrc=nrc)
