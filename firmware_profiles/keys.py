@@ -21,6 +21,7 @@ NAME = Text(r"^[a-z][a-z0-9_]*$", "small letters, digits and '_', starting with 
 _CAN_ID = Hex((3, 8))  # 11 bit identifiers have three digits, 29 bit identifiers eight
 _COLUMNS = tuple(signal.column for signal in catalogue())
 _VOLTAGE = Number(6, 32, "V")
+_CURRENT = Number(0, 5000, "mA")
 _YEAR = Number(1980, 2060, whole=True)  # a VIN tells the model year since 1980 (49 CFR 565)
 _VIN_CHARACTER = "[A-HJ-NPR-Z0-9]"  # ISO 3779: no I, O, Q
 _VIN_PATTERN = Text(
@@ -203,6 +204,17 @@ HARDWARE = Record(
                     "sleep_hold": Key(Duration(), "for this long", inherited=True),
                     "wake_above_v": Key(_VOLTAGE, "wake when it stays above", inherited=True),
                     "wake_hold": Key(Duration(), "for this long", inherited=True),
+                    "off_command": Key(
+                        ListOf(Text()),
+                        "command that cuts the power, word by word; {wake_in_s}: seconds until it is wanted back",
+                    ),
+                    "off_when": Key(
+                        Choice(("asleep", "protected")),
+                        "asleep: the controller gives the power back; protected: only a person can",
+                    ),
+                    "awake_ma": Key(_CURRENT, "current at 12 V while reading or sending"),
+                    "idle_ma": Key(_CURRENT, "current at 12 V parked with the power on"),
+                    "off_ma": Key(_CURRENT, "current at 12 V with the power cut"),
                 }
             ),
             "when to sleep and wake",

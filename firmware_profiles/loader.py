@@ -280,6 +280,8 @@ def _hardware(checked: Checked, place: Place, files: tuple[Path, ...]) -> Hardwa
         raise place.key("power").error(
             "sleep_below_v must be below wake_above_v, or the dongle wakes and sleeps in turn"
         )
+    if power.get("off_when") == "asleep" and not power.get("off_command"):
+        raise place.key("power").error("off_when is asleep, but no off_command says how the power is cut")
     if interface["kind"] == "slcan" and "serial_baud" not in interface:
         raise place.key("interface").error("a serial adapter (slcan) needs serial_baud")
     lines = checked.get("config_txt", ())
@@ -301,6 +303,8 @@ def _hardware(checked: Checked, place: Place, files: tuple[Path, ...]) -> Hardwa
             sleep_hold_s=power["sleep_hold"],
             wake_above_v=power["wake_above_v"],
             wake_hold_s=power["wake_hold"],
+            off_command=tuple(power.get("off_command", ())),
+            **{key: power[key] for key in ("off_when", "awake_ma", "idle_ma", "off_ma") if key in power},
         ),
         gnss=checked.get("gnss", "none"),
         rtc=checked.get("rtc", "none"),
