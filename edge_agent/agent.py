@@ -18,6 +18,7 @@ from edge_agent.errors import SourceError
 from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
 from edge_agent.recorder import Recorder
+from edge_agent.remote.service import RemoteService
 from edge_agent.sources.base import Source
 from edge_agent.sources.pace import Resumable
 from edge_agent.uplink import MqttUplink, Uplink
@@ -39,6 +40,10 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
     clock = SystemClock(config.last_known_time_path)
     with Outbox.open(config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
+        remote = RemoteService(
+            device=config.device, allowed=config.remote.allow, source=source, channel=uplink, clock=clock
+        )
+        uplink.on_command = remote.receive
         Agent(
             config=config,
             source=source,
@@ -47,6 +52,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             uplink=uplink,
             clock=clock,
             notifier=Notifier(),
+            remote=remote,
         ).run(stop)
 
 
@@ -63,6 +69,7 @@ class Agent:
         uplink: Uplink,
         clock: Clock,
         notifier: Notifier,
+        remote: RemoteService | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
@@ -72,6 +79,7 @@ class Agent:
         self._uplink = uplink
         self._clock = clock
         self._notifier = notifier
+        self._remote = remote
         self._jitter = jitter
         self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
         self._pause = FIRST_PAUSE_SECONDS
@@ -116,12 +124,16 @@ class Agent:
         position = None if self._recording is None else self._recording.position
         if not self._recorder.accept(reading, position=position):
             stop.wait(IDLE_SECONDS)
+        if self._remote is not None:
+            self._remote.observe(reading)
         self._housekeeping()
         return True
 
     def _housekeeping(self) -> None:
         self._recorder.tick()
         self._uplink.tick()
+        if self._remote is not None:
+            self._remote.tick()
         self._clock.remember()
         self._beat()
 

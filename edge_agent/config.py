@@ -10,11 +10,12 @@ from typing import Literal, cast
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
+from telemetry.commands import CommandKind
 from telemetry.topics import require_device_id
 from telemetry.wire import Form
 
-SourceKind = Literal["obd_can", "replay_csv", "replay_can"]
-SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_can", "replay_csv", "replay_can")
+SourceKind = Literal["obd_can", "broadcast", "replay_csv", "replay_can"]
+SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_can", "broadcast", "replay_csv", "replay_can")
 PASSWORD_VARIABLE = "WEARCAST_MQTT_PASSWORD"  # noqa: S105 - the variable's name
 
 
@@ -50,6 +51,13 @@ class UplinkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemoteConfig:
+    """Which commands of the backend are answered. All kinds only read; an empty set answers none."""
+
+    allow: frozenset[CommandKind] = frozenset(CommandKind)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceConfig:
     """Where readings come from; ``options`` are those of the kind, checked by :mod:`edge_agent.build`."""
 
@@ -80,6 +88,7 @@ class AgentConfig:
     last_known_time_path: Path | None = None
     mqtt: MqttConfig = MqttConfig()
     uplink: UplinkConfig = UplinkConfig()
+    remote: RemoteConfig = RemoteConfig()
     form: Form = "compact"
     batch_seconds: float = 10.0  # a sample waits at most so long for its batch
     batch_samples: int = 60  # at most 100: the JSON form of a full sample takes 5 kB, a payload at most 512 KiB
@@ -122,6 +131,7 @@ def load_config(
             root.section("mqtt", optional=True), os.environ if environment is None else environment, needs_password
         ),
         uplink=_uplink(root.section("uplink", optional=True)),
+        remote=_remote(root.section("remote", optional=True)),
         form=cast("Form", root.choice("form", ("compact", "json"), "compact")),
         batch_seconds=root.duration("batch", 10.0),
         batch_samples=root.integer("batch_samples", 60, minimum=1, maximum=100),
@@ -191,3 +201,10 @@ def _uplink(section: Section) -> UplinkConfig:
         raise section.error("reconnect_max", "is below reconnect_min, or that is zero")
     section.done()
     return config
+
+
+def _remote(section: Section) -> RemoteConfig:
+    known = tuple(kind.value for kind in CommandKind)
+    allow = section.choices("allow", known, known)
+    section.done()
+    return RemoteConfig(allow=frozenset(map(CommandKind, allow)))

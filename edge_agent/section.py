@@ -101,6 +101,14 @@ class Section:
             raise self.error(key, f"{value!r} is none of {', '.join(choices)}{nearest(value, choices)}")
         return value
 
+    def choices(self, key: str, choices: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+        """Any number of some words, as a list."""
+        entries = self._get(key, list, "a list", list(default))
+        for entry in entries:
+            if entry not in choices:
+                raise self.error(key, f"{entry!r} is none of {', '.join(choices)}{nearest(str(entry), choices)}")
+        return tuple(entries)
+
     def section(self, key: str, *, optional: bool = False) -> "Section":
         """A section within; an empty one if it may be absent."""
         value = self._get(key, cast("type[Mapping[str, object]]", Mapping), "a section", {} if optional else None)

@@ -31,9 +31,10 @@ from edge_agent.clock import Clock
 from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
+from telemetry.commands import CommandKind
 from telemetry.errors import WireError
 from telemetry.records import DeviceStatus
-from telemetry.topics import acks_topic, publish_topic
+from telemetry.topics import acks_topic, command_of, commands_topic, publish_topic, results_topic
 from telemetry.wire import decode_ack, encode_status
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class MqttUplink:
     """The uplink over MQTT 3.1.1 with a persistent session, so that acknowledgements wait for a device away."""
 
     def __init__(self, *, device: str, mqtt: MqttConfig, uplink: UplinkConfig, outbox: Outbox, clock: Clock) -> None:
+        self.on_command: Callable[[str, bytes], None] | None = None  # on the network thread; set before start()
         self._device = device
         self._mqtt = mqtt
         self._outbox = outbox
@@ -160,6 +162,11 @@ class MqttUplink:
                 self._pump()
             if moment - self._status_at >= STATUS_EVERY_SECONDS:
                 self._publish_status("online")
+
+    def publish_result(self, kind: CommandKind, payload: bytes) -> None:
+        """Answer a command; dropped without a connection: who asked has a deadline and asks again."""
+        if self._connected:
+            self._client.publish(results_topic(self._device, kind), payload, qos=_QOS)
 
     def wait(self, seconds: float) -> None:
         """Sleep until an acknowledgement arrives, at most ``seconds``."""
@@ -267,6 +274,8 @@ class MqttUplink:
             log.info("connected to %s:%d (session %s)", self._mqtt.host, self._mqtt.port, flags.session_present)
             with self._lock:
                 client.subscribe(acks_topic(self._device), qos=_QOS)
+                if self.on_command is not None:
+                    client.subscribe(commands_topic(self._device, "+"), qos=_QOS)
                 self._connected = True
                 self._window.reconnected(time.monotonic())
                 self._publish_status("online")
@@ -292,6 +301,11 @@ class MqttUplink:
         if self._stopped:
             return
         with self._guard():
+            command = command_of(self._device, message.topic)
+            if command is not None:
+                if self.on_command is not None:
+                    self.on_command(command, bytes(message.payload))
+                return
             try:
                 ack = decode_ack(self._device, bytes(message.payload))
             except WireError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from telemetry import plain
+from telemetry import commands, plain
 from telemetry.topics import PREFIX
 from telemetry.wire import MAX_PAYLOAD_BYTES, REJECT_REASONS
 
@@ -26,6 +26,8 @@ def document() -> dict[str, Any]:
         "events": plain.EventsMessage,
         "status": plain.StatusMessage,
         "acks": plain.AckMessage,
+        "commands": commands.CommandMessage,
+        "results": commands.ResultMessage,
     }
     refs, components = msgspec.json.schema_components(
         list(structs.values()), ref_template="#/components/schemas/{name}"
@@ -57,8 +59,8 @@ def document() -> dict[str, Any]:
         },
         "channels": {name: _channel(name, carried[name]) for name in structs},
         "operations": {
-            f"{'receive' if name == 'acks' else 'send'}{name.capitalize()}": {
-                "action": "receive" if name == "acks" else "send",
+            f"{_action(name)}{name.capitalize()}": {
+                "action": _action(name),
                 "channel": {"$ref": f"#/channels/{name}"},
                 "summary": _SUMMARIES[name],
             }
@@ -73,13 +75,27 @@ _SUMMARIES = {
     "events": "Trouble codes appearing and clearing, trips, charges, tampering, restarts.",
     "status": "Retained: online or offline; the broker publishes the last will.",
     "acks": "What the backend has committed, and what it has rejected for good.",
+    "commands": "Questions of the backend; each expires. No kind changes the car.",
+    "results": "Answers: accepted, then parts of a live reading, then one of done, refused, failed.",
 }
+_FROM_THE_BACKEND = frozenset({"acks", "commands"})
+_BY_KIND = frozenset({"commands", "results"})
+
+
+def _action(name: str) -> str:
+    """As the device sees it."""
+    return "receive" if name in _FROM_THE_BACKEND else "send"
 
 
 def _channel(name: str, carried: list[str]) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "device": {"description": "device id = CN of its certificate = the only branch it may use"}
+    }
+    if name in _BY_KIND:
+        parameters["kind"] = {"enum": [kind.value for kind in commands.CommandKind]}
     return {
-        "address": f"{PREFIX}/{{device}}/{name}",
-        "parameters": {"device": {"description": "device id = CN of its certificate = the only branch it may use"}},
+        "address": f"{PREFIX}/{{device}}/{name}" + ("/{kind}" if name in _BY_KIND else ""),
+        "parameters": parameters,
         "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in carried},
     }
 

@@ -39,7 +39,9 @@ Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 ShortText = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JsonMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every message of this form begins with."""
+
     schema: str
     device: str | None = None
 
@@ -61,7 +63,7 @@ class _Estimate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: ShortText = ""
 
 
-class ReadingsMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
+class ReadingsMessage(JsonMessage, frozen=True, kw_only=True, omit_defaults=True):
     """Samples and estimates of one device."""
 
     boot: UUID
@@ -76,7 +78,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-class EventsMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
+class EventsMessage(JsonMessage, frozen=True, kw_only=True, omit_defaults=True):
     """Events of one device."""
 
     boot: UUID
@@ -84,7 +86,7 @@ class EventsMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
     events: Annotated[list[_Event], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-class StatusMessage(_Message, frozen=True, kw_only=True):
+class StatusMessage(JsonMessage, frozen=True, kw_only=True):
     """State of one device, retained by the broker."""
 
     boot: UUID
@@ -99,7 +101,7 @@ class _Rejected(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class AckMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
+class AckMessage(JsonMessage, frozen=True, kw_only=True, omit_defaults=True):
     """What is committed of one boot, as inclusive ranges of sequence numbers, and what was rejected."""
 
     boot: UUID
@@ -108,13 +110,13 @@ class AckMessage(_Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_head = msgspec.json.Decoder(_Message)
+_head = msgspec.json.Decoder(JsonMessage)
 _readings = msgspec.json.Decoder(ReadingsMessage)
 _events = msgspec.json.Decoder(EventsMessage)
 _status = msgspec.json.Decoder(StatusMessage)
 _ack = msgspec.json.Decoder(AckMessage)
 
-M = TypeVar("M", bound=_Message)
+M = TypeVar("M", bound=JsonMessage)
 
 
 def encode_readings(batch: ReadingsBatch) -> bytes:
@@ -148,7 +150,7 @@ def encode_readings(batch: ReadingsBatch) -> bytes:
 
 def decode_readings(device: str, payload: bytes) -> ReadingsBatch:
     """Batch of readings; WireError where it is none."""
-    message = _decode(_readings, READINGS_SCHEMA, device, payload)
+    message = decode_as(_readings, READINGS_SCHEMA, device, payload)
     key = BatchKey(device=device, boot=message.boot, sequence=message.sequence)
     if not message.samples and not message.estimates:
         raise WireError("malformed", f"batch {key} has neither samples nor estimates", key)
@@ -196,9 +198,9 @@ def encode_events(batch: EventsBatch) -> bytes:
 
 def decode_events(device: str, payload: bytes) -> EventsBatch:
     """Batch of events; WireError where it is none."""
-    message = _decode(_events, EVENTS_SCHEMA, device, payload)
+    message = decode_as(_events, EVENTS_SCHEMA, device, payload)
     key = BatchKey(device=device, boot=message.boot, sequence=message.sequence)
-    if any(_deeper_than(event.data, MAX_DEPTH) for event in message.events):
+    if any(deeper_than(event.data, MAX_DEPTH) for event in message.events):
         raise WireError("malformed", f"batch {key}: data of an event is nested deeper than {MAX_DEPTH} levels", key)
     try:
         events = tuple(
@@ -209,7 +211,7 @@ def decode_events(device: str, payload: bytes) -> EventsBatch:
     return EventsBatch(key=key, events=events)
 
 
-def _deeper_than(data: object, depth: int) -> bool:
+def deeper_than(data: object, depth: int) -> bool:
     """Whether mappings and lists lie deeper within each other. Level by level: recursion is what a deep nest breaks."""
     level: list[object] = [data]
     for _ in range(depth):
@@ -239,7 +241,7 @@ def encode_status(status: DeviceStatus) -> bytes:
 
 def decode_status(device: str, payload: bytes) -> DeviceStatus:
     """Status of a device; WireError where it is none."""
-    message = _decode(_status, STATUS_SCHEMA, device, payload)
+    message = decode_as(_status, STATUS_SCHEMA, device, payload)
     return DeviceStatus(
         device=device,
         boot=message.boot,
@@ -265,7 +267,7 @@ def encode_ack(ack: Acknowledgement) -> bytes:
 
 def decode_ack(device: str, payload: bytes) -> Acknowledgement:
     """Acknowledgement for a device; WireError where it is none."""
-    message = _decode(_ack, ACK_SCHEMA, device, payload)
+    message = decode_as(_ack, ACK_SCHEMA, device, payload)
     return Acknowledgement(
         device=device,
         boot=message.boot,
@@ -274,7 +276,8 @@ def decode_ack(device: str, payload: bytes) -> Acknowledgement:
     )
 
 
-def _decode(decoder: "msgspec.json.Decoder[M]", schema: str, device: str, payload: bytes) -> M:
+def decode_as(decoder: "msgspec.json.Decoder[M]", schema: str, device: str, payload: bytes) -> M:
+    """Message of a schema from a device's branch; WireError says why it is none."""
     try:
         head = _head.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

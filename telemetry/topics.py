@@ -51,6 +51,12 @@ def results_topic(device: str, command: str) -> str:
     return f"{PREFIX}/{require_device_id(device)}/results/{command}"
 
 
+def command_of(device: str, topic: str) -> str | None:
+    """Name of the command that a topic of this device carries; None where it carries none."""
+    prefix = f"{PREFIX}/{device}/commands/"
+    return topic.removeprefix(prefix) if topic.startswith(prefix) else None
+
+
 def parse_device_topic(topic: str) -> DeviceTopic:
     """Topic of an incoming message; WireError ``foreign-topic`` for anything a device has no business on."""
     parts = topic.split("/")

@@ -21,6 +21,11 @@ class RatePlan:
         """Note that a read was tried at ``now``; it is due again after its period, or after ``again_s``."""
         self._next[key] = now + (self._periods[key] if again_s is None else again_s)
 
+    def soon(self, key: str) -> None:
+        """Let a read of the plan be due at once."""
+        if key in self._next:
+            self._next[key] = float("-inf")
+
     def pause(self, now: float, pause_s: float) -> None:
         """Let nothing be due before ``now + pause_s``."""
         self._next = {key: max(moment, now + pause_s) for key, moment in self._next.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 DtcStatus = Literal["pending", "confirmed", "permanent"]
 
@@ -62,4 +62,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the bus or file; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class ReadsCodesOnDemand(Protocol):
+    """A source that can read the trouble codes out of turn."""
+
+    def read_codes_soon(self) -> None:
+        """Let the codes be read in the next poll."""
         ...

@@ -166,6 +166,10 @@ class ObdSource:
             faults=tuple(faults),
         )
 
+    def read_codes_soon(self) -> None:
+        """Let the trouble codes be read in the next poll."""
+        self._plan.soon(_TROUBLE_CODES)
+
     def close(self) -> None:
         """Let go of the adapter."""
         if self._tester is not None:
