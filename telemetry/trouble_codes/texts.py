@@ -1,10 +1,12 @@
 """The words, read from YAML: ``words.yaml`` (structure, advice) and one file per group of codes, when first needed.
 
 YAML because people who know cars write it, and reviewers read it. The largest file takes libyaml some 20 ms; nothing
-is read on import. An entry names one code, a range (``{n}`` counts from 1), or a mapping from code to what is wrong
-with one part where (``low b1s1``): then the words of fault and place, told once, make the sentence.
+is read on import. An entry gives either the ``meaning`` of its codes or the ``part`` that ``faults`` befall; both may
+hold ``{place}``. Its codes are one, a range (``{n}`` counts from 1; otherwise ``faults`` follow each other at the first
+of ``places``, then at the next), or a mapping from each code to its fault and place (``low b1s1``).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +27,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # from the mildest to the
 JOBS: tuple[Job, ...] = get_args(Job)  # those workshops offer, see docs/rules.md
 Text = Mapping[Language, str]
 _T = TypeVar("_T")
+_UNSPACED = re.compile(r"(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])")
 
 # The beginning of a code -> the file that lists it. Groups by SAE J2012: what is asked together stands together.
 FILES: Mapping[str, str] = MappingProxyType(
@@ -41,7 +44,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys((f"U{digit}{group:X}" for digit in (0, 3) for group in range(16)), "network.yaml"),
     }
 )
-_ENTRY_KEYS = {"codes", "part", "meaning", "advice"}
+_ENTRY_KEYS = {"codes", "part", "meaning", "faults", "places", "advice"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,33 +176,47 @@ def _expand(entry: Mapping[str, Any], where: str) -> Iterator[tuple[str, KnownMe
     advice = _named(words().advice, entry.get("advice"), "advice", where)
     codes = entry["codes"]
     if isinstance(codes, str):
-        template = _text(entry.get("meaning"), f"{where}: meaning")
-        for number, code in enumerate(_range(codes, where), start=1):
-            yield code, KnownMeaning(meaning=_fill(template, where, n=str(number)), advice=advice)
-        return
-    for code, told in codes.items():
-        yield code, KnownMeaning(meaning=_sentence(entry, str(told).split(), f"{where}: {code}"), advice=advice)
+        names = _range(codes, where)
+        told = [
+            f"{fault} {place}".split()
+            for place in str(entry.get("places", "")).split() or [""]
+            for fault in str(entry.get("faults", "")).split() or [""]
+        ]
+        if told == [[]]:
+            told *= len(names)
+        elif len(told) != len(names):
+            raise TroubleCodeDataError(f"{where}: {len(names)} codes, but {len(told)} faults and places to tell of them")
+        tellings = zip(names, told, strict=True)
+    else:
+        tellings = zip(codes, (str(words_of_code).split() for words_of_code in codes.values()), strict=True)
+    for number, (code, telling) in enumerate(tellings, start=1):
+        yield code, KnownMeaning(meaning=_sentence(entry, telling, number, f"{where}: {code}"), advice=advice)
 
 
-def _sentence(entry: Mapping[str, Any], told: list[str], where: str) -> Text:
+def _sentence(entry: Mapping[str, Any], told: list[str], number: int, where: str) -> Text:
     """Meaning of one code of a family: the place fills the part, the part fills the fault."""
-    fault = told.pop(0) if "part" in entry else None
-    place = _named(words().places, told.pop(0), "place", where) if told else None
-    if told:
-        raise TroubleCodeDataError(f"{where}: {told} is too much; write a fault and a place, such as 'low b1s1'")
-    template = _text(entry.get("part" if fault else "meaning"), where)
-    filled = _fill(template, where, **({} if place is None else {"place": place}))
-    return filled if fault is None else _fill(_named(words().faults, fault, "fault", where), where, part=filled)
+    if "part" in entry and not told:
+        raise TroubleCodeDataError(f"{where}: say what is wrong with the part, such as 'low'")
+    fault, *rest = told if "part" in entry else ["", *told]
+    if len(rest) > 1:
+        raise TroubleCodeDataError(f"{where}: {rest} is too much; write a fault and a place, such as 'low b1s1'")
+    place: dict[str, Text | str] = {"place": _named(words().places, name, "place", where) for name in rest}
+    filled = _fill(_text(entry.get("part" if fault else "meaning"), where), where, n=str(number), **place)
+    if fault:
+        filled = _fill(_named(words().faults, fault, "fault", where), where, part=filled)
+    # Chinese sets a space between its own characters and letters or digits that a part may end in.
+    return {"en": filled["en"], "zh": _UNSPACED.sub(" ", filled["zh"])}
 
 
 def _range(codes: str, where: str) -> list[str]:
+    """Codes from the first to the last. They count in decimal digits (P0310 follows P0309) unless an end holds a letter."""
     first, _, last = codes.partition("-")
-    numbers = range(int(first[1:], 16), int((last or first)[1:], 16) + 1)
-    if not numbers:
-        raise TroubleCodeDataError(f"{where}: the range is empty; give the lower code first")
-    # Cylinders and the like are numbered in decimal digits: P0310 follows P0309.
-    decimal = [f"{first[0]}{number:04X}" for number in numbers]
-    return [code for code in decimal if first == last or not last or code[1:].isdecimal()]
+    base = 10 if (first + last).replace(first[0], "").isdecimal() else 16
+    last = last or first
+    numbers = range(int(first[1:], base), int(last[1:], base) + 1)
+    if not numbers or first[0] != last[0]:
+        raise TroubleCodeDataError(f"{where}: the range is empty; give the lower code of one system first")
+    return [f"{first[0]}{number:04{'d' if base == 10 else 'X'}}" for number in numbers]
 
 
 def _fill(template: Text, where: str, **values: Text | str) -> Text:
