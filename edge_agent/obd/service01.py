@@ -1,18 +1,19 @@
 """Service 01, current data: which parameters an ECU has, and what its answers say."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from edge_agent.obd.answers import AnswerError, Decoded, answer_data, checked, merged
 from edge_agent.obd.pids import PIDS, PidSignal
 
 CURRENT_DATA = 0x01
+MOST_AT_ONCE = 6  # parameters of one request (SAE J1979, service 01 on CAN)
 BITMAP_PIDS = (0x00, 0x20, 0x40, 0x60, 0x80, 0xA0, 0xC0, 0xE0)
 _SIGNALS: Mapping[str, PidSignal] = {signal.path: signal for pid in PIDS.values() for signal in pid.signals}
 
 
-def request(pid: int) -> bytes:
-    """Bytes that ask for one parameter."""
-    return bytes((CURRENT_DATA, pid))
+def request(*pids: int) -> bytes:
+    """Bytes that ask for one parameter, or for several (up to :data:`MOST_AT_ONCE`) of an ECU that copes with it."""
+    return bytes((CURRENT_DATA, *pids))
 
 
 def request_name(pid: int) -> str:
@@ -36,6 +37,37 @@ def decode(pid: int, payload: bytes) -> Decoded:
     if len(data) != definition.length:
         raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
     return merged([checked(signal.path, signal.value(data), request_name(pid)) for signal in definition.signals])
+
+
+def split_several(payload: bytes) -> list[tuple[int, bytes]]:
+    """Parameters and their data of an answer to several; AnswerError where one is unknown or cut."""
+    parts: list[tuple[int, bytes]] = []
+    start = 1
+    while start < len(payload):
+        pid = payload[start]
+        length = 4 if pid in BITMAP_PIDS else PIDS[pid].length if pid in PIDS else None
+        if length is None:
+            raise AnswerError(f"PID {pid:02X} within an answer to several is none that was asked")
+        data = payload[start + 1 : start + 1 + length]
+        if len(data) < length:
+            raise AnswerError(f"PID {pid:02X} has {len(data)} data bytes, expected {length}")
+        parts.append((pid, data))
+        start += 1 + length
+    return parts
+
+
+def decode_several(pids: Sequence[int], payload: bytes) -> dict[int, bytes]:
+    """PID -> its data in an answer that holds exactly the parameters asked, in their order; AnswerError otherwise.
+
+    The standard lets an ECU leave out what it lacks. Here only what it said to have is asked, and one that
+    departs from that is not to be trusted with several at all.
+    """
+    answer_data(request(*pids), payload, echo=0)
+    parts = split_several(payload)
+    if [pid for pid, _ in parts] != list(pids):
+        got, asked = (" ".join(f"{pid:02X}" for pid in one) or "none" for one in ([p for p, _ in parts], pids))
+        raise AnswerError(f"answer to several holds {got}, asked was {asked}")
+    return dict(parts)
 
 
 def combine(answers: Iterable[Decoded]) -> Decoded:

@@ -97,6 +97,7 @@ class VirtualCarConfig:
     battery_capacity_kwh: float = 64.0
     misfire_confirmed_after_s: float = 8.0
     utc_offset_h: float = 0.0
+    identifier_bits: int = 11  # of its diagnostic CAN identifiers, 11 or 29
 
     def __post_init__(self) -> None:
         if len(self.vin) != 17 or not self.vin.isascii() or not self.vin.isalnum():
@@ -110,6 +111,8 @@ class VirtualCarConfig:
         for fault in (*self.faults, *(item.fault for item in self.schedule)):
             if fault not in FAULTS:
                 raise ConfigurationError(f"{self.name}: unknown fault {fault!r}; known are {', '.join(FAULTS)}")
+        if self.identifier_bits not in {11, 29}:
+            raise ConfigurationError(f"{self.name}.identifier_bits: {self.identifier_bits} is neither 11 nor 29")
         if self.daily_km < 0 or self.battery_capacity_kwh <= 0:
             raise ConfigurationError(f"{self.name}: daily_km is not negative, battery_capacity_kwh above 0")
 
@@ -133,6 +136,7 @@ class VirtualCarConfig:
             battery_capacity_kwh=keys.number("battery_capacity_kwh", 64.0),
             misfire_confirmed_after_s=keys.number("misfire_confirmed_after_s", 8.0),
             utc_offset_h=keys.number("utc_offset_h", 0.0),
+            identifier_bits=keys.integer("identifier_bits", 11),
         )
         keys.done()
         return config

@@ -1,6 +1,6 @@
 """The ECUs of a virtual car: a request in, an answer out or silence. No bus and no clock here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge_agent.obd.did import DidDefinition
@@ -15,6 +15,14 @@ _SERVICE_NOT_SUPPORTED, _SUB_FUNCTION_NOT_SUPPORTED, _WRONG_LENGTH, _OUT_OF_RANG
 # ISO 14229-1, 8.7: an ECU asked together with others stays silent about what it does not have.
 _SILENT_WHEN_FUNCTIONAL = frozenset({_SERVICE_NOT_SUPPORTED, _SUB_FUNCTION_NOT_SUPPORTED, _OUT_OF_RANGE})
 _STATUS_AVAILABILITY = 0x8D  # test failed, pending, confirmed, warning lamp
+# ISO 15765-4: engine and transmission at 7E0 and 7E1; with 29 bits ECU xx is asked by 18DAxxF1 and answers 18DAF1xx.
+_ADDRESSES: Mapping[int, tuple[IsoTpAddress, IsoTpAddress]] = {
+    11: (IsoTpAddress(transmit_id=0x7E8, receive_id=0x7E0), IsoTpAddress(transmit_id=0x7E9, receive_id=0x7E1)),
+    29: (
+        IsoTpAddress(transmit_id=0x18DAF110, receive_id=0x18DA10F1),
+        IsoTpAddress(transmit_id=0x18DAF118, receive_id=0x18DA18F1),
+    ),
+}
 
 
 class _Refused(Exception):  # noqa: N818 - it is an answer, not an error
@@ -154,14 +162,13 @@ def _unknown_service(_request: bytes) -> bytes:
 
 
 def ecus_of(car: LiveCar) -> tuple[Ecu, ...]:
-    """Engine at 7E0, transmission at 7E1 (not in an electric car), and one ECU for each further address of the DIDs."""
+    """Engine, transmission (not in an electric car), and one ECU for each further address of the DIDs."""
     config = car.config
     dids: dict[IsoTpAddress, list[DidDefinition]] = {}
     for definition in config.dids:
         address = IsoTpAddress(transmit_id=definition.response_id, receive_id=definition.request_id)
         dids.setdefault(address, []).append(definition)
-    engine = IsoTpAddress(transmit_id=0x7E8, receive_id=0x7E0)
-    transmission = IsoTpAddress(transmit_id=0x7E9, receive_id=0x7E1)
+    engine, transmission = _ADDRESSES[config.identifier_bits]
     roles = [
         Role(address=engine, pids=SUPPORTED_PIDS[config.kind], dids=tuple(dids.pop(engine, ())), engine=True),
     ]

@@ -1,5 +1,6 @@
 """Virtual cars on their buses: one in a thread, or several in a process, each on a bus of its own."""
 
+import heapq
 import json
 import logging
 import signal
@@ -19,18 +20,25 @@ from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import ConfigurationError, EdgeAgentError
 from edge_agent.isotp_link import IsoTpLink
 from edge_agent.obd import service01
+from edge_agent.obd.answers import is_response_pending
 from edge_agent.obd.fields import Fields
 from edge_agent.tester.base import IsoTpAddress
-from edge_agent.tester.can import FUNCTIONAL_11_BIT, CanTester
+from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, acceleration_from, fault_named
-from edge_agent.virtual_car.ecu import Ecu, ecus_of
+from edge_agent.virtual_car.disturb import Disturbance, Disturbances, Reply
 from edge_agent.virtual_car.live import LiveCar
+from edge_agent.virtual_car.responder import FUNCTIONAL_OF_BITS, Responder
 
 _log = logging.getLogger(__name__)
 
 _STEP_S = 0.05  # between two steps of the model, at most
 _CONTROL_PERIOD_S = 0.25
 _READY_TIMEOUT_S = 15.0
+# The engine ECU as a tester addresses it, by the length of identifiers.
+ENGINE_ADDRESSES: Mapping[int, IsoTpAddress] = {
+    11: IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8),
+    29: IsoTpAddress(transmit_id=0x18DA10F1, receive_id=0x18DAF110),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,25 +80,39 @@ class GarageConfig:
 class CarOnBus:
     """Answers on one bus for one car. Owned by one thread."""
 
-    def __init__(self, bus: can.BusABC, car: LiveCar) -> None:
-        self._car = car
-        ecus = ecus_of(car)
-        self._physical: dict[IsoTpAddress, Ecu] = {ecu.role.address: ecu for ecu in ecus}
-        self._functional = IsoTpAddress(transmit_id=ecus[0].role.address.transmit_id, receive_id=FUNCTIONAL_11_BIT)
-        self._link = IsoTpLink(bus, (*self._physical, self._functional))
+    def __init__(self, bus: can.BusABC, responder: Responder, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bus = bus
+        self._responder = responder
+        self._clock = clock
+        self._addresses = {address.transmit_id: address for address in responder.addresses}
+        functional = responder.functional_id
+        self._functional = IsoTpAddress(transmit_id=min(self._addresses), receive_id=functional)
+        self._link = IsoTpLink(bus, (*self._addresses.values(), self._functional))
+        self._later: list[tuple[float, int, Reply]] = []  # a heap: when, in which order, what
+        self._scheduled = 0
 
     def serve(self, timeout_s: float) -> None:
-        """Answer what arrives within that time."""
+        """Answer what arrives within that time, and send what is due."""
+        if self._later:
+            timeout_s = min(timeout_s, max(0.0, self._later[0][0] - self._clock()))
         for address, request in self._link.pump(timeout_s):
-            if address == self._functional:
-                for own, ecu in self._physical.items():
-                    self._send(own, ecu.answer(request, functional=True))
-            else:
-                self._send(address, self._physical[address].answer(request))
+            self._later = [
+                item for item in self._later if not is_response_pending(item[2].payload[1:2], item[2].payload)
+            ]
+            heapq.heapify(self._later)
+            for reply in self._responder.asked(address.receive_id, request):
+                self._scheduled += 1
+                heapq.heappush(self._later, (self._clock() + reply.delay_s, self._scheduled, reply))
+        while self._later and self._later[0][0] <= self._clock():
+            self._send(heapq.heappop(self._later)[2])
 
-    def _send(self, address: IsoTpAddress, answer: bytes | None) -> None:
-        if answer is not None:
-            self._link.send(address, answer)
+    def _send(self, reply: Reply) -> None:
+        if reply.frames is None:
+            self._link.send(self._addresses[reply.identifier], reply.payload)
+            return
+        for frame in reply.frames:
+            extended = reply.identifier > 0x7FF
+            self._bus.send(can.Message(arbitration_id=reply.identifier, data=frame, is_extended_id=extended))
 
 
 def run_car(
@@ -100,19 +122,23 @@ def run_car(
     *,
     ready_event: threading.Event | None = None,
     control: Callable[[LiveCar], None] | None = None,
+    disturbances: Disturbances | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Let one car live on its bus until ``stop_event``; ``control`` is called now and then and may change the car.
+
+    ``disturbances``: what goes wrong with its answers; may be set from another thread meanwhile.
 
     Raises SourceError if the bus cannot be opened, can.CanError if it goes away.
     """
     car = LiveCar(config, now=datetime.now(UTC))
     with open_can_bus(bus_config) as bus:
-        ids = [ecu.role.address.receive_id for ecu in ecus_of(car)]
+        responder = Responder(car, disturbances)
+        ids = [address.receive_id for address in responder.addresses]
         bus.set_filters(
-            [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, FUNCTIONAL_11_BIT)]
+            [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, responder.functional_id)]
         )
-        on_bus = CarOnBus(bus, car)
+        on_bus = CarOnBus(bus, responder)
         last = controlled = clock()
         if ready_event is not None:
             ready_event.set()
@@ -167,8 +193,9 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
 def apply_control(car: LiveCar, document: Mapping[str, object], where: str = "control") -> None:
     """Change a live car as a control document says.
 
-    ``{"<car's name>": {"faults": ["misfire"], "acceleration": {"pad_percent_per_s": 0.5}}}``; faults are switched on,
-    a given acceleration replaces the former one. Other cars' names are left alone.
+    ``{"<car's name>": {"faults": ["misfire"], "acceleration": {"pad_percent_per_s": 0.5}, "disturb": [{"kind":
+    "silence"}]}}``; faults are switched on, a given acceleration and given disturbances replace the former ones. Other
+    cars' names are left alone.
     """
     own = document.get(car.config.name)
     if own is None:
@@ -180,10 +207,13 @@ def apply_control(car: LiveCar, document: Mapping[str, object], where: str = "co
     acceleration: WearAcceleration | None = None
     if "acceleration" in keys:
         acceleration = acceleration_from(keys.mapping("acceleration"))
+    disturb = [Disturbance.from_dict(item, place) for item, place in keys.items("disturb")]
     keys.done()
     car.switch_on([fault_named(item, f"{keys.where}.faults") for item in faults or ()])
     if acceleration is not None:
         car.acceleration = acceleration
+    if "disturb" in keys:
+        car.disturbances.set(*disturb)
 
 
 class _Control:
@@ -234,12 +264,14 @@ def _refuse_shared_buses(cars: tuple[ParkedCar, ...], path: Path) -> None:
 
 
 def _wait_until_it_answers(parked: ParkedCar, stop: threading.Event) -> bool:
-    address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
+    bits = parked.car.identifier_bits
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    tester = CanTester.open(parked.bus, (address,), timeout_s=0.3)
+    tester = CanTester.open(
+        parked.bus, (ENGINE_ADDRESSES[bits],), functional_id=FUNCTIONAL_OF_BITS[bits], timeout_s=0.3
+    )
     try:
         while not stop.is_set():
-            if tester.functional(service01.request(0), expected={address.ecu}).answers:
+            if tester.functional(service01.request(0), expected={ENGINE_ADDRESSES[bits].ecu}).answers:
                 return True
             if time.monotonic() > deadline:
                 bus_name = f"{parked.bus.interface}:{parked.bus.channel}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from edge_agent.virtual_car.config import CarCondition, Fault, VirtualCarConfig, WearAcceleration
+from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.drive import Trip, endless_drive
 from edge_agent.virtual_car.model import CarModel
 
@@ -21,6 +22,7 @@ class LiveCar:
         self.config = config
         self.model = CarModel(config, now=now, condition=condition)
         self.acceleration: WearAcceleration = config.acceleration
+        self.disturbances = Disturbances()  # of the answers of its ECUs
         self._elapsed_s = 0.0
         self._schedule = sorted(config.schedule, key=lambda item: item.at_s)
         self._trips = endless_drive(config.seed)
