@@ -9,8 +9,8 @@ import yaml
 from firmware_profiles.errors import ProfileError
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is an error: the second would silently win."""
+class _Strict(yaml.constructor.SafeConstructor):
+    """Safe construction, but a key that stands twice is an error: the second would silently win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Mapping of distinct keys."""
@@ -22,10 +22,24 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _StrictLoader(_Strict, yaml.SafeLoader):
+    """Slow, and clear about what is wrong."""
+
+
+# libyaml is several times faster, which a dongle that loads every profile notices; not every build of PyYAML has it.
+_FAST_LOADER: type[yaml.SafeLoader] = _StrictLoader
+if yaml.__with_libyaml__:
+
+    class _StrictCLoader(_Strict, yaml.CSafeLoader):
+        """Fast."""
+
+    _FAST_LOADER = cast("type[yaml.SafeLoader]", _StrictCLoader)
+
+
 def read_yaml(path: Path) -> dict[str, object]:
     """The mapping in the file; ProfileError where it cannot be read or is none."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+        document = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProfileError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -36,3 +50,10 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(document, dict):
         raise ProfileError(f"{path.name}: expected a mapping of keys; begin with 'name: {path.stem}'")
     return cast("dict[str, object]", document)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_FAST_LOADER)  # noqa: S506 - constructs as SafeLoader does
+    except yaml.MarkedYAMLError:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - as above; its message is the one people get
