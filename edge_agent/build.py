@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from edge_agent.build_broadcast import build_broadcast, listening_too
 from edge_agent.build_obd import build_obd_can
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
@@ -32,9 +33,15 @@ def build_profile(config: AgentConfig) -> VehicleProfile | None:
 def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
     """The source of the configuration, not yet open; ConfigurationError names the option that is wrong."""
     section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
-    if config.source.kind not in BUILDERS:
+    source: Source
+    if config.source.kind == "broadcast":
+        source = build_broadcast(section, config.outbox_path.parent)
+    elif config.source.kind in BUILDERS:
+        source = BUILDERS[config.source.kind](section, profile)
+    else:
         raise section.error("kind", f"{config.source.kind} is not built into this agent; known: {', '.join(BUILDERS)}")
-    source = BUILDERS[config.source.kind](section, profile)
+    if config.source.kind == "obd_can":
+        source = listening_too(section, source, config.outbox_path.parent)
     section.done()
     return source
 
@@ -61,24 +68,14 @@ def _replay_csv(section: Section, _profile: VehicleProfile | None) -> Source:
 
 
 def _replay_can(section: Section, _profile: VehicleProfile | None) -> Source:
-    from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource  # cantools, only here
-
-    def mapping(entry: Section) -> CanMapping:
-        made = CanMapping(
-            message=entry.text("message"),
-            signal=entry.text("signal"),
-            path=entry.text("path"),
-            factor=entry.number("factor", 1.0),
-            offset=entry.number("offset", 0.0),
-        )
-        entry.done()
-        return made
+    from edge_agent.sources.broadcast_mapping import read_mapping
+    from edge_agent.sources.replay_can import ReplayCanConfig, ReplayCanSource
 
     return ReplayCanSource(
         ReplayCanConfig(
             path=section.path("path"),
             dbc=section.path("dbc"),
-            mappings=tuple(mapping(entry) for entry in section.sections("signals")),
+            mappings=tuple(read_mapping(entry) for entry in section.sections("signals")),
             period_seconds=section.duration("period", 0.1),
             start=section.moment("start") if section.has("start") else None,
             channel=section.text("channel") if section.has("channel") else None,

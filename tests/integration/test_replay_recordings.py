@@ -10,7 +10,8 @@ import opendbc
 import pytest
 
 from edge_agent.sources.base import Reading, Source
-from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource
+from edge_agent.sources.broadcast_mapping import CanMapping
+from edge_agent.sources.replay_can import ReplayCanConfig, ReplayCanSource
 from edge_agent.sources.replay_csv import OBD_TRIP_COLUMNS, ReplayCsvConfig, ReplayCsvSource
 from telemetry.catalogue import catalogue
 

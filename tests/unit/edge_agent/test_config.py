@@ -8,7 +8,8 @@ import pytest
 from edge_agent.build import build_estimators, build_profile, build_source
 from edge_agent.config import AgentConfig, MqttConfig, SourceConfig, TlsConfig, UplinkConfig, load_config
 from edge_agent.errors import ConfigurationError
-from edge_agent.sources.replay_can import CanMapping, ReplayCanSource
+from edge_agent.sources.broadcast_mapping import CanMapping
+from edge_agent.sources.replay_can import ReplayCanSource
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 
 MINIMAL = "device: car-1\nsource: {kind: replay_csv, path: trip.csv}\n"

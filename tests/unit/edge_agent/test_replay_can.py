@@ -9,7 +9,8 @@ import pytest
 
 from edge_agent.errors import SourceError
 from edge_agent.sources.base import Reading
-from edge_agent.sources.replay_can import CanMapping, ReplayCanConfig, ReplayCanSource
+from edge_agent.sources.broadcast_mapping import CanMapping
+from edge_agent.sources.replay_can import ReplayCanConfig, ReplayCanSource
 
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 RPM = "Vehicle.Powertrain.CombustionEngine.Speed"

@@ -1,0 +1,70 @@
+"""The bus of the configuration + a DBC or SAE J1939 -> what is heard on it without asking."""
+
+from pathlib import Path
+
+from edge_agent.can_bus import CanBusConfig
+from edge_agent.errors import ConfigurationError
+from edge_agent.section import Section
+from edge_agent.sources.base import Source
+from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
+from edge_agent.sources.broadcast_cache import cached_layouts
+from edge_agent.sources.broadcast_listener import Listener, SignalListener
+from edge_agent.sources.broadcast_mapping import read_mapping
+
+# Interfaces whose bus several can open at once; a serial or USB adapter belongs to whoever opened it.
+_SHARED = ("socketcan", "udp_multicast", "virtual")
+
+
+def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
+    """The source of ``source: {kind: broadcast, interface: …, channel: …, dbc: …, signals: […]}``.
+
+    ``cache``: the folder where a compiled DBC is kept.
+    """
+    return BroadcastSource(_bus(section), _listeners(section, cache))
+
+
+def listening_too(section: Section, asking: Source, cache: Path) -> Source:
+    """The source that asks; with a section ``broadcast`` in its own, one that also listens on the same bus."""
+    if not section.has("broadcast"):
+        return asking
+    bus = _bus(section)
+    if bus.interface not in _SHARED:
+        raise section.error(
+            "broadcast",
+            f"{bus.interface} serves one program at a time; make it a network interface (slcand does, for slcan), "
+            "and give interface: socketcan",
+        )
+    inner = section.section("broadcast")
+    heard = BroadcastSource(bus, _listeners(inner, cache))
+    inner.done()
+    return ListeningSource(asking, heard)
+
+
+def _bus(section: Section) -> CanBusConfig:
+    interface = section.text("interface", "socketcan")
+    # a SocketCAN interface has its bit rate from the system, which set it up
+    bit_rate = section.integer("bitrate", 500_000, minimum=10_000, maximum=8_000_000)
+    return CanBusConfig(
+        interface=interface,
+        channel=section.text("channel", "can0"),
+        bitrate=None if interface == "socketcan" else bit_rate,
+        options=section.mapping("options") if section.has("options") else {},
+    )
+
+
+def _listeners(section: Section, cache: Path) -> tuple[Listener, ...]:
+    period_s = section.duration("period", 1.0)
+    if period_s <= 0:
+        raise section.error("period", "is zero; give a time above it, 1s sends one value a second")
+    found: list[Listener] = []
+    if section.has("dbc"):
+        mappings = tuple(read_mapping(entry) for entry in section.sections("signals"))
+        if not mappings:
+            raise section.error("signals", "is empty; give a list of message, signal and path")
+        try:
+            found.append(SignalListener(cached_layouts(section.path("dbc"), mappings, cache), period_s=period_s))
+        except (ConfigurationError, ValueError) as error:
+            raise section.error("dbc", str(error)) from error
+    if not found:
+        raise section.error("dbc", "is missing: there is nothing to listen for; give a DBC with its signals")
+    return tuple(found)
