@@ -96,6 +96,21 @@ class Recorder:
             self._feed(sample)
         return True
 
+    def read_by(self, estimators: Sequence[Estimator], *, other_car: bool) -> None:
+        """Go on with these estimators: the car was recognised. What was learned of another car is forgotten."""
+        if self._batcher.waiting:
+            self._seal()
+        if not other_car:
+            self._estimators = estimators
+            self._restore_estimators()
+            return
+        with self._outbox.transaction(durable=True):
+            for former in self._estimators:
+                self._outbox.put_state(f"estimator.{former.name}", None)
+            self._estimators = estimators
+            self._save_estimators()
+        self._last_sample, self._estimated = None, True
+
     def tick(self) -> None:
         """Seal what is due; end a live trip of which nothing more is heard."""
         if self._batcher.due(self._clock.monotonic_ms()):
@@ -179,7 +194,7 @@ class Recorder:
         self._last_sample = sample.time
         self._estimated = not self._estimators
 
-    def _restore(self) -> VehicleWatch:
+    def _restore_estimators(self) -> None:
         for estimator in self._estimators:
             state = self._outbox.state(f"estimator.{estimator.name}")
             if state is None:
@@ -188,6 +203,9 @@ class Recorder:
                 estimator.restore(cast("Mapping[str, object]", state))
             except HealthError:
                 log.exception("the state of %s cannot be taken up; it starts anew", estimator.name)
+
+    def _restore(self) -> VehicleWatch:
+        self._restore_estimators()
         last = cast("int | None", self._outbox.state("estimated_until"))
         self._schedule = EstimateSchedule(
             seconds=self._config.estimate_seconds, last=None if last is None else utc_from_ms(last)

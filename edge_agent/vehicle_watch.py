@@ -42,7 +42,7 @@ class VehicleWatch:
     def observe(self, reading: Reading, moment: datetime) -> tuple[VehicleEvent, ...]:
         """Events of a reading taken at ``moment``."""
         return (
-            *self._identify(reading.vin, moment),
+            *self._identify(reading, moment),
             *self._diagnose(reading, moment),
             *self._travel(reading.values, moment),
         )
@@ -69,11 +69,25 @@ class VehicleWatch:
         state = _State(vin=self._vin, codes=trouble_codes.to_json(self._codes), trip=self._trip)
         return msgspec.to_builtins(state)
 
-    def _identify(self, vin: str | None, moment: datetime) -> tuple[VehicleEvent, ...]:
-        if vin is None or (self._identified and vin == self._vin):
+    def _identify(self, reading: Reading, moment: datetime) -> tuple[VehicleEvent, ...]:
+        vin, identified = reading.vin, reading.identified
+        if identified is None and (vin is None or (self._identified and vin == self._vin)):
             return ()
-        self._identified, self._vin = True, vin
-        return (VehicleEvent(time=moment, kind=EventKind.VEHICLE_IDENTIFIED, data={"vin": vin}),)
+        events: tuple[VehicleEvent, ...] = ()
+        data: dict[str, object] = {}
+        if vin is not None:
+            if self._vin not in {None, vin}:  # another car: what the former one stored is not cleared, it is elsewhere
+                self._codes = {}
+                events = self.finish()
+            self._identified, self._vin = True, vin
+            data["vin"] = vin
+        if identified is not None:
+            data |= {
+                "profile": identified.profile,
+                "certainty": identified.certainty,
+                "reasons": list(identified.reasons),
+            }
+        return (*events, VehicleEvent(time=moment, kind=EventKind.VEHICLE_IDENTIFIED, data=data))
 
     def _diagnose(self, reading: Reading, moment: datetime) -> tuple[VehicleEvent, ...]:
         if reading.trouble_codes is None:  # not read, or the read failed: it says nothing

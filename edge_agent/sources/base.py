@@ -31,6 +31,15 @@ class ReadFault:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Identified:
+    """By which profile the car is read, how certain it is that it fits (0 to 1), and why, in sentences."""
+
+    profile: str
+    certainty: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """What one poll gave.
 
@@ -39,6 +48,7 @@ class Reading:
     ``ecus_read``: the ECUs that gave all their codes in this poll; of any other ECU a code that is absent here is not
     gone. None: all there are.
     ``time``: the recorded time of a replay; None for a live source, the agent takes its own clock.
+    ``identified``: given once by a source that chooses the profile itself, and again when it chooses another.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -47,6 +57,7 @@ class Reading:
     vin: str | None = None
     time: datetime | None = None
     faults: tuple[ReadFault, ...] = ()
+    identified: Identified | None = None
 
 
 class Source(Protocol):

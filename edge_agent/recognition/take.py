@@ -1,0 +1,170 @@
+"""Asks a car what it shows of itself: standard OBD first, then the identifiers of the profiles that may fit.
+
+Everything here is one question at a time over :class:`edge_agent.tester.base.Tester`, and bounded: a car that answers
+nothing of it is left alone after the first question.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from edge_agent.obd import service01, vehicle_information
+from edge_agent.obd.answers import AnswerError, answer_data
+from edge_agent.profile_dids import profile_dids
+from edge_agent.recognition.fingerprint import Fingerprint, Probe, Question
+from edge_agent.recognition.judge import Recognition, rank
+from edge_agent.recognition.vin import is_vin
+from edge_agent.tester.base import IsoTpAddress, Tester
+from firmware_profiles.profile import VehicleProfile
+
+log = logging.getLogger(__name__)
+
+QUESTIONS_OF_A_PROFILE: Final = 4
+QUESTIONS_IN_ALL: Final = 24  # at 0.2 s a silent one, under 5 s
+_FUEL_TYPE: Final = 0x51
+_VIN_BY_IDENTIFIER: Final = bytes.fromhex("22F190")  # ISO 14229-1, annex C.1
+_VIN_ECUS: Final = 3  # asked for it one by one where service 09 is nobody's, as in many electric cars
+_ROUNDS: Final = 2  # of questions: the first answers tell which profiles to ask further ones of
+
+
+def address_of(ecu: str) -> IsoTpAddress:
+    """Where an ECU is asked that answers standard OBD as ``ecu`` (ISO 15765-4: 7E8 at 7E0, 18DAF110 at 18DA10F1)."""
+    receive_id = int(ecu, 16)
+    if receive_id <= 0x7FF:
+        return IsoTpAddress(transmit_id=receive_id - 8, receive_id=receive_id)
+    return IsoTpAddress(transmit_id=0x18DA00F1 | (receive_id & 0xFF) << 8, receive_id=receive_id)
+
+
+def take_fingerprint(tester: Tester) -> Fingerprint:
+    """What standard OBD shows: ECUs, their parameters, VIN, fuel. An empty fingerprint: nobody answered."""
+    pids = _supported(tester)
+    if not pids:
+        return Fingerprint()
+    fuel_type = None
+    if any(_FUEL_TYPE in having for having in pids.values()):
+        fuel_type = _fuel_type(tester)
+    return Fingerprint(vin=_vin(tester, pids), pids=pids, fuel_type=fuel_type)
+
+
+def recognise(
+    tester: Tester, fingerprint: Fingerprint, profiles: Sequence[VehicleProfile]
+) -> tuple[Fingerprint, tuple[Recognition, ...]]:
+    """Ask what tells the profiles apart that may fit; the fuller fingerprint, and the profiles ranked by it."""
+    for _ in range(_ROUNDS):
+        questions = questions_for(fingerprint, profiles)
+        if not questions:
+            break
+        probes = {**fingerprint.probes, **ask(tester, questions, fingerprint.probes)}
+        fingerprint = replace(fingerprint, probes=probes)
+        if fingerprint.vin is None:
+            answering = dict.fromkeys(question.address for question, probe in probes.items() if probe.payload)
+            fingerprint = replace(fingerprint, vin=_vin_by_identifier(tester, answering))
+    return fingerprint, rank(fingerprint, profiles)
+
+
+def questions_for(fingerprint: Fingerprint, profiles: Sequence[VehicleProfile]) -> tuple[Question, ...]:
+    """A few identifiers of each profile that may fit, the likelier first, that were not asked yet.
+
+    Of a profile one of each of its ECUs comes before a second one.
+    """
+    by_name = {profile.name: profile for profile in profiles}
+    ranked = rank(fingerprint, profiles)
+    lists = [_spread(by_name[found.profile])[:QUESTIONS_OF_A_PROFILE] for found in ranked]
+    wanted = dict.fromkeys(own[turn] for turn in range(QUESTIONS_OF_A_PROFILE) for own in lists if turn < len(own))
+    unasked = [question for question in wanted if question not in fingerprint.probes]
+    return tuple(unasked[: max(0, QUESTIONS_IN_ALL - len(fingerprint.probes))])
+
+
+def ask(
+    tester: Tester, questions: Iterable[Question], before: Mapping[Question, Probe] | None = None
+) -> Mapping[Question, Probe]:
+    """Ask each; an ECU that was silent once, also ``before``, is not asked again.
+
+    SourceError when the adapter is gone.
+    """
+    probes: dict[Question, Probe] = {}
+    silent = {question.address for question, probe in (before or {}).items() if probe.silent}
+    for question in questions:
+        if question.address in silent:
+            probes[question] = Probe(reason="not asked: this ECU is silent", silent=True)
+            continue
+        probe = _probe(tester, question)
+        if probe.silent:
+            silent.add(question.address)
+        probes[question] = probe
+    return probes
+
+
+def _probe(tester: Tester, question: Question) -> Probe:
+    before = tester.unanswered
+    try:
+        return Probe(payload=tester.physical(question.address, question.request))
+    except AnswerError as error:
+        return Probe(reason=str(error), silent=tester.unanswered > before, nrc=error.nrc)
+
+
+def _spread(profile: VehicleProfile) -> list[Question]:
+    """Its questions, in turn from each of its ECUs."""
+    by_ecu: dict[IsoTpAddress, list[Question]] = {}
+    for definition in profile_dids(profile):
+        question = Question.of(definition)
+        by_ecu.setdefault(question.address, []).append(question)
+    found: list[Question] = []
+    for turn in range(max(map(len, by_ecu.values()), default=0)):
+        found.extend(own[turn] for own in by_ecu.values() if turn < len(own))
+    return found
+
+
+def _supported(tester: Tester) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    wanted: dict[int, set[str]] = {0: set()}
+    for bitmap in service01.BITMAP_PIDS:
+        if bitmap not in wanted:
+            continue
+        exchange = tester.functional(service01.request(bitmap), expected=wanted[bitmap] or None)
+        for ecu, payload in exchange.answers.items():
+            try:
+                supported = service01.decode_supported(bitmap, payload)
+            except AnswerError as error:
+                log.info("%s at %s: %s", service01.request_name(bitmap), ecu, error)
+                continue
+            found.setdefault(ecu, set()).update(supported)
+            for pid in supported:
+                if pid in service01.BITMAP_PIDS:
+                    wanted.setdefault(pid, set()).add(ecu)
+    return {ecu: frozenset(pids - set(service01.BITMAP_PIDS)) for ecu, pids in found.items()}
+
+
+def _fuel_type(tester: Tester) -> int | None:
+    request = service01.request(_FUEL_TYPE)
+    for payload in tester.functional(request, expected=None, enough=1).answers.values():
+        try:
+            data = answer_data(request, payload, echo=1)
+        except AnswerError:
+            continue
+        if len(data) == 1:
+            return data[0]
+    return None
+
+
+def _vin(tester: Tester, pids: Iterable[str]) -> str | None:
+    exchange = tester.functional(vehicle_information.VIN_REQUEST, expected=None, enough=1)
+    for payload in exchange.answers.values():
+        try:
+            return vehicle_information.decode_vin(payload)
+        except AnswerError as error:
+            log.info("the VIN cannot be read: %s", error)
+    return _vin_by_identifier(tester, map(address_of, sorted(pids)))
+
+
+def _vin_by_identifier(tester: Tester, addresses: Iterable[IsoTpAddress]) -> str | None:
+    for address in tuple(addresses)[:_VIN_ECUS]:
+        try:
+            payload = tester.physical(address, _VIN_BY_IDENTIFIER)
+            text = answer_data(_VIN_BY_IDENTIFIER, payload, echo=2).decode("ascii", errors="replace").strip("\0 ")
+        except AnswerError:
+            continue
+        if is_vin(text):
+            return text
+    return None
