@@ -101,6 +101,7 @@ class Agent:
     def _read(self, stop: threading.Event) -> bool:
         """Open and poll the source, again and again; True when it has ended."""
         while not stop.is_set():
+            gone: SourceError | None = None
             try:
                 self._source.open()
                 if self._recording is not None:
@@ -109,10 +110,11 @@ class Agent:
                     if not self._poll(stop):
                         return True
             except SourceError as error:
+                gone = error
                 log.warning("the source is gone, opening it again in about %.0f s: %s", self._pause, error)
             finally:
                 self._source.close()
-            self._back_off(stop)
+            self._back_off(stop, gone)
         return False
 
     def _poll(self, stop: threading.Event) -> bool:
@@ -152,13 +154,18 @@ class Agent:
             self._notifier.status(status)
         self._told = status
 
-    def _back_off(self, stop: threading.Event) -> None:
-        """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent."""
+    def _back_off(self, stop: threading.Event, gone: SourceError | None) -> None:
+        """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent.
+
+        What can be seen to have come back (an adapter plugged in again) is not waited for any longer.
+        """
         until = time.monotonic() + self._pause * (0.5 + self._jitter())
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         while not stop.is_set() and (rest := until - time.monotonic()) > 0:
             self._housekeeping()
             stop.wait(min(rest, 1.0))
+            if gone is not None and gone.returned is not None and gone.returned():
+                return
 
     def _drain(self, stop: threading.Event) -> None:
         """Wait until all is acknowledged: as long as configured, and only a moment once told to stop."""

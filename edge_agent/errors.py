@@ -1,12 +1,22 @@
 """Errors of the agent. A failed read is a :class:`ReadFault` in the reading, never a value."""
 
+from collections.abc import Callable
+
 
 class EdgeAgentError(Exception):
     """Base of all errors of this package; the text says what is wrong and what to do."""
 
 
 class SourceError(EdgeAgentError):
-    """A source cannot be opened or is gone (bus down, recording unreadable). The agent backs off and opens it again."""
+    """A source cannot be opened or is gone (bus down, recording unreadable). The agent backs off and opens it again.
+
+    ``returned``: a cheap look whether what was missing may be there again (an adapter plugged in); the agent takes it
+    about once a second and then waits no longer.
+    """
+
+    def __init__(self, text: str, *, returned: Callable[[], bool] | None = None) -> None:
+        super().__init__(text)
+        self.returned = returned
 
 
 class ConfigurationError(EdgeAgentError):
