@@ -17,6 +17,7 @@ from edge_agent.config import AgentConfig
 from edge_agent.errors import SourceError
 from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
+from edge_agent.recognition.port import Recognising
 from edge_agent.recorder import Recorder
 from edge_agent.remote.service import RemoteService
 from edge_agent.sources.base import Source
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
+_RECOGNITION: Final = "recognition"  # the name of what is known of the cars, in the outbox's state
 IDLE_SECONDS: Final = 0.05  # after a poll with nothing in it: a source that returns at once must not spin
 
 
@@ -81,6 +83,10 @@ class Agent:
         self._notifier = notifier
         self._remote = remote
         self._jitter = jitter
+        self._recognising = source if isinstance(source, Recognising) else None
+        if self._recognising is not None:
+            self._recognising.restore(outbox.state(_RECOGNITION))
+            estimators = self._recognising.estimators()
         self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
         self._pause = FIRST_PAUSE_SECONDS
         self._started_at = time.monotonic()
@@ -122,6 +128,7 @@ class Agent:
         reading = self._source.poll()
         if reading is None:
             return False
+        self._recognised()
         self._pause = FIRST_PAUSE_SECONDS
         position = None if self._recording is None else self._recording.position
         if not self._recorder.accept(reading, position=position):
@@ -130,6 +137,14 @@ class Agent:
             self._remote.observe(reading)
         self._housekeeping()
         return True
+
+    def _recognised(self) -> None:
+        """Keep what the source has found out about the car, and estimate by its profile."""
+        change = None if self._recognising is None else self._recognising.take_change()
+        if self._recognising is None or change is None:
+            return
+        self._outbox.put_state(_RECOGNITION, self._recognising.state())
+        self._recorder.read_by(self._recognising.estimators(), other_car=change.other_car)
 
     def _housekeeping(self) -> None:
         self._recorder.tick()

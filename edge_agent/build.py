@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from edge_agent.build_broadcast import build_broadcast, listening_too
-from edge_agent.build_obd import build_obd_can
+from edge_agent.build_obd import build_obd_can, can_connector
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
+from edge_agent.recognition.profiles import GENERIC, OWN_FOLDER, Profiles
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
+from edge_agent.tester.base import Connect
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
 from firmware_profiles.profile import VehicleProfile
@@ -16,12 +18,17 @@ from health.errors import HealthError
 from health.estimator import Estimator
 from health.registry import build_estimators as estimators_of_kind
 
+AUTO = "auto"  # as vehicle_profile: the agent finds out which one the car has
+
 SourceBuilder = Callable[[Section, VehicleProfile | None], Source]
 
 
 def build_profile(config: AgentConfig) -> VehicleProfile | None:
-    """The vehicle profile named by the configuration: one that ships, or a file beside ``agent.yaml``."""
-    if config.vehicle_profile is None:
+    """The vehicle profile named by the configuration: one that ships, or a file beside ``agent.yaml``.
+
+    None where none is named, and where the agent is to find out by itself (``auto``).
+    """
+    if config.vehicle_profile in {None, AUTO}:
         return None
     file = config.folder / config.vehicle_profile
     try:
@@ -32,6 +39,8 @@ def build_profile(config: AgentConfig) -> VehicleProfile | None:
 
 def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
     """The source of the configuration, not yet open; ConfigurationError names the option that is wrong."""
+    if config.vehicle_profile == AUTO and profile is None:
+        return _recognising(config)
     section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
     source: Source
     if config.source.kind == "broadcast":
@@ -44,6 +53,27 @@ def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
         source = listening_too(section, source, config.outbox_path.parent)
     section.done()
     return source
+
+
+def build_connect(config: AgentConfig) -> Connect:
+    """How the car of the configuration is asked beside its profile; ConfigurationError where the source asks none."""
+    section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
+    if config.source.kind not in CONNECTORS:
+        raise section.error("kind", f"{config.source.kind} asks no car; that takes {' or '.join(CONNECTORS)}")
+    return CONNECTORS[config.source.kind](section, load_vehicle_profile(GENERIC).can.bit_rate)
+
+
+def _recognising(config: AgentConfig) -> Source:
+    from edge_agent.recognition.source import RecognisingSource  # only where it is wanted: the dongle is small
+
+    profiles = Profiles(config.folder / OWN_FOLDER)
+    build_source(config, profiles.generic)  # a wrong option is told now and not when a car is there
+    return RecognisingSource(
+        connect=build_connect(config),
+        build=lambda profile: build_source(config, profile),
+        build_estimators=lambda profile: build_estimators(config, profile),
+        profiles=profiles,
+    )
 
 
 def build_estimators(config: AgentConfig, profile: VehicleProfile | None) -> list[Estimator]:
@@ -99,3 +129,4 @@ BUILDERS: dict[SourceKind, SourceBuilder] = {
     "replay_csv": _replay_csv,
     "replay_can": _replay_can,
 }
+CONNECTORS: dict[SourceKind, Callable[[Section, int], Connect]] = {"obd_can": can_connector}

@@ -1,24 +1,28 @@
 """Vehicle profile + the bus of the configuration -> how the car is read over ISO-TP."""
 
+from collections.abc import Sequence
+
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.profile_dids import profile_dids
 from edge_agent.section import Section
-from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
-from edge_agent.tester.base import IsoTpAddress
+from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
+from edge_agent.tester.base import Connect, IsoTpAddress
 from edge_agent.tester.can import FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT, CanTester
 from firmware_profiles.profile import VehicleProfile
-
-# ISO 15765-4: with 29-bit identifiers ECU xx answers 18DAxxF1 with 18DAF1xx.
-_ECUS_29_BIT = tuple(
-    IsoTpAddress(transmit_id=0x18DA00F1 | ecu << 8, receive_id=0x18DAF100 | ecu) for ecu in (0x10, 0x11, 0x18, 0x28)
-)
 
 
 def build_obd_can(section: Section, profile: VehicleProfile | None) -> ObdSource:
     """The source of ``source: {kind: obd_can, interface: …, channel: …}``; what to read comes from the profile."""
     if profile is None:
         raise section.error("kind", "obd_can needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
-    bit_rate = section.integer("bitrate", profile.can.bit_rate, minimum=10_000, maximum=8_000_000)
+    connect = can_connector(section, profile.can.bit_rate)
+    config = obd_config(profile)
+    return ObdSource(config, lambda: connect(config.addresses, profile.can.identifier_bits))
+
+
+def can_connector(section: Section, bit_rate: int) -> Connect:
+    """Opens testers on the bus of the section; ``bit_rate`` in bit/s, where the section gives none."""
+    bit_rate = section.integer("bitrate", bit_rate, minimum=10_000, maximum=8_000_000)
     bus = CanBusConfig(
         interface=section.text("interface", "socketcan"),
         channel=section.text("channel", "can0"),
@@ -27,20 +31,19 @@ def build_obd_can(section: Section, profile: VehicleProfile | None) -> ObdSource
         options=section.mapping("options") if section.has("options") else {},
     )
     timeout_s = section.duration("timeout", 0.2)
-    config = obd_config(profile)
-    functional_id = FUNCTIONAL_29_BIT if profile.can.identifier_bits == 29 else FUNCTIONAL_11_BIT
 
-    def connect() -> CanTester:
-        return CanTester.open(bus, config.addresses, functional_id=functional_id, timeout_s=timeout_s)
+    def connect(addresses: Sequence[IsoTpAddress], identifier_bits: int) -> CanTester:
+        functional_id = FUNCTIONAL_29_BIT if identifier_bits == 29 else FUNCTIONAL_11_BIT
+        return CanTester.open(bus, addresses, functional_id=functional_id, timeout_s=timeout_s)
 
-    return ObdSource(config, connect)
+    return connect
 
 
 def obd_config(profile: VehicleProfile) -> ObdConfig:
     """What the profile says of a car, in the source's terms."""
     codes = profile.trouble_codes
     return ObdConfig(
-        ecus=_ECUS_29_BIT if profile.can.identifier_bits == 29 else DEFAULT_ECUS,
+        ecus=ECUS_29_BIT if profile.can.identifier_bits == 29 else DEFAULT_ECUS,
         pids={item.pid: item.period_s for item in profile.poll if item.service == 0x01},
         dids=profile_dids(profile),
         dtc_period_s=codes.period_s if codes is not None else None,

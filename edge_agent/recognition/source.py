@@ -7,18 +7,21 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Final
 
 from edge_agent.errors import SourceError
 from edge_agent.profile_dids import profile_dids
 from edge_agent.recognition.fingerprint import Fingerprint, Question
 from edge_agent.recognition.judge import Recognition, choose
 from edge_agent.recognition.memory import Known, Memory
-from edge_agent.recognition.take import address_of, recognise, take_fingerprint
+from edge_agent.recognition.port import Change
+from edge_agent.recognition.profiles import Profiles
+from edge_agent.recognition.take import recognise, take_fingerprint
 from edge_agent.sources.base import Identified, Reading, Source
-from edge_agent.tester.base import IsoTpAddress, Tester
-from firmware_profiles.errors import ProfileError
+from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT
+from edge_agent.tester.base import Connect
+from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.profile import VehicleProfile
 from health.estimator import Estimator
 
@@ -26,51 +29,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S: Final = 60.0
 LONGEST_RETRY_S: Final = 3600.0
-# ISO 15765-4: where standard OBD answers, by 11 and by 29 bit identifiers.
-OBD_ECUS: Final = {
-    11: tuple(address_of(f"{0x7E8 + number:03X}") for number in range(8)),
-    29: tuple(address_of(f"{0x18DAF100 | ecu:08X}") for ecu in (0x10, 0x11, 0x18, 0x28)),
-}
-
-Connect = Callable[[Sequence[IsoTpAddress], int], Tester]  # addresses, identifier bits of functional requests -> tester
-
-
-@runtime_checkable
-class Recognising(Protocol):
-    """What the agent needs of a source that chooses the profile itself."""
-
-    def restore(self, state: object) -> None:
-        """Take up what :meth:`state` gave before a restart; before the first open."""
-        ...
-
-    def state(self) -> object:
-        """What it has found out, as JSON values."""
-        ...
-
-    def estimators(self) -> list[Estimator]:
-        """Fresh estimators of the profile by which the car is read now."""
-        ...
-
-    def take_change(self) -> "Change | None":
-        """What changed since the last call: None most of the time."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """The profile, or what is known of the car, is new. ``other_car``: it is another car, whose wear is its own."""
-
-    other_car: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profiles:
-    """What can be chosen from. ``load`` by name raises ProfileError; ``all_of_them`` and ``digest`` read every file."""
-
-    generic: VehicleProfile
-    load: Callable[[str], VehicleProfile]
-    all_of_them: Callable[[], Sequence[VehicleProfile]]
-    digest: Callable[[], str]
+OBD_ECUS: Final = {11: DEFAULT_ECUS, 29: ECUS_29_BIT}  # by identifier bits
 
 
 class RecognisingSource:
@@ -106,22 +65,22 @@ class RecognisingSource:
         return self._profile
 
     def restore(self, state: object) -> None:
-        """See :class:`Recognising`."""
+        """See :class:`edge_agent.recognition.port.Recognising`."""
         self._memory = Memory.from_state(state)
         known = self._memory.last_car
         if known is not None and (profile := self._loaded(known)) is not None:
             self._profile = profile
 
     def state(self) -> object:
-        """See :class:`Recognising`."""
+        """See :class:`edge_agent.recognition.port.Recognising`."""
         return self._memory.to_state()
 
     def estimators(self) -> list[Estimator]:
-        """See :class:`Recognising`."""
+        """See :class:`edge_agent.recognition.port.Recognising`."""
         return self._build_estimators(self._profile)
 
     def take_change(self) -> Change | None:
-        """See :class:`Recognising`."""
+        """See :class:`edge_agent.recognition.port.Recognising`."""
         change, self._change = self._change, None
         return change
 
@@ -175,7 +134,7 @@ class RecognisingSource:
         """Ask the car, choose, remember, and open the source of what was chosen."""
         self._next_try = self._clock() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-        profiles = self._profiles.all_of_them()
+        profiles = self._profiles.candidates()
         fingerprint, ranked = ask_car(self._connect, profiles, vin=expected_vin)
         found = choose(ranked, self._profiles.generic)
         chosen = found.profile != self._profiles.generic.name
@@ -221,7 +180,7 @@ class RecognisingSource:
             return _with_bits(self._profiles.generic, known)
         try:
             return _with_bits(self._profiles.load(known.profile), known)
-        except ProfileError as error:
+        except FirmwareProfilesError as error:
             log.warning("the profile this car was read by cannot be loaded, finding another: %s", error)
             return None
 

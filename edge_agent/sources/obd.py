@@ -19,6 +19,10 @@ _log = logging.getLogger(__name__)
 
 # ISO 15765-4: engine 7E0/7E8, seven more ECUs after it; 7DF asks all of them.
 DEFAULT_ECUS = tuple(IsoTpAddress(transmit_id=0x7E0 + n, receive_id=0x7E8 + n) for n in range(8))
+# With 29-bit identifiers ECU xx is asked at 18DAxxF1 and answers with 18DAF1xx; these are the usual ones.
+ECUS_29_BIT = tuple(
+    IsoTpAddress(transmit_id=0x18DA00F1 | ecu << 8, receive_id=0x18DAF100 | ecu) for ecu in (0x10, 0x11, 0x18, 0x28)
+)
 _SILENT_READS = 3  # in a row; if 01 00 too is not answered, nothing more is asked: requests keep a parked car awake
 _VIN_PERIOD_S, _VIN_RETRY_S = 86_400.0, 60.0
 _DISCOVER, _TROUBLE_CODES, _VIN = "discover", "trouble codes", "VIN"

@@ -4,6 +4,7 @@ Nothing here knows what an answer means; that is :mod:`edge_agent.obd`. Adapters
 (python-can and ISO 15765-2), :mod:`edge_agent.tester.elm327`; the twin for tests is :mod:`edge_agent.tester.testing`.
 """
 
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -67,6 +68,10 @@ class Tester(Protocol):
     def close(self) -> None:
         """Let go of the adapter; may be called twice."""
         ...
+
+
+# Addresses to be talked to, and whether functional requests have 11 or 29 bit identifiers -> an open tester.
+Connect = Callable[[Sequence[IsoTpAddress], int], Tester]
 
 
 def ecu_name(receive_id: int) -> str:
