@@ -19,3 +19,7 @@ class RegistryError(IngestError):
 
 class ReadingStoreError(IngestError):
     """A question the store cannot answer: an unknown column, an empty period."""
+
+
+class CommandError(IngestError):
+    """A device cannot be asked, or may not be."""

@@ -8,18 +8,16 @@ was committed after all. For the same reason any number of workers may receive t
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import aiomqtt
 import psycopg
 
+from ingest.broker import BrokerConfig, mqtt_client
 from ingest.database import Connection, connect
 from ingest.decode import Incoming, is_for_the_store
 from ingest.errors import DatabaseError
@@ -42,15 +40,8 @@ class WorkerConfig:
     """Settings of a worker. ``client_id`` is stable: the broker keeps what arrives while the worker is away."""
 
     database_url: str = field(repr=False)
-    broker_host: str = "127.0.0.1"
-    broker_port: int = 1883
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
     client_id: str = "wearcast-ingest-1"
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: bool = False
-    ca_file: Path | None = None  # who vouches for the broker; None: the system's authorities
-    certificate_file: Path | None = None  # of this client, with key_file
-    key_file: Path | None = None
     group_messages: int = 500  # per transaction, at most
     group_bytes: int = 8 * 1024 * 1024
     group_linger_seconds: float = 0.05  # how long a first message waits for company
@@ -88,10 +79,11 @@ class _Worker:
 
     async def receive(self) -> None:
         """Keep connected to the broker and put what comes into the inbox."""
-        pause = _Pause(self.config)
+        config = self.config
+        pause = _Pause(config)
         while True:
             try:
-                async with self._mqtt_client() as client:
+                async with mqtt_client(config.broker, client_id=config.client_id, clean_session=False) as client:
                     client.pending_calls_threshold = self.config.group_messages  # one acknowledgement per device
                     await client.subscribe(TOPIC_FILTER, qos=1)
                     self._client = client
@@ -158,27 +150,6 @@ class _Worker:
             await asyncio.gather(
                 *(client.publish(acks_topic(ack.device), encode_ack(ack), qos=1) for ack in acknowledgements)
             )
-
-    def _mqtt_client(self) -> aiomqtt.Client:
-        config = self.config
-        tls = None
-        if config.tls:
-            tls = ssl.create_default_context(cafile=config.ca_file)
-            if config.certificate_file is not None:
-                tls.load_cert_chain(config.certificate_file, config.key_file)
-        return aiomqtt.Client(
-            config.broker_host,
-            config.broker_port,
-            identifier=config.client_id,
-            username=config.username,
-            password=config.password,
-            tls_context=tls,
-            clean_session=False,
-            protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
-            max_inflight_messages=1000,
-            # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
 
 
 class _Pause:

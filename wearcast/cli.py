@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wearcast import __version__
-from wearcast.commands import agent, db, demo, flash, ingest, portal, rules
+from wearcast.commands import agent, db, demo, flash, ingest, operators, portal, remote, rules
 
 app = typer.Typer(
     name="wearcast",
@@ -33,6 +33,8 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(portal.app, name="portal")
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
+app.add_typer(operators.app, name="operators")
+app.command("remote")(remote.remote)
 app.command("why")(rules.why)
 
 

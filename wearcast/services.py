@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from ingest.broker import BrokerConfig
 from ingest.worker import WorkerConfig
 from portal.access import signin_url
 from rules.delivery.config import DeliveryConfig, MailFolderSettings, SmtpSettings
@@ -13,19 +14,22 @@ from wearcast.settings import Settings, SettingsError
 _MESSAGE_LINK = timedelta(days=7)  # a message may lie unread that long; then the page says how one gets in
 
 
-def worker_config(settings: Settings, database_url: str, name: str) -> WorkerConfig:
-    """An ingest worker's: the name makes its MQTT session, which the broker keeps while the worker is away."""
+def broker_config(settings: Settings) -> BrokerConfig:
+    """Where the backend's services find the broker."""
     broker = settings.broker
-    return WorkerConfig(
-        database_url=database_url,
-        broker_host=broker.host,
-        broker_port=broker.port,
-        client_id=f"wearcast-{name}",
+    return BrokerConfig(
+        host=broker.host,
+        port=broker.port,
         username=broker.username,
         password=broker.password,
         tls=broker.tls,
         ca_file=settings.broker_ca,
     )
+
+
+def worker_config(settings: Settings, database_url: str, name: str) -> WorkerConfig:
+    """An ingest worker's: the name makes its MQTT session, which the broker keeps while the worker is away."""
+    return WorkerConfig(database_url=database_url, broker=broker_config(settings), client_id=f"wearcast-{name}")
 
 
 def delivery_config(settings: Settings, database_url: str) -> DeliveryConfig:

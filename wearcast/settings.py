@@ -39,6 +39,11 @@ SETTINGS = (
         default="the system's authorities",
     ),
     Setting(
+        name="WEARCAST_OPERATOR_TOKEN_FILE",
+        meaning="file with the token that lets you ask devices something (wearcast operators allow gives one)",
+        default="operator-token in the user's cache",
+    ),
+    Setting(
         name="WEARCAST_MQTT_PASSWORD",
         meaning="on a dongle: password of the device at the broker, where it has no certificate",
         default="password_file of agent.yaml",
@@ -93,6 +98,7 @@ class Settings:
     database_url: str | None
     broker: BrokerAddress
     broker_ca: Path | None
+    operator_token_file: Path
     portal_url: str
     secret_file: Path
     smtp_url: str | None
@@ -115,6 +121,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=given("DATABASE_URL"),
         broker=parse_broker_url(given("BROKER_URL") or "mqtt://127.0.0.1:1883"),
         broker_ca=Path(broker_ca) if broker_ca else None,
+        operator_token_file=Path(given("OPERATOR_TOKEN_FILE") or _cache(environment) / "operator-token"),
         portal_url=(given("PORTAL_URL") or "http://127.0.0.1:8080").rstrip("/"),
         secret_file=Path(given("SECRET_FILE") or _cache(environment) / "secret"),
         smtp_url=given("SMTP_URL"),

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import aiomqtt
 
 from ingest import registry
+from ingest.broker import BrokerConfig
 from ingest.database import Connection, connect
 from ingest.decode import Incoming
 from ingest.rows import copy_readings
@@ -100,7 +101,7 @@ async def whole_way(broker: Broker, url: str, batches: Sequence[ReadingsBatch]) 
     """From the first publish to the last acknowledgement, all devices through one connection. Seconds."""
     payloads = [(publish_topic(batch.key.device, "readings"), encode_readings(batch)) for batch in batches]
     stop, ready = asyncio.Event(), asyncio.Event()
-    config = WorkerConfig(database_url=url, broker_host=broker.host, broker_port=broker.port)
+    config = WorkerConfig(database_url=url, broker=BrokerConfig(host=broker.host, port=broker.port))
     worker = asyncio.create_task(run_worker(config, stop, ready), name="worker")
     await ready.wait()
     no_delay = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]

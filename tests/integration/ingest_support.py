@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import aiomqtt
 
 from ingest import registry
+from ingest.broker import BrokerConfig
 from ingest.database import Connection
 from ingest.worker import WorkerConfig, run_worker
 from telemetry.records import (
@@ -122,8 +123,7 @@ async def running_worker(broker: Broker, database_url: str, client_id: str = "in
     stop, ready = asyncio.Event(), asyncio.Event()
     config = WorkerConfig(
         database_url=database_url,
-        broker_host=broker.host,
-        broker_port=broker.port,
+        broker=BrokerConfig(host=broker.host, port=broker.port),
         client_id=client_id,
         group_linger_seconds=0.01,
         longest_retry_seconds=0.5,

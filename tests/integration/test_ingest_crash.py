@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.database, pytest.mark.broker]
 # Runs a real worker and kills it when it first calls the function named.
 _DOOMED_WORKER = """
 import asyncio, logging, os, signal, sys
-from ingest import worker, writer
+from ingest import broker as brokers, worker, writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -26,7 +26,9 @@ def die(*_):
 module, function, url, host, port = sys.argv[1:]
 setattr({"writer": writer, "worker": worker}[module], function, die)
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-config = worker.WorkerConfig(database_url=url, broker_host=host, broker_port=int(port), client_id="ingest-test")
+config = worker.WorkerConfig(
+    database_url=url, broker=brokers.BrokerConfig(host=host, port=int(port)), client_id="ingest-test"
+)
 asyncio.run(worker.run_worker(config, asyncio.Event()))
 """
 

@@ -21,13 +21,13 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 def test_tls_without_a_file_trusts_the_systems_authorities() -> None:
     config = worker_config(load_settings({"WEARCAST_BROKER_URL": "mqtts://broker.example.org"}), URL, "w1")
-    assert config.tls
-    assert config.ca_file is None
-    assert config.broker_port == 8883
+    assert config.broker.tls
+    assert config.broker.ca_file is None
+    assert config.broker.port == 8883
 
 
 def test_without_tls_nothing_is_encrypted() -> None:
-    assert not worker_config(load_settings({}), URL, "w1").tls
+    assert not worker_config(load_settings({}), URL, "w1").broker.tls
 
 
 def test_a_wrong_smtp_port_is_named_without_the_password() -> None:

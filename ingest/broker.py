@@ -1,0 +1,44 @@
+"""How the backend connects to the broker: one place decides protocol, TLS and socket options."""
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiomqtt
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerConfig:
+    """Where the broker is and who connects. Certificate files only where it asks for a client's."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    ca_file: Path | None = None  # who vouches for the broker; None: the system's authorities
+    certificate_file: Path | None = None  # of this client, with key_file
+    key_file: Path | None = None
+
+
+def mqtt_client(config: BrokerConfig, *, client_id: str, clean_session: bool) -> aiomqtt.Client:
+    """A client, not yet connected. With ``clean_session`` the broker forgets it at the end."""
+    tls = None
+    if config.tls:
+        tls = ssl.create_default_context(cafile=config.ca_file)
+        if config.certificate_file is not None:
+            tls.load_cert_chain(config.certificate_file, config.key_file)
+    return aiomqtt.Client(
+        config.host,
+        config.port,
+        identifier=client_id,
+        username=config.username,
+        password=config.password,
+        tls_context=tls,
+        clean_session=clean_session,
+        protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
+        max_inflight_messages=1000,
+        # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    )

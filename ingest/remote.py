@@ -1,0 +1,56 @@
+"""One question to one device over the broker, and its answers until the last or the deadline."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiomqtt
+
+from ingest.broker import BrokerConfig, mqtt_client
+from ingest.errors import CommandError
+from telemetry.commands import Command, CommandResult, decode_result, encode_command
+from telemetry.errors import WireError
+from telemetry.topics import commands_topic, results_topic
+
+logger = logging.getLogger(__name__)
+
+
+async def exchange(broker: BrokerConfig, command: Command) -> AsyncIterator[CommandResult]:
+    """Send the command and give what the device says, in its order; ends with a final answer or at ``expires``.
+
+    Subscribed before it is sent, so that no answer is missed. CommandError when the broker cannot be reached or goes
+    away: the device may have answered all the same.
+    """
+    answers = results_topic(command.device, command.kind)
+    try:
+        async with (
+            mqtt_client(broker, client_id=f"wearcast-remote-{command.id.hex[:12]}", clean_session=True) as client,
+            asyncio.timeout((command.expires - datetime.now(UTC)).total_seconds()),
+        ):
+            await client.subscribe(answers, qos=1)
+            await client.publish(commands_topic(command.device, command.kind), encode_command(command), qos=1)
+            async for message in client.messages:
+                result = _result(command, message)
+                if result is None:
+                    continue
+                yield result
+                if result.final:
+                    return
+    except TimeoutError:
+        return
+    except aiomqtt.MqttError as error:
+        raise CommandError(
+            f"the broker {broker.host}:{broker.port} cannot be used ({error}); check WEARCAST_BROKER_URL"
+        ) from error
+
+
+def _result(command: Command, message: aiomqtt.Message) -> CommandResult | None:
+    """The answer in a message, if it is one to this command."""
+    assert isinstance(message.payload, bytes)
+    try:
+        result = decode_result(command.device, command.kind, message.payload)
+    except WireError as error:
+        logger.warning("ignored an answer of %s: %s", command.device, error)
+        return None
+    return result if result.id == command.id else None

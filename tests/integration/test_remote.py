@@ -1,0 +1,231 @@
+"""A car asked from afar: token, record, broker with its permissions, a real agent on a virtual car, and back."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent.agent import run_agent
+from edge_agent.build import build_profile, build_source
+from edge_agent.config import AgentConfig, MqttConfig, RemoteConfig, SourceConfig
+from ingest import commands, registry
+from ingest.commands import Denied
+from ingest.database import Connection
+from telemetry.commands import CommandKind, CommandResult
+from tests.integration.test_uplink_broker import eventually
+from tests.unit.edge_agent.obd_support import VIN, car_on, virtual_bus
+from wearcast.cli import app
+from wearcast.embedded.nats import Broker, BrokerUser, private_broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.database]
+
+DEVICE, OTHER = "car-1", "car-2"
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def registered(connection: Connection) -> Connection:
+    owner = registry.register_owner(connection, name="Ann")
+    vehicle = registry.register_vehicle(connection, owner_id=owner.id, label="car", profile="generic")
+    for device in (DEVICE, OTHER):
+        registry.register_device(connection, id=device, vehicle_id=vehicle.id, hardware="none")
+    return connection
+
+
+def grant(
+    connection: Connection, *kinds: CommandKind, device: str | None = None, days: int = 1, now: datetime = NOW
+) -> str:
+    return commands.allow(
+        connection, operator="anna", kinds=kinds or CommandKind, device=device, valid_for=timedelta(days=days), now=now
+    )[1]
+
+
+def issue(
+    connection: Connection,
+    token: str,
+    *,
+    device: str = DEVICE,
+    kind: CommandKind = CommandKind.DTC,
+    now: datetime = NOW,
+) -> str | None:
+    """Why it was denied; None if it was not."""
+    decision = commands.issue(
+        connection, token=token, device=device, kind=kind, seconds=0, patience=timedelta(seconds=5), now=now
+    )
+    return decision.reason if isinstance(decision, Denied) else None
+
+
+def test_who_may_ask_what(registered: Connection) -> None:
+    token = grant(registered, CommandKind.DTC, device=DEVICE, days=2)
+    assert issue(registered, token) is None
+    assert "not known" in (issue(registered, "guessed") or "")
+    assert f"for device {DEVICE} alone" in (issue(registered, token, device=OTHER) or "")
+    assert "allows dtc, not live" in (issue(registered, token, kind=CommandKind.LIVE) or "")
+    assert "expired" in (issue(registered, token, now=NOW + timedelta(days=2)) or "")
+    everywhere = grant(registered)
+    assert "no device 'car-9'" in (issue(registered, everywhere, device="car-9") or "")
+    registry.update_device(registered, OTHER, enabled=False)
+    assert "disabled" in (issue(registered, everywhere, device=OTHER) or "")
+    held = next(held for held in commands.grants(registered) if held.device_id == DEVICE)
+    commands.revoke(registered, held.id, NOW)
+    assert "revoked" in (issue(registered, token) or "")
+
+
+def test_every_question_is_recorded_with_who_asked_and_no_token_is_kept(registered: Connection) -> None:
+    token = grant(registered)
+    issue(registered, token, now=NOW)
+    issue(registered, "guessed", now=NOW + timedelta(seconds=1))
+    denied, issued = commands.commands(registered)
+    assert (issued.operator, issued.state, issued.device_id) == ("anna", "issued", DEVICE)
+    assert (denied.operator, denied.state) == (None, "denied")
+    rows = registered.execute("SELECT g::text FROM operator_grant g").fetchall()
+    assert token not in str(rows)
+
+
+def test_an_answer_after_the_last_one_and_of_another_device_changes_nothing(registered: Connection) -> None:
+    command = commands.issue(
+        registered,
+        token=grant(registered),
+        device=DEVICE,
+        kind=CommandKind.DTC,
+        seconds=0,
+        patience=timedelta(seconds=5),
+        now=NOW,
+    )
+    assert not isinstance(command, Denied)
+
+    def answer(device: str, state: str) -> None:
+        commands.record(
+            registered,
+            CommandResult(id=command.id, device=device, kind=command.kind, state=state, time=NOW),  # type: ignore[arg-type]  # of the parameters
+            NOW,
+        )
+
+    answer(OTHER, "done")
+    assert commands.commands(registered)[0].state == "issued"
+    answer(DEVICE, "accepted")
+    answer(DEVICE, "done")
+    answer(DEVICE, "failed")
+    commands.time_out(registered, command, "too late", NOW)
+    (entry,) = commands.commands(registered)
+    assert (entry.state, entry.reason, entry.finished_at) == ("done", None, NOW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A broker with its permissions, and the environment of somebody at the backend."""
+
+    broker: Broker
+    device: BrokerUser
+    environment: dict[str, str]
+
+    def wearcast(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments), env=self.environment)
+
+    @contextmanager
+    def agent(self, tmp_path: Path, *, allow: frozenset[CommandKind] = frozenset(CommandKind)) -> Iterator[None]:
+        bus = virtual_bus()
+        config = AgentConfig(
+            device=DEVICE,
+            source=SourceConfig(
+                kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "50ms"}
+            ),
+            vehicle_profile="virtual_petrol",
+            outbox_path=tmp_path / "outbox.sqlite",
+            mqtt=MqttConfig(
+                host=self.broker.host, port=self.broker.port, username=self.device.name, password=self.device.password
+            ),
+            remote=RemoteConfig(allow=allow),
+            stop_grace_seconds=0.1,
+        )
+        stop = threading.Event()
+        source = build_source(config, build_profile(config))
+        agent = threading.Thread(target=run_agent, args=(config, source, (), stop), name="agent")
+        with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1):
+            agent.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                agent.join(30)
+                assert not agent.is_alive()
+
+
+@pytest.fixture
+def scene(registered: Connection, database_url: str, tmp_path: Path) -> Iterator[Scene]:
+    backend = BrokerUser.with_new_password("backend")
+    device = BrokerUser.with_new_password(DEVICE, device=DEVICE)
+    token = tmp_path / "token"
+    token.write_text(grant(registered, now=datetime.now(UTC)))
+    with private_broker(fresh=True, users=(backend, device)) as broker:
+        yield Scene(
+            broker=broker,
+            device=device,
+            environment={
+                "WEARCAST_DATABASE_URL": database_url,
+                "WEARCAST_BROKER_URL": f"mqtt://backend:{backend.password}@{broker.host}:{broker.port}",
+                "WEARCAST_OPERATOR_TOKEN_FILE": str(token),
+            },
+        )
+
+
+def test_codes_live_and_snapshot_of_a_car_that_drives(scene: Scene, registered: Connection, tmp_path: Path) -> None:
+    with scene.agent(tmp_path):
+
+        def codes() -> list[str]:
+            answer = scene.wearcast("remote", DEVICE, "dtc", "--json", "--wait", "30")
+            assert answer.exit_code == 0, answer.output
+            return [entry["code"] for entry in json.loads(answer.stdout)["trouble_codes"]]
+
+        eventually(lambda: codes() == ["P0301"], "the misfire is told")
+        table = scene.wearcast("remote", DEVICE, "dtc", "--language", "zh")
+        assert "P0301" in table.stdout
+        snapshot = json.loads(scene.wearcast("remote", DEVICE, "snapshot", "--json").stdout)
+        assert snapshot["values"]["Vehicle.Powertrain.CombustionEngine.Speed"]["value"] >= 0
+        assert VIN not in json.dumps(snapshot)
+        live = scene.wearcast("remote", DEVICE, "live", "--seconds", "2", "--json")
+        assert live.exit_code == 0
+        parts = [json.loads(line) for line in live.stdout.splitlines()]
+        assert parts
+        assert all("Vehicle.Powertrain.CombustionEngine.Speed" in part["values"] for part in parts)
+    log = json.loads(scene.wearcast("operators", "log", "--json").stdout)
+    assert {entry["state"] for entry in log} == {"done"}
+    assert {entry["operator"] for entry in log} == {"anna"}
+    assert {entry["kind"] for entry in log} == {"dtc", "live", "snapshot"}
+    assert next(entry for entry in log if entry["kind"] == "live")["parts"] == len(parts)
+
+
+def test_what_the_device_does_not_let_in_is_refused(scene: Scene, registered: Connection, tmp_path: Path) -> None:
+    with scene.agent(tmp_path, allow=frozenset({CommandKind.DTC})):
+        answer = scene.wearcast("remote", DEVICE, "snapshot", "--wait", "30")
+    assert answer.exit_code == 1
+    assert "refused: snapshot is not among remote.allow" in answer.stderr
+    assert commands.commands(registered)[0].state == "refused"
+
+
+def test_a_device_that_is_away_is_named_and_recorded(scene: Scene, registered: Connection) -> None:
+    registered.execute(
+        "INSERT INTO device_status (device_id, boot, state, time, version, pending_batches)"
+        " VALUES (%s, gen_random_uuid(), 'offline', %s, '0', 0)",
+        [DEVICE, NOW],
+    )
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")
+    assert answer.exit_code == 1
+    assert "has been offline since 2026-06-01 12:00:00" in str(answer.exception)
+    (entry,) = commands.commands(registered)
+    assert (entry.state, entry.answer) == ("timed_out", None)
+    assert "offline since" in (entry.reason or "")
+
+
+def test_without_a_valid_token_nothing_is_sent(scene: Scene, registered: Connection, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("guessed")
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")
+    assert answer.exit_code == 1
+    assert "not known" in str(answer.exception)
+    assert commands.commands(registered)[0].state == "denied"
