@@ -10,6 +10,7 @@ from telemetry.catalogue import catalogue
 NEGATIVE_RESPONSE = 0x7F
 POSITIVE_OFFSET = 0x40  # an ECU answers service n as n + 0x40 (ISO 14229-1, 8.2)
 RESPONSE_PENDING = 0x78
+BUSY = 0x21
 _SERVICE_NOT_SUPPORTED = 0x11
 
 # ISO 14229-1:2020, annex A.1; the codes seen on cars.
@@ -45,6 +46,11 @@ class AnswerError(EdgeAgentError):
         self.foreign = foreign
         self.not_supported = not_supported
         self.nrc = nrc
+
+    @property
+    def busy(self) -> bool:
+        """Whether the ECU asks to be asked again."""
+        return self.nrc == BUSY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,20 +23,28 @@ def request_name(pid: int) -> str:
 
 def decode_supported(bitmap_pid: int, payload: bytes) -> frozenset[int]:
     """Parameters ``bitmap_pid`` + 1 to + 32 that the ECU says it has; AnswerError if this is no such answer."""
-    data = answer_data(request(bitmap_pid), payload, echo=1)
+    return decode_bitmap(bitmap_pid, answer_data(request(bitmap_pid), payload, echo=1))
+
+
+def decode_bitmap(base: int, data: bytes) -> frozenset[int]:
+    """Numbers ``base`` + 1 to + 32 whose bit is set; AnswerError unless these are four bytes."""
     if len(data) != 4:
         raise AnswerError(f"bitmap of {len(data)} bytes, expected 4")
     bits = int.from_bytes(data)
-    return frozenset(bitmap_pid + n for n in range(1, 33) if bits >> (32 - n) & 1)
+    return frozenset(base + n for n in range(1, 33) if bits >> (32 - n) & 1)
 
 
 def decode(pid: int, payload: bytes) -> Decoded:
     """Values of one answer; AnswerError for a negative, foreign or wrongly sized one, KeyError for an unknown PID."""
+    return decode_data(pid, answer_data(request(pid), payload, echo=1), request_name(pid))
+
+
+def decode_data(pid: int, data: bytes, name: str) -> Decoded:
+    """Values of the data bytes of a parameter, however it was asked; ``name`` is what a fault calls the request."""
     definition = PIDS[pid]
-    data = answer_data(request(pid), payload, echo=1)
     if len(data) != definition.length:
         raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
-    return merged([checked(signal.path, signal.value(data), request_name(pid)) for signal in definition.signals])
+    return merged([checked(signal.path, signal.value(data), name) for signal in definition.signals])
 
 
 def split_several(payload: bytes) -> list[tuple[int, bytes]]:

@@ -168,3 +168,36 @@ def test_several_ecus_are_one_car() -> None:
     assert combined.values == {mil: 1, count: 3}
     first = service01.combine([Decoded(values={"Vehicle.Speed": 50}), Decoded(values={"Vehicle.Speed": 51})])
     assert first.values == {"Vehicle.Speed": 50}
+
+
+def test_several_parameters_at_once() -> None:
+    assert service01.request(0x0D, 0x0C, 0x05) == bytes.fromhex("010D0C05")
+    payload = bytes.fromhex("410D320C0FA0057B")
+    assert service01.decode_several((0x0D, 0x0C, 0x05), payload) == {0x0D: b"\x32", 0x0C: b"\x0f\xa0", 0x05: b"\x7b"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ("410D32", "holds 0D, asked was 0D 0C"),
+        ("410C0FA00D32", "holds 0C 0D, asked was 0D 0C"),
+        ("410D320C0FA0057B", "holds 0D 0C 05"),
+        ("410D320C0F", "PID 0C has 1 data bytes"),
+        ("410D3203", "PID 03 within"),
+        ("41", "holds none"),
+        ("7F0112", "NRC 0x12"),
+        ("430D320C0FA0", "does not belong"),
+    ],
+)
+def test_an_answer_to_several_that_is_odd(payload: str, reason: str) -> None:
+    with pytest.raises(AnswerError, match=reason):
+        service01.decode_several((0x0D, 0x0C), bytes.fromhex(payload))
+
+
+@given(st.binary(max_size=16))
+def test_no_bytes_are_taken_for_several(payload: bytes) -> None:
+    try:
+        parts = service01.decode_several((0x0D, 0x0C), payload)
+    except AnswerError:
+        return
+    assert payload == b"\x41\x0d" + parts[0x0D] + b"\x0c" + parts[0x0C]
