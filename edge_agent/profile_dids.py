@@ -53,6 +53,7 @@ def _did(definition: ProfileDid) -> DidDefinition:
                 scale=signal.scale,
                 offset=signal.offset,
                 signed=signal.signed,
+                absent=frozenset(signal.absent),
             )
             for signal in definition.signals
         ),

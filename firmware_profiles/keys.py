@@ -46,6 +46,10 @@ _SIGNAL = Record(
         "scale": Key(Ratio(), "what one step of the raw number is, in the unit of the signal", inherited=True),
         "offset": Key(Ratio(), "what to add after scaling, in the unit of the signal"),
         "signed": Key(Flag(), "whether the raw number is two's complement"),
+        "absent": Key(
+            ListOf(Number(-(2**31), 2**32 - 1, whole=True)),
+            "raw numbers by which the ECU says that it has no value; such an answer gives none",
+        ),
         "example": Key(_EXAMPLE, "an answer and the value it means, tested", inherited=True),
         "examples": Key(ListOf(_EXAMPLE), "further answers and their values, tested too"),
     }

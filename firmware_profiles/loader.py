@@ -239,6 +239,7 @@ def _signal(item: Checked, place: Place) -> SignalDefinition:
         scale=item["scale"],
         offset=item.get("offset", Fraction(0)),
         signed=item.get("signed", False),
+        absent=item.get("absent", ()),
         example=Example(**item["example"]),
         further_examples=tuple(Example(**example) for example in item.get("examples", ())),
     )

@@ -53,7 +53,8 @@ class SignalDefinition:
 
     ``path`` is the VSS path, ``column`` the short name in the catalogue; the value is in the catalogue's unit.
     ``bit_offset`` counts from the most significant bit of the first byte after the echoed DID; ``bit_length`` bits are
-    read, most significant first (the order of ISO 14229-1). ``signed``: two's complement.
+    read, most significant first (the order of ISO 14229-1). ``signed``: two's complement. ``absent``: raw numbers by
+    which the ECU says that it has no value (a tyre's sensor asleep, a figure not yet worked out).
     """
 
     path: str
@@ -63,6 +64,7 @@ class SignalDefinition:
     scale: Fraction
     offset: Fraction = Fraction(0)
     signed: bool = False
+    absent: tuple[int, ...] = ()
     example: Example
     further_examples: tuple[Example, ...] = ()
 

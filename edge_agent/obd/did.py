@@ -23,7 +23,8 @@ _MAX_DATA_BYTES = 4092  # ISO-TP carries 4095, of which service and DID take thr
 class DidSignal:
     """One value within a DID's data: raw * ``scale`` + ``offset`` in the catalogue's unit.
 
-    Bits are big-endian and counted from the first bit after service and DID.
+    Bits are big-endian and counted from the first bit after service and DID. ``absent``: raw numbers by which the ECU
+    says that it has no value.
     """
 
     did: int
@@ -33,6 +34,7 @@ class DidSignal:
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
     signed: bool = False
+    absent: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         where = f"DID {self.did:04X}, {self.path}"
@@ -51,12 +53,12 @@ class DidSignal:
         """First bit after the value."""
         return self.bit_offset + self.bit_length
 
-    def value(self, data: bytes) -> float:
-        """Value in the catalogue's unit; the data must reach as far as :attr:`bit_end`."""
+    def value(self, data: bytes) -> float | None:
+        """Value in the catalogue's unit, None where the ECU has none; the data must reach as far as :attr:`bit_end`."""
         raw = (int.from_bytes(data) >> (len(data) * 8 - self.bit_end)) & ((1 << self.bit_length) - 1)
         if self.signed and raw >> (self.bit_length - 1):
             raw -= 1 << self.bit_length
-        return float(raw * self.scale + self.offset)
+        return None if raw in self.absent else float(raw * self.scale + self.offset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +146,18 @@ def request(did: int, service: int = READ_DATA) -> bytes:
 
 
 def decode(definition: DidDefinition, payload: bytes) -> Decoded:
-    """Values of one answer; AnswerError for a negative, foreign, short or wrongly sized one."""
+    """Values of one answer, without those the ECU says it has none of.
+
+    AnswerError for a negative, foreign, short or wrongly sized one.
+    """
     data = answer_data(definition.request, payload, echo=definition.identifier_bytes)
     if definition.length is not None and len(data) != definition.length:
         raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
     if len(data) < definition.minimum_length:
         raise AnswerError(f"{len(data)} data bytes, at least {definition.minimum_length} are needed")
     name = definition.request_name
-    return merged([checked(signal.path, signal.value(data), name) for signal in definition.signals])
+    values = [(signal.path, signal.value(data)) for signal in definition.signals]
+    return merged([checked(path, value, name) for path, value in values if value is not None])
 
 
 def definitions_from(documents: Sequence[object], where: str = "dids") -> tuple[DidDefinition, ...]:

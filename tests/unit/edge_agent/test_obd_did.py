@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -53,6 +54,15 @@ def test_signed_value() -> None:
     definition = DidDefinition(did=1, request_id=0x7E4, response_id=0x7EC, period_s=1, signals=(signal,))
     assert did.decode(definition, bytes.fromhex("620001FF9C")).values == {CURRENT: -10}
     assert did.decode(definition, bytes.fromhex("6200010064")).values == {CURRENT: 10}
+
+
+def test_a_number_that_stands_for_no_value_gives_neither_value_nor_fault() -> None:
+    data = bytearray(43)
+    data[31] = 159
+    soh, displayed = KONA.signals
+    definition = replace(KONA, signals=(replace(soh, absent=frozenset({0})), displayed))
+    answer = did.decode(definition, b"\x62\x01\x05" + data)
+    assert (answer.values, answer.faults) == ({DISPLAYED: 79.5}, ())
 
 
 def test_value_outside_the_catalogue_is_a_fault() -> None:

@@ -292,6 +292,11 @@ def test_two_signals_at_the_same_bit_are_refused(write: Write) -> None:
         load_vehicle_profile(write(WHOLE.replace("trouble_codes", line + "trouble_codes")))
 
 
+def test_numbers_that_stand_for_no_value_reach_the_record(write: Write) -> None:
+    profile = load_vehicle_profile(write(WHOLE.replace("scale: 1,", "scale: 1, absent: [0, 255],")))
+    assert profile.dids[0].signals[0].absent == (0, 255)
+
+
 BOARD = """\
 name: mine
 title: My dongle
