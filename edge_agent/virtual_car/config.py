@@ -11,6 +11,8 @@ from edge_agent.obd.fields import Fields
 Kind = Literal["petrol", "diesel", "electric"]
 # short_trips: starts, runs and stops every few seconds; parked: its ECUs sleep and do not answer.
 Activity = Literal["driving", "short_trips", "parked"]
+# obd: services 01 to 0A (SAE J1979); obd_on_uds: the same by UDS 22, 19 and 14 (SAE J1979-2).
+Diagnostics = Literal["obd", "obd_on_uds"]
 Fault = Literal["misfire", "slow_leak", "weak_12v", "worn_pads", "oil_worn", "fading_battery"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 WHEELS = ("Row1.Left", "Row1.Right", "Row2.Left", "Row2.Right")
@@ -98,6 +100,7 @@ class VirtualCarConfig:
     misfire_confirmed_after_s: float = 8.0
     utc_offset_h: float = 0.0
     identifier_bits: int = 11  # of its diagnostic CAN identifiers, 11 or 29
+    diagnostics: Diagnostics = "obd"
 
     def __post_init__(self) -> None:
         if len(self.vin) != 17 or not self.vin.isascii() or not self.vin.isalnum():
@@ -113,6 +116,10 @@ class VirtualCarConfig:
                 raise ConfigurationError(f"{self.name}: unknown fault {fault!r}; known are {', '.join(FAULTS)}")
         if self.identifier_bits not in {11, 29}:
             raise ConfigurationError(f"{self.name}.identifier_bits: {self.identifier_bits} is neither 11 nor 29")
+        if self.diagnostics not in get_args(Diagnostics):
+            raise ConfigurationError(
+                f"{self.name}.diagnostics: {self.diagnostics!r} is none of {', '.join(get_args(Diagnostics))}"
+            )
         if self.daily_km < 0 or self.battery_capacity_kwh <= 0:
             raise ConfigurationError(f"{self.name}: daily_km is not negative, battery_capacity_kwh above 0")
 
@@ -137,6 +144,7 @@ class VirtualCarConfig:
             misfire_confirmed_after_s=keys.number("misfire_confirmed_after_s", 8.0),
             utc_offset_h=keys.number("utc_offset_h", 0.0),
             identifier_bits=keys.integer("identifier_bits", 11),
+            diagnostics=cast("Diagnostics", _chosen(keys, "diagnostics", get_args(Diagnostics), "obd")),
         )
         keys.done()
         return config

@@ -7,6 +7,7 @@ from edge_agent.virtual_car.config import CarCondition, Fault, VirtualCarConfig,
 from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.drive import Trip, endless_drive
 from edge_agent.virtual_car.model import CarModel
+from edge_agent.virtual_car.signals import signals
 
 _STARTED_AFTER_S = 1.0  # key on until the starter turns
 _CRANKING_S = 0.9
@@ -70,3 +71,5 @@ class LiveCar:
             self._trip, self._trip_s = next(self._trips), 0.0
             self.model.begin_trip()
         self.model.run(dt_s, self._trip.at(self._trip_s))
+        if self.model.dtc.pending and self.model.dtc.frozen is None:
+            self.model.dtc.freeze(signals(self.model))

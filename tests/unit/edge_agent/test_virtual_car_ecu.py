@@ -93,11 +93,15 @@ def test_bitmaps_say_what_is_there(kind: Kind) -> None:
     [
         ("01F1", "7F0112"),  # a parameter it does not have
         ("01", "7F0113"),
-        ("0904", "7F0912"),
+        ("0908", "7F0912"),
         ("22FFFF", "7F2231"),
         ("22FF", "7F2213"),
         ("1003", "7F1011"),
-        ("190A", "7F1912"),
+        ("1914", "7F1912"),
+        ("020C00", "7F0212"),  # no frame is kept
+        ("0202", "7F0213"),
+        ("14000001", "7F1431"),
+        ("22F40C", "7F2231"),
         ("3E00", "7E00"),
         ("3E80", None),  # positive answer suppressed
         ("3E01", "7F3E12"),
@@ -110,7 +114,7 @@ def test_physical_answers(request_hex: str, answer: str | None) -> None:
     assert ask(engine(car()), request_hex) == answer
 
 
-@pytest.mark.parametrize("request_hex", ["01F1", "22FFFF", "1003", "0904"])
+@pytest.mark.parametrize("request_hex", ["01F1", "22FFFF", "1003", "0908"])
 def test_silence_where_asked_with_others(request_hex: str) -> None:
     assert ask(engine(car()), request_hex, functional=True) is None
 
