@@ -185,7 +185,9 @@ def _expand(entry: Mapping[str, Any], where: str) -> Iterator[tuple[str, KnownMe
         if told == [[]]:
             told *= len(names)
         elif len(told) != len(names):
-            raise TroubleCodeDataError(f"{where}: {len(names)} codes, but {len(told)} faults and places to tell of them")
+            raise TroubleCodeDataError(
+                f"{where}: {len(names)} codes, but {len(told)} faults and places to tell of them"
+            )
         tellings = zip(names, told, strict=True)
     else:
         tellings = zip(codes, (str(words_of_code).split() for words_of_code in codes.values()), strict=True)
@@ -200,8 +202,10 @@ def _sentence(entry: Mapping[str, Any], told: list[str], number: int, where: str
     fault, *rest = told if "part" in entry else ["", *told]
     if len(rest) > 1:
         raise TroubleCodeDataError(f"{where}: {rest} is too much; write a fault and a place, such as 'low b1s1'")
-    place: dict[str, Text | str] = {"place": _named(words().places, name, "place", where) for name in rest}
-    filled = _fill(_text(entry.get("part" if fault else "meaning"), where), where, n=str(number), **place)
+    values: dict[str, Text | str] = {"n": str(number)}
+    if rest:
+        values["place"] = _named(words().places, rest[0], "place", where)
+    filled = _fill(_text(entry.get("part" if fault else "meaning"), where), where, **values)
     if fault:
         filled = _fill(_named(words().faults, fault, "fault", where), where, part=filled)
     # Chinese sets a space between its own characters and letters or digits that a part may end in.
@@ -209,9 +213,9 @@ def _sentence(entry: Mapping[str, Any], told: list[str], number: int, where: str
 
 
 def _range(codes: str, where: str) -> list[str]:
-    """Codes from the first to the last. They count in decimal digits (P0310 follows P0309) unless an end holds a letter."""
+    """Codes from first to last, counted in decimal digits (P0310 follows P0309) unless an end holds a letter."""
     first, _, last = codes.partition("-")
-    base = 10 if (first + last).replace(first[0], "").isdecimal() else 16
+    base = 10 if (first[1:] + last[1:]).isdecimal() else 16
     last = last or first
     numbers = range(int(first[1:], base), int(last[1:], base) + 1)
     if not numbers or first[0] != last[0]:
