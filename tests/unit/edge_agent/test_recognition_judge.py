@@ -242,7 +242,8 @@ def test_nothing_is_said_of_the_drive_without_parameters() -> None:
 def test_a_choice_below_the_threshold_is_the_generic_one_with_the_rest_of_the_certainty() -> None:
     weak = Recognition(profile="a", title="A", certainty=CHOOSE_FROM - 0.01, reasons=("It may be.",))
     found = choose([weak], GENERIC)
-    assert (found.profile, found.certainty) == ("generic", pytest.approx(1 - weak.certainty))
+    assert found.profile == "generic"
+    assert found.certainty == pytest.approx(1 - weak.certainty)
     assert found.reasons[-1] == "A: It may be."
     strong = Recognition(profile="a", title="A", certainty=CHOOSE_FROM, reasons=("It is.",))
     assert choose([strong], GENERIC) is strong
