@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import ConfigurationError
+from edge_agent.j1939.listener import J1939Listener
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
 from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
@@ -18,9 +19,14 @@ _SHARED = ("socketcan", "udp_multicast", "virtual")
 def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
     """The source of ``source: {kind: broadcast, interface: …, channel: …, dbc: …, signals: […]}``.
 
-    ``cache``: the folder where a compiled DBC is kept.
+    With ``j1939: true`` it hears what heavy vehicles say; a DBC may then stand beside. ``cache``: the folder where a
+    compiled DBC is kept.
     """
-    return BroadcastSource(_bus(section), _listeners(section, cache))
+    heavy = section.flag("j1939")
+    listeners = _listeners(section, cache, required=not heavy)
+    if heavy:
+        listeners += (J1939Listener(period_s=_period_s(section)),)
+    return BroadcastSource(_bus(section, default_bit_rate=250_000 if heavy else 500_000), listeners)
 
 
 def listening_too(section: Section, asking: Source, cache: Path) -> Source:
@@ -40,10 +46,10 @@ def listening_too(section: Section, asking: Source, cache: Path) -> Source:
     return ListeningSource(asking, heard)
 
 
-def _bus(section: Section) -> CanBusConfig:
+def _bus(section: Section, default_bit_rate: int = 500_000) -> CanBusConfig:
     interface = section.text("interface", "socketcan")
     # a SocketCAN interface has its bit rate from the system, which set it up
-    bit_rate = section.integer("bitrate", 500_000, minimum=10_000, maximum=8_000_000)
+    bit_rate = section.integer("bitrate", default_bit_rate, minimum=10_000, maximum=8_000_000)
     return CanBusConfig(
         interface=interface,
         channel=section.text("channel", "can0"),
@@ -52,19 +58,24 @@ def _bus(section: Section) -> CanBusConfig:
     )
 
 
-def _listeners(section: Section, cache: Path) -> tuple[Listener, ...]:
+def _listeners(section: Section, cache: Path, *, required: bool = True) -> tuple[Listener, ...]:
+    """What the DBC says, if there is one; ``required``: there must be."""
+    if not section.has("dbc"):
+        if required:
+            raise section.error("dbc", "is missing: there is nothing to listen for; give a DBC with its signals")
+        return ()
+    mappings = tuple(read_mapping(entry) for entry in section.sections("signals"))
+    if not mappings:
+        raise section.error("signals", "is empty; give a list of message, signal and path")
+    try:
+        layouts = cached_layouts(section.path("dbc"), mappings, cache)
+        return (SignalListener(layouts, period_s=_period_s(section)),)
+    except (ConfigurationError, ValueError) as error:
+        raise section.error("dbc", str(error)) from error
+
+
+def _period_s(section: Section) -> float:
     period_s = section.duration("period", 1.0)
     if period_s <= 0:
         raise section.error("period", "is zero; give a time above it, 1s sends one value a second")
-    found: list[Listener] = []
-    if section.has("dbc"):
-        mappings = tuple(read_mapping(entry) for entry in section.sections("signals"))
-        if not mappings:
-            raise section.error("signals", "is empty; give a list of message, signal and path")
-        try:
-            found.append(SignalListener(cached_layouts(section.path("dbc"), mappings, cache), period_s=period_s))
-        except (ConfigurationError, ValueError) as error:
-            raise section.error("dbc", str(error)) from error
-    if not found:
-        raise section.error("dbc", "is missing: there is nothing to listen for; give a DBC with its signals")
-    return tuple(found)
+    return period_s

@@ -69,6 +69,14 @@ class Section:
             raise self.error(key, f"{value!r} is not a number of at least {minimum}")
         return float(value)
 
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """True or false."""
+        self._asked.append(key)
+        value = self._content.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.error(key, f"{value!r} is neither true nor false")
+        return default if value is None else value
+
     def duration(self, key: str, default: float | None = None) -> float:
         """Seconds of ``10s``, ``500ms``, ``5 min``, ``6h``; a bare number is refused."""
         return self._quantity(key, _DURATIONS, "5s", default)

@@ -31,7 +31,8 @@ TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device"})
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=10)  # dongle clocks drift, and GNSS time may jump
 EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
-TROUBLE_CODE: Final = re.compile(r"[PCBU][0-3][0-9A-F]{3}(-[0-9A-F]{2})?")  # SAE J2012, with failure type (ISO 14229-1)
+# SAE J2012, with failure type (ISO 14229-1); SAE J1939-73, a parameter and how it fails
+TROUBLE_CODE: Final = re.compile(r"[PCBU][0-3][0-9A-F]{3}(-[0-9A-F]{2})?|SPN [0-9]{1,6} FMI [0-9]{1,2}")
 _STATUSES: Final = frozenset({"pending", "confirmed", "permanent"})
 _DTC_KINDS: Final = frozenset({EventKind.DTC_APPEARED, EventKind.DTC_CHANGED, EventKind.DTC_CLEARED})
 # Branches of a device on which the backend speaks or waits for answers: not for the store, and no offence.
@@ -121,7 +122,9 @@ def _trouble_code_complaint(batch: EventsBatch) -> str | None:
             continue
         code, ecu = event.data.get("code"), event.data.get("ecu", "")
         if not isinstance(code, str) or TROUBLE_CODE.fullmatch(code) is None:
-            return f"batch {batch.key}: {event.kind} needs a code as in SAE J2012, 'P0301'"
+            return (
+                f"batch {batch.key}: {event.kind} needs a code as in SAE J2012, 'P0301', or SAE J1939, 'SPN 110 FMI 0'"
+            )
         if not isinstance(ecu, str) or len(ecu) > 32:
             return f"batch {batch.key}: the ecu of {code} is no name of a control unit"
         status = event.data.get("status")

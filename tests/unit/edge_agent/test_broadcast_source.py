@@ -17,6 +17,7 @@ from edge_agent.sources.base import Reading
 from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
 from edge_agent.sources.broadcast_dbc import compile_layouts
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Heard
+from edge_agent.sources.broadcast_layout import EXTENDED
 from edge_agent.sources.broadcast_listener import SignalListener
 from edge_agent.testing import ScriptedSource
 from firmware_profiles.loader import load_vehicle_profile
@@ -35,6 +36,11 @@ source:
   period: 100ms
   signals:
     - {message: SPEED, signal: SPEED, path: Vehicle.Speed}
+"""
+TRUCK = """
+device: truck-1
+outbox: {path: state/outbox.sqlite}
+source: {kind: broadcast, interface: slcan, channel: /dev/ttyUSB0, j1939: true}
 """
 BESIDE = """
 device: car-1
@@ -214,6 +220,16 @@ def test_beside_obd_a_configuration_makes_one_source_of_both(tmp_path: Path) -> 
     assert isinstance(made, ListeningSource)
 
 
+@pytest.mark.parametrize("text", [TRUCK, TEXT.replace("period: 100ms", "j1939: true")])
+def test_a_heavy_vehicle_is_heard_with_a_dbc_or_without(tmp_path: Path, text: str) -> None:
+    made = build_source(load(tmp_path, text), None)
+    assert isinstance(made, BroadcastSource)
+    assert made._bus.bitrate == 250_000
+    eec1 = 0x0CF00400 | EXTENDED
+    assert any(each.lets_through(eec1) for each in made._filters)
+    assert any(each.lets_through(180) for each in made._filters) == ("dbc" in text)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -224,6 +240,7 @@ def test_beside_obd_a_configuration_makes_one_source_of_both(tmp_path: Path) -> 
         (TEXT.replace("100ms", "0s"), "source.period: is zero"),
         (TEXT.replace("  dbc: car.dbc\n", "").split("  signals")[0], "source.dbc: is missing"),
         (TEXT.replace("period: 100ms", "perod: 100ms"), "source.perod: unknown key; did you mean 'period'?"),
+        (TEXT + "  j1939: yes please\n", "source.j1939: 'yes please' is neither true nor false"),
         (BESIDE.replace("interface: virtual", "interface: slcan"), "source.broadcast: slcan serves one program"),
         (BESIDE.replace("{dbc:", "{dcb: x, dbc:"), "source.broadcast.dcb: unknown key; did you mean 'dbc'?"),
     ],

@@ -92,6 +92,8 @@ def test_a_trouble_code_without_a_code_is_not_taken(kind: EventKind) -> None:
     assert refused(dtc(kind, code="P0301", ecu=7, status="confirmed")).reason == "malformed"
     assert isinstance(decode(dtc(kind, code="P0301", ecu="7E8", status="confirmed", mil=True)), Accepted)
     assert isinstance(decode(dtc(kind, code="U0100-87", status="pending")), Accepted)
+    assert isinstance(decode(dtc(kind, code="SPN 110 FMI 0", ecu="18FECA00", status="confirmed")), Accepted)
+    assert refused(dtc(kind, code="SPN 110", status="confirmed")).reason == "malformed"
 
 
 def test_a_code_that_appears_has_a_status() -> None:
