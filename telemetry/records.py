@@ -95,7 +95,8 @@ class EventKind(StrEnum):
 class VehicleEvent:
     """Something that happened.
 
-    ``data`` is JSON; for ``dtc.*``: code (SAE J2012), ecu, status (pending, confirmed, permanent), mil (bool or null).
+    ``data`` is JSON; for ``dtc.*``: code (SAE J2012 or J1939), ecu, status (pending, confirmed, permanent), mil (bool
+    or null).
     """
 
     time: datetime
