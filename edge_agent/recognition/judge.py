@@ -205,7 +205,8 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
             case.add(_IMPLAUSIBLE, f"{asked} answered what cannot be: {decoded.faults[0].reason}.")
             continue
         told = ", ".join(_told(path, value) for path, value in decoded.values.items())
-        case.add(_FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered plausibly: {told}.")
+        said = f"plausibly: {told}" if told else "that it has no value now"
+        case.add(_FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered {said}.")
         answering += 1
     for name, definition, probe in definitions:
         if probe.payload is None and not probe.silent:

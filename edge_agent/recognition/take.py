@@ -7,14 +7,13 @@ nothing of it is left alone after the first question.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
-from edge_agent.obd import service01, vehicle_information
+from edge_agent.obd import obd_on_uds, service01, vehicle_information
 from edge_agent.obd.answers import AnswerError, answer_data
 from edge_agent.profile_dids import profile_dids
 from edge_agent.recognition.fingerprint import Fingerprint, Probe, Question
 from edge_agent.recognition.judge import Recognition, rank
-from edge_agent.recognition.vin import is_vin
 from edge_agent.tester.base import IsoTpAddress, Tester
 from firmware_profiles.profile import VehicleProfile
 
@@ -23,9 +22,16 @@ log = logging.getLogger(__name__)
 QUESTIONS_OF_A_PROFILE: Final = 4
 QUESTIONS_IN_ALL: Final = 24  # at 0.2 s a silent one, under 5 s
 _FUEL_TYPE: Final = 0x51
-_VIN_BY_IDENTIFIER: Final = bytes.fromhex("22F190")  # ISO 14229-1, annex C.1
 _VIN_ECUS: Final = 3  # asked for it one by one where service 09 is nobody's, as in many electric cars
 _ROUNDS: Final = 2  # of questions: the first answers tell which profiles to ask further ones of
+
+
+class _Dialect(Protocol):
+    """How standard parameters are asked for: a module of :mod:`edge_agent.obd`."""
+
+    def request(self, pid: int) -> bytes: ...
+    def request_name(self, pid: int) -> str: ...
+    def decode_supported(self, bitmap_pid: int, payload: bytes) -> frozenset[int]: ...
 
 
 def address_of(ecu: str) -> IsoTpAddress:
@@ -37,14 +43,17 @@ def address_of(ecu: str) -> IsoTpAddress:
 
 
 def take_fingerprint(tester: Tester) -> Fingerprint:
-    """What standard OBD shows: ECUs, their parameters, VIN, fuel. An empty fingerprint: nobody answered."""
-    pids = _supported(tester)
-    if not pids:
-        return Fingerprint()
-    fuel_type = None
-    if any(_FUEL_TYPE in having for having in pids.values()):
-        fuel_type = _fuel_type(tester)
-    return Fingerprint(vin=_vin(tester, pids), pids=pids, fuel_type=fuel_type)
+    """What standard OBD shows: ECUs, their parameters, VIN, fuel. An empty fingerprint: nobody answered.
+
+    Asked by SAE J1979 first, and by J1979-2 (OBDonUDS) where that is nobody's.
+    """
+    for dialect in (service01, obd_on_uds):
+        pids = _supported(tester, dialect)
+        if pids:
+            having = any(_FUEL_TYPE in each for each in pids.values())
+            fuel_type = _fuel_type(tester, dialect.request(_FUEL_TYPE)) if having else None
+            return Fingerprint(vin=_vin(tester, pids), pids=pids, fuel_type=fuel_type)
+    return Fingerprint()
 
 
 def recognise(
@@ -116,18 +125,18 @@ def _spread(profile: VehicleProfile) -> list[Question]:
     return found
 
 
-def _supported(tester: Tester) -> dict[str, frozenset[int]]:
+def _supported(tester: Tester, dialect: _Dialect) -> dict[str, frozenset[int]]:
     found: dict[str, set[int]] = {}
     wanted: dict[int, set[str]] = {0: set()}
     for bitmap in service01.BITMAP_PIDS:
         if bitmap not in wanted:
             continue
-        exchange = tester.functional(service01.request(bitmap), expected=wanted[bitmap] or None)
+        exchange = tester.functional(dialect.request(bitmap), expected=wanted[bitmap] or None)
         for ecu, payload in exchange.answers.items():
             try:
-                supported = service01.decode_supported(bitmap, payload)
+                supported = dialect.decode_supported(bitmap, payload)
             except AnswerError as error:
-                log.info("%s at %s: %s", service01.request_name(bitmap), ecu, error)
+                log.info("%s at %s: %s", dialect.request_name(bitmap), ecu, error)
                 continue
             found.setdefault(ecu, set()).update(supported)
             for pid in supported:
@@ -136,11 +145,10 @@ def _supported(tester: Tester) -> dict[str, frozenset[int]]:
     return {ecu: frozenset(pids - set(service01.BITMAP_PIDS)) for ecu, pids in found.items()}
 
 
-def _fuel_type(tester: Tester) -> int | None:
-    request = service01.request(_FUEL_TYPE)
+def _fuel_type(tester: Tester, request: bytes) -> int | None:
     for payload in tester.functional(request, expected=None, enough=1).answers.values():
         try:
-            data = answer_data(request, payload, echo=1)
+            data = answer_data(request, payload, echo=len(request) - 1)
         except AnswerError:
             continue
         if len(data) == 1:
@@ -160,11 +168,9 @@ def _vin(tester: Tester, pids: Iterable[str]) -> str | None:
 
 def _vin_by_identifier(tester: Tester, addresses: Iterable[IsoTpAddress]) -> str | None:
     for address in tuple(addresses)[:_VIN_ECUS]:
-        try:
-            payload = tester.physical(address, _VIN_BY_IDENTIFIER)
-            text = answer_data(_VIN_BY_IDENTIFIER, payload, echo=2).decode("ascii", errors="replace").strip("\0 ")
-        except AnswerError:
-            continue
-        if is_vin(text):
-            return text
+        for request in (obd_on_uds.VIN_REQUEST_OF_MAKER, obd_on_uds.VIN_REQUEST):
+            try:
+                return obd_on_uds.decode_vin(request, tester.physical(address, request))
+            except AnswerError:
+                continue
     return None

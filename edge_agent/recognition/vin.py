@@ -5,10 +5,7 @@ ISO 3779 gives the form: 1 to 3 the maker, 4 to 9 the vehicle, 10 to 17 this one
 """
 
 import re
-from collections.abc import Iterable
 from typing import Final
-
-from firmware_profiles.vin_pattern import positions
 
 LENGTH: Final = 17
 MASK: Final = "*"
@@ -31,8 +28,8 @@ _WEIGHTS: Final = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 _YEAR_CODES: Final = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again from 2010; no U and Z
 _FIRST_YEAR: Final = 1980
 _NORTH_AMERICA: Final = "12345"  # ISO 3780: the first character of makers there
-_MAKER, _YEAR_POSITION = 3, 10
-_NAMES_ONE_CAR: Final = frozenset({9, *range(11, LENGTH + 1)})  # the check digit tells of the serial number
+MODEL_ENDS: Final = 8  # the characters up to here stand for thousands of cars
+_YEAR_POSITION: Final = 10
 _FORM: Final = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
@@ -72,11 +69,10 @@ def year_is_certain(vin: str) -> bool:
     return vin[:1] in _NORTH_AMERICA or check_digit_is_right(vin)
 
 
-def beginning(vin: str, patterns: Iterable[str] = ()) -> str:
-    """What of a VIN names a kind of car and not this one: maker, what some pattern looks at, model year; else ``*``.
+def beginning(vin: str) -> str:
+    """What of a VIN names a kind of car and not this one: maker and model (1 to 8) and model year (10), the rest ``*``.
 
-    The check digit and all from the 11th character on are never kept, whatever a pattern looks at.
+    The check digit is masked too: it tells of the serial number.
     """
-    kept = {number for pattern in patterns for number in positions(pattern)} | {*range(1, _MAKER + 1), _YEAR_POSITION}
-    kept -= _NAMES_ONE_CAR
+    kept = {*range(1, MODEL_ENDS + 1), _YEAR_POSITION}
     return "".join(character if number in kept else MASK for number, character in enumerate(vin, start=1))

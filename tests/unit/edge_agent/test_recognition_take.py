@@ -35,10 +35,25 @@ def test_standard_obd_shows_ecus_parameters_vin_and_fuel() -> None:
     assert not found.silent
 
 
-def test_a_silent_car_is_asked_once() -> None:
+def test_a_silent_car_is_asked_once_by_each_dialect() -> None:
     tester = car(obd=None)
     assert take_fingerprint(tester).silent
-    assert tester.asked == [("7DF", b"\x01\x00")]
+    assert tester.asked == [("7DF", b"\x01\x00"), ("7DF", b"\x22\xf4\x00")]
+
+
+def test_a_car_of_the_new_dialect_is_read_by_identifiers() -> None:
+    """SAE J1979-2: service 01 is nobody's, the same parameters stand at F4xx and the VIN at F802."""
+    script = {
+        bytes.fromhex("22F400"): bytes.fromhex("62F400 00180001"),
+        bytes.fromhex("22F420"): bytes.fromhex("62F420 00000001"),
+        bytes.fromhex("22F440"): bytes.fromhex("62F440 00008000"),
+        bytes.fromhex("22F451"): bytes.fromhex("62F451 04"),
+        bytes.fromhex("22F802"): bytes.fromhex("62F802") + KONA_VIN.encode(),
+    }
+    tester = car(obd=None, more={"7E8": script})
+    assert take_fingerprint(tester) == Fingerprint(
+        vin=KONA_VIN, pids={"7E8": frozenset({0x0C, 0x0D, 0x51})}, fuel_type=4
+    )
 
 
 def test_the_vin_is_read_by_identifier_where_service_09_is_refused() -> None:

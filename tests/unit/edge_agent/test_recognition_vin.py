@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.recognition.vin import beginning, check_digit_is_right, is_vin, model_years, year_is_certain
+from edge_agent.recognition.vin import beginning, check_digit_is_right, model_years, year_is_certain
 
 characters = st.sampled_from(sorted(set(string.ascii_uppercase + string.digits) - set("IOQ")))
 vins = st.lists(characters, min_size=17, max_size=17).map("".join)
@@ -54,15 +54,5 @@ def test_a_right_check_digit_makes_the_year_certain_wherever_the_maker_is() -> N
     assert not year_is_certain("WVGZZZE2ZMP000001")
 
 
-def test_the_beginning_keeps_what_names_a_kind_of_car() -> None:
-    assert beginning("KM8K33AG4LU012345") == "KM8******L*******"
-    assert beginning("KM8K33AG4LU012345", ["KM8K", "KM8K?3A"]) == "KM8K*3A**L*******"
-
-
-@given(vins, st.integers(1, 17))
-def test_the_beginning_never_tells_check_digit_or_serial_number(vin: str, length: int) -> None:
-    """Whatever a pattern looks at."""
-    told = beginning(vin, [vin[:length] if length >= 3 else vin[:3]])
-    assert told[8] == "*"
-    assert told[10:] == "*" * 7
-    assert is_vin(vin)
+def test_the_beginning_names_a_kind_of_car_and_not_this_one() -> None:
+    assert beginning("KM8K33AG4LU012345") == "KM8K33AG*L*******"
