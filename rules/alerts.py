@@ -13,7 +13,7 @@ from ingest.database import Connection
 from rules.errors import AlertNotFoundError
 from rules.evaluate import Decision
 from rules.rule import rulebook
-from rules.trouble_codes import Severity
+from telemetry.trouble_codes import Severity
 
 
 @dataclass(frozen=True, kw_only=True)

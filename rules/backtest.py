@@ -29,10 +29,10 @@ from rules.context import (
 from rules.errors import RulesError
 from rules.evaluate import Decision, RuleState, evaluate_vehicle
 from rules.rule import Rule
-from rules.trouble_codes import Severity
 from rules.vehicle_store import crossing, load_facts, merge_codes
 from telemetry.catalogue import catalogue
 from telemetry.records import EventKind, Quantity, require_aware
+from telemetry.trouble_codes import Severity
 
 _MOST_POINTS = 20_000  # of one curve in memory; beyond, the store thins them to the last of equal stretches
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from rules.expression import Kind, Value
-from rules.trouble_codes import TroubleCodeTable
 from telemetry.catalogue import catalogue
 from telemetry.records import Quantity, require_aware
+from telemetry.trouble_codes import describe
 
 if TYPE_CHECKING:
     from rules.rule import Rule
@@ -182,7 +182,7 @@ def columns_of(rule: "Rule") -> set[str]:
     return columns
 
 
-def bind(rule: "Rule", subject: str, context: VehicleContext, codes: TroubleCodeTable, now: datetime) -> Bindings:
+def bind(rule: "Rule", subject: str, context: VehicleContext, now: datetime) -> Bindings:
     """Variables of the rule for one subject; an input older than the rule allows is left out."""
     values = facts(context, now)
     if rule.limit is not None:
@@ -193,9 +193,7 @@ def bind(rule: "Rule", subject: str, context: VehicleContext, codes: TroubleCode
     stale_at: datetime | None = None
     for name, max_age in rule.needs.items():
         # At exactly the allowed age it is stale: then `stale_at` always lies ahead and nobody looks in vain.
-        reading = next(
-            (r for r in _candidates(rule, name, subject, context, codes, now) if now - r.time < max_age), None
-        )
+        reading = next((r for r in _candidates(rule, name, subject, context, now) if now - r.time < max_age), None)
         if reading is None:
             continue
         used[name] = reading
@@ -217,15 +215,13 @@ def facts(context: VehicleContext, now: datetime) -> dict[str, Value]:
     return values
 
 
-def _candidates(
-    rule: "Rule", name: str, subject: str, context: VehicleContext, codes: TroubleCodeTable, now: datetime
-) -> Sequence[Reading]:
+def _candidates(rule: "Rule", name: str, subject: str, context: VehicleContext, now: datetime) -> Sequence[Reading]:
     """What could stand for an input, the preferred first."""
     root, _, rest = name.partition(".")
     if root == "signal":
         return _signal(context, rest)
     if root == "code":
-        return _code(context, subject, codes)
+        return _code(context, subject)
     if root == "forecast":
         return [
             _forecast(found, now)
@@ -273,7 +269,7 @@ def _signal(context: VehicleContext, column: str) -> Sequence[Reading]:
     return [context.signals[column]] if column in context.signals else []
 
 
-def _code(context: VehicleContext, subject: str, codes: TroubleCodeTable) -> Sequence[Reading]:
+def _code(context: VehicleContext, subject: str) -> Sequence[Reading]:
     present = context.trouble_codes.get(subject)
     if present is None:
         return []
@@ -282,7 +278,7 @@ def _code(context: VehicleContext, subject: str, codes: TroubleCodeTable) -> Seq
         "status": present.status,
         "ecu": present.ecu,
         "mil": present.mil,
-        "severity": codes.find(subject).severity,
+        "severity": describe(subject, "en").severity,
         "system": subject[:1],
     }
     # The dongle reports changes only: a code not reported as cleared is present as of the newest sample.

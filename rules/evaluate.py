@@ -19,8 +19,8 @@ from rules.errors import EvaluationError
 from rules.expression import Expression, Value
 from rules.rule import Rule
 from rules.texts import Facts, fill
-from rules.trouble_codes import SEVERITIES, Severity, TroubleCodeTable, trouble_code_table
 from telemetry.records import require_aware
+from telemetry.trouble_codes import SEVERITIES, Severity
 
 StateName = Literal["ok", "pending", "firing", "unknown"]
 Action = Literal["open", "close", "keep"]
@@ -95,15 +95,13 @@ def evaluate_vehicle(
     context: VehicleContext,
     previous: Mapping[tuple[str, str], RuleState],
     now: datetime,
-    *,
-    codes: TroubleCodeTable | None = None,
 ) -> VehicleDecision:
     """All rules over one vehicle. ``previous``: (rule id, subject) -> state; those of unknown rules are left alone."""
     decisions: list[Decision] = []
     failures: dict[str, EvaluationError] = {}
     for rule in rules:
         try:
-            decisions += _evaluate_rule(rule, context, previous, now, codes or trouble_code_table())
+            decisions += _evaluate_rule(rule, context, previous, now)
         except EvaluationError as error:
             failures[rule.id] = error
     return VehicleDecision(decisions=tuple(decisions), failures=failures)
@@ -114,14 +112,13 @@ def _evaluate_rule(
     context: VehicleContext,
     previous: Mapping[tuple[str, str], RuleState],
     now: datetime,
-    codes: TroubleCodeTable,
 ) -> list[Decision]:
     applies = True if rule.applies_to is None else rule.applies_to.evaluate(facts(context, now))
     if applies is None:  # the age of the car is not known: neither fires nor clears
         return []
     present = subjects(rule, context) if applies else ()
     found = [
-        evaluate(rule, context, previous.get((rule.id, subject)) or initial_state(rule, subject, now), now, codes=codes)
+        evaluate(rule, context, previous.get((rule.id, subject)) or initial_state(rule, subject, now), now)
         for subject in present
     ]
     gone = [state for (rule_id, subject), state in previous.items() if rule_id == rule.id and subject not in present]
@@ -140,13 +137,10 @@ def evaluate(
     context: VehicleContext,
     previous: RuleState,
     now: datetime,
-    *,
-    codes: TroubleCodeTable | None = None,
 ) -> Decision:
     """Judge one rule for the subject of ``previous``. Raises EvaluationError where values have the wrong type."""
     require_aware(now, "now")
-    codes = codes or trouble_code_table()
-    bound = bind(rule, previous.subject, context, codes, now)
+    bound = bind(rule, previous.subject, context, now)
     when = _truth(rule.when, bound.values)
     clear = _not(when) if rule.clear is None else _truth(rule.clear, bound.values)
     state = _next_state(rule, previous, when, clear, bound.sample_time, now)
@@ -162,7 +156,7 @@ def evaluate(
         state=state,
         action="open" if opens else "close" if closes else "keep",
         evidence=_evidence(rule, bound, shown, previous, state) if opens or closes else {},
-        alert=_alert(rule, previous.subject, context, bound, shown, codes) if opens else None,
+        alert=_alert(rule, previous.subject, context, bound, shown) if opens else None,
         next_due_at=due,
     )
 
@@ -251,7 +245,6 @@ def _alert(
     context: VehicleContext,
     bound: Bindings,
     shown: Mapping[str, float | None],
-    codes: TroubleCodeTable,
 ) -> AlertText:
     severity: str = rule.severity
     if rule.severity_from is not None:
@@ -266,7 +259,6 @@ def _alert(
         moments={}
         if forecast is None
         else {"median_date": forecast.median, "early_date": forecast.early, "late_date": forecast.late},
-        meaning=codes.find(subject) if rule.for_each == "trouble_code" else None,
     )
     return AlertText(
         severity=cast("Severity", severity),

@@ -18,9 +18,9 @@ from rules.context import WHEEL_QUANTITIES, input_of, vocabulary
 from rules.errors import RuleError
 from rules.expression import Expression, Kind, nearest
 from rules.texts import check_text, placeholders_of
-from rules.trouble_codes import SEVERITIES, Severity
 from rules.yaml_file import duration, load_yaml, localized, section
 from telemetry.records import Quantity
+from telemetry.trouble_codes import SEVERITIES, Severity
 
 ForEach = Literal["vehicle", "wheel", "trouble_code"]
 _FOR_EACH = ("vehicle", "wheel", "trouble_code")

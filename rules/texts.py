@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from rules.errors import RuleError
 from rules.expression import nearest
-from rules.trouble_codes import CodeMeaning
+from telemetry.trouble_codes import Language, describe
 
 _PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_0-9]+)(?::\.(?P<digits>\d)f)?\}")
 _DATES = ("median_date", "early_date", "late_date")
@@ -39,7 +40,6 @@ class Facts:
     time_zone: str  # IANA name; dates are in it
     numbers: Mapping[str, float | None]
     moments: Mapping[str, datetime | None]
-    meaning: CodeMeaning | None = None
 
 
 def placeholders_of(for_each: str, *, shown: Iterable[str], limit: bool, forecast: bool) -> dict[str, bool]:
@@ -84,8 +84,8 @@ def fill(text: str, language: str, facts: Facts) -> str:
             return _WHEEL[language][facts.subject]
         if name == "code":
             return facts.subject
-        assert facts.meaning is not None
-        return (facts.meaning.meaning if name == "meaning" else facts.meaning.advice)[language]
+        told = describe(facts.subject, cast("Language", language))
+        return told.meaning if name == "meaning" else told.advice
 
     return _PLACEHOLDER.sub(one, text)
 

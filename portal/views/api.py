@@ -11,7 +11,7 @@ from portal.views.fleet import FleetRow
 from portal.views.health import HealthCard
 from rules.alerts import Alert
 from rules.booking.views import BookingView, WorkshopDay
-from rules.trouble_codes import trouble_code_table
+from telemetry.trouble_codes import describe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,14 +219,14 @@ def health_json(cards: Sequence[HealthCard]) -> list[HealthJson]:
 
 def trouble_code_json(code: TroubleCode, language: Language) -> TroubleCodeJson:
     """A trouble code with its meaning."""
-    meaning = trouble_code_table().find(code.code)
+    meaning = describe(code.code, language)
     return TroubleCodeJson(
         code=code.code,
         ecu=code.ecu,
         status=code.status,
         mil=code.mil,
         severity=meaning.severity,
-        meaning=meaning.meaning[language],
+        meaning=meaning.meaning,
         first_seen=code.first_seen,
         last_seen=code.last_seen,
     )

@@ -13,8 +13,8 @@ from portal.texts import Language, known, say
 from rules.alerts import Alert
 from rules.booking.views import BookingView
 from rules.delivery.texts import job_name
-from rules.trouble_codes import trouble_code_table
 from telemetry.catalogue import catalogue
+from telemetry.trouble_codes import describe
 
 # Columns worth a glance, with the factor and unit a person expects (the catalogue counts distance in metres).
 _VITALS: Final = (
@@ -113,13 +113,13 @@ def code_lines(codes: Iterable[TroubleCode], now: datetime, language: Language) 
     """Trouble codes in plain words."""
     lines = []
     for code in codes:
-        meaning = trouble_code_table().find(code.code)
+        meaning = describe(code.code, language)
         status = f"code.{code.status}"
         lines.append(
             CodeLine(
                 code=code.code,
-                meaning=meaning.meaning[language],
-                advice=meaning.advice[language],
+                meaning=meaning.meaning,
+                advice=meaning.advice,
                 severity=meaning.severity,
                 severity_text=say(f"severity.{meaning.severity}", language),
                 status_text=say(status, language) if known(status) else code.status,

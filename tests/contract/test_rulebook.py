@@ -6,7 +6,7 @@ import pytest
 
 from rules.examples import run_example
 from rules.rule import Example, Rule, rulebook
-from rules.trouble_codes import SEVERITIES, trouble_code_table
+from telemetry.trouble_codes import SEVERITIES
 
 RULES = rulebook()
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
@@ -61,24 +61,3 @@ def test_at_least_the_promised_rules_are_there() -> None:
 
 def test_versions_are_hashes_of_content() -> None:
     assert len({rule.version for rule in RULES}) == len(RULES)
-
-
-def test_trouble_codes_are_described_in_both_languages() -> None:
-    table = trouble_code_table()
-    single = [meaning for meaning in table.meanings if meaning.first == meaning.last]
-    assert len(single) >= 40
-    for meaning in table.meanings:
-        assert re.search(r"[\u4e00-\u9fff]", meaning.meaning["zh"] + meaning.advice["zh"])
-        assert meaning.advice["en"].endswith((".", "!"))
-        assert not meaning.meaning["en"].endswith("."), "it stands inside a sentence"
-
-
-@pytest.mark.parametrize("code", ["P0301", "P1234", "C0123", "B1000", "U0999", "P0A7F", "P3FFF", "1234", ""])
-def test_every_code_finds_a_meaning(code: str) -> None:
-    meaning = trouble_code_table().find(code)
-    assert meaning.meaning["en"]
-    assert meaning.advice["zh"]
-
-
-def test_misfires_are_urgent() -> None:
-    assert {trouble_code_table().find(f"P{number:04d}").severity for number in range(300, 313)} == {"urgent"}

@@ -7,7 +7,6 @@ from ingest.state import EstimateState, SignalState, VehicleState
 from ingest.state import TroubleCode as StoredCode
 from rules.context import Reading, TroubleCode, VehicleContext, bind, columns_of, input_of, subjects, vocabulary
 from rules.rule import Rule, parse_rule, rulebook
-from rules.trouble_codes import trouble_code_table
 from rules.vehicle_store import context_of
 from telemetry.records import Quantity
 
@@ -26,7 +25,7 @@ def signal(value: float, *, age: timedelta = timedelta()) -> Reading:
 
 
 def bound_oil(context: VehicleContext) -> dict[str, object]:
-    return dict(bind(RULES["oil_life_low"], "", context, trouble_code_table(), NOW).values)
+    return dict(bind(RULES["oil_life_low"], "", context, NOW).values)
 
 
 def test_the_ecu_counts_before_an_estimate() -> None:
@@ -57,7 +56,7 @@ def test_at_the_allowed_age_an_input_is_stale_and_left_out() -> None:
     younger = VehicleContext(
         vehicle_id=CAR, estimates={(Quantity.OIL_LIFE, ""): (estimate(8, age=just - timedelta(seconds=1)),)}
     )
-    bound = bind(RULES["oil_life_low"], "", younger, trouble_code_table(), NOW)
+    bound = bind(RULES["oil_life_low"], "", younger, NOW)
     assert bound.stale_at == NOW + timedelta(seconds=1)
     assert bound.sample_time == NOW - just + timedelta(seconds=1)
 
@@ -66,8 +65,8 @@ def test_each_wheel_sees_its_own() -> None:
     context = VehicleContext(vehicle_id=CAR, signals={"pad_wear_row2_right": signal(91)})
     rule = RULES["brake_pads_worn"]
     assert subjects(rule, context) == ("Row1.Left", "Row1.Right", "Row2.Left", "Row2.Right")
-    worn = bind(rule, "Row2.Right", context, trouble_code_table(), NOW)
-    other = bind(rule, "Row1.Left", context, trouble_code_table(), NOW)
+    worn = bind(rule, "Row2.Right", context, NOW)
+    other = bind(rule, "Row1.Left", context, NOW)
     assert worn.values["wheel.pad_wear.value"] == 91
     assert "wheel.pad_wear.value" not in other.values
 
@@ -78,8 +77,8 @@ def test_a_code_is_as_young_as_the_newest_sample() -> None:
     rule = RULES["trouble_code_confirmed"]
     silent = VehicleContext(vehicle_id=CAR, trouble_codes={"P0301": code})
     driving = VehicleContext(vehicle_id=CAR, trouble_codes={"P0301": code}, last_sample_at=NOW)
-    assert "code.status" not in bind(rule, "P0301", silent, trouble_code_table(), NOW).values
-    values = bind(rule, "P0301", driving, trouble_code_table(), NOW).values
+    assert "code.status" not in bind(rule, "P0301", silent, NOW).values
+    values = bind(rule, "P0301", driving, NOW).values
     assert values["code.severity"] == "urgent"
     assert values["code.system"] == "P"
 
@@ -149,5 +148,5 @@ examples: [{name: a, given: {}, expect: unknown}]
     )
     assert rule.applies_to is not None
     old = VehicleContext(vehicle_id=CAR, in_service_since=NOW - timedelta(days=4 * 366))
-    values = bind(rule, "", old, trouble_code_table(), NOW).values
+    values = bind(rule, "", old, NOW).values
     assert values["vehicle.age_years"] == pytest.approx(4.0, abs=0.02)
