@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from edge_agent.build_broadcast import build_broadcast, listening_too
-from edge_agent.build_obd import build_obd_can, can_connector
+from edge_agent.build_obd import build_obd_can, build_obd_elm327, can_connector, elm327_connector
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
 from edge_agent.recognition.profiles import GENERIC, OWN_FOLDER, Profiles
@@ -126,7 +126,11 @@ def _speed(section: Section) -> float | None:
 
 BUILDERS: dict[SourceKind, SourceBuilder] = {
     "obd_can": build_obd_can,
+    "obd_elm327": build_obd_elm327,
     "replay_csv": _replay_csv,
     "replay_can": _replay_can,
 }
-CONNECTORS: dict[SourceKind, Callable[[Section, int], Connect]] = {"obd_can": can_connector}
+CONNECTORS: dict[SourceKind, Callable[[Section, int], Connect]] = {
+    "obd_can": can_connector,
+    "obd_elm327": elm327_connector,
+}

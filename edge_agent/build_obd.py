@@ -1,6 +1,7 @@
-"""Vehicle profile + the bus of the configuration -> how the car is read over ISO-TP."""
+"""Vehicle profile + bus or adapter of the configuration -> how the car is read."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.profile_dids import profile_dids
@@ -8,6 +9,7 @@ from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
 from edge_agent.tester.base import Connect, IsoTpAddress
 from edge_agent.tester.can import FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT, CanTester
+from edge_agent.tester.elm327 import LONGEST_TIMEOUT_S, Elm327Tester
 from firmware_profiles.profile import VehicleProfile
 
 
@@ -35,6 +37,31 @@ def can_connector(section: Section, bit_rate: int) -> Connect:
     def connect(addresses: Sequence[IsoTpAddress], identifier_bits: int) -> CanTester:
         functional_id = FUNCTIONAL_29_BIT if identifier_bits == 29 else FUNCTIONAL_11_BIT
         return CanTester.open(bus, addresses, functional_id=functional_id, timeout_s=timeout_s)
+
+    return connect
+
+
+def build_obd_elm327(section: Section, profile: VehicleProfile | None) -> ObdSource:
+    """The source of ``source: {kind: obd_elm327, port: …}``; what to read comes from the profile."""
+    if profile is None:
+        raise section.error("kind", "obd_elm327 needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
+    connect = elm327_connector(section, profile.can.bit_rate)
+    config = obd_config(profile)
+    return ObdSource(config, lambda: connect(config.addresses, profile.can.identifier_bits))
+
+
+def elm327_connector(section: Section, _bit_rate: int) -> Connect:
+    """Opens testers at the adapter of the section, which finds bit rate and identifiers of the car by itself."""
+    port = section.text("port")
+    baud = section.integer("baud", minimum=1200, maximum=4_000_000) if section.has("baud") else None
+    timeout_s = section.duration("timeout", 0.2)
+    if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
+        raise section.error("timeout", f"{timeout_s:g} s is not what an ELM327 waits; give up to 1s, 200ms suits most")
+    if find_spec("obd") is None:
+        raise section.error("kind", "obd_elm327 needs python-OBD; install it with: pip install 'wearcast[elm327]'")
+
+    def connect(_addresses: Sequence[IsoTpAddress], _identifier_bits: int) -> Elm327Tester:
+        return Elm327Tester.open(port, baud=baud, timeout_s=timeout_s)
 
     return connect
 

@@ -20,6 +20,7 @@ from edge_agent.tester.elm327_text import RESET, Heard, hear
 
 _log = logging.getLogger(__name__)
 
+LONGEST_TIMEOUT_S: Final = PATIENT.timeout_s
 _LONGEST_REQUEST: Final = 7  # bytes; ELM327 sends single frames only
 _LINK_S: Final = 1.0  # over the adapter's own time: the link to it may doze
 _FUNCTIONAL_S, _PHYSICAL_S = 5.0, 8.0  # of one reply: 4095 bytes at 38400 baud take 4 s
@@ -61,7 +62,7 @@ class Elm327Tester:
         ``baud`` None: found out. ``timeout_s``: what an ECU is given. An ignition that is off is no error: the car is
         looked for again later. Raises SourceError, ConfigurationError where python-OBD is not installed.
         """
-        if not 0 < timeout_s <= PATIENT.timeout_s:
+        if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
             raise ConfigurationError(f"the timeout is {timeout_s:g} s; give one up to 1 s, 200ms suits most cars")
         process = AdapterProcess(port, baud)
         process.start(connect_s)

@@ -7,24 +7,21 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Final, Literal
 
+from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.virtual_car.config import VirtualCarConfig
-from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.elm327 import PROTOCOLS, VirtualElm327, Written
-from edge_agent.virtual_car.live import LiveCar
 from edge_agent.virtual_car.responder import Responder
 
-INTERFACE: Final = "elm327"  # how a garage file names it
+ELM327: Final = "elm327"  # how a garage file names it
 _SOCKET: Final = "socket://"
-_STEP_S: Final = 0.05
-_CONTROL_PERIOD_S: Final = 0.25
 _BITS_PER_BYTE: Final = 10  # on a serial line: start, eight, stop
 
 FaultKind = Literal[
@@ -78,6 +75,21 @@ class AdapterPort:
         self._endless = False  # writes by itself
         self._due: tuple[float, bytes] | None = None
         self.plug()
+
+    @classmethod
+    @contextmanager
+    def open(cls, responder: Responder, car: VirtualCarConfig, bus: CanBusConfig) -> Iterator["AdapterPort"]:
+        """The adapter of a garage's car, there as long as the context is."""
+        if "://" in bus.channel and not bus.channel.startswith(_SOCKET):
+            raise ConfigurationError(f"{bus.channel}: a virtual adapter is at a path or at {_SOCKET}127.0.0.1:35000")
+        kind = car.identifier_bits, bus.bitrate or 500_000
+        if kind not in PROTOCOLS:
+            raise ConfigurationError(f"{car.name}: an ELM327 does not speak CAN with {kind[1]} bit/s; take 500000")
+        port = cls(VirtualElm327(responder=responder, protocol=PROTOCOLS[kind]), bus.channel)
+        try:
+            yield port
+        finally:
+            port.unplug()
 
     def plug(self) -> None:
         """Be there (again), with all settings lost."""
@@ -192,9 +204,7 @@ class AdapterPort:
         if fault is None or (fault.kind in {"says", "cut", "reset", "echo"} and not about_car):
             return self.adapter.command(line)
         if fault.times is not None:
-            self.fault = (
-                None if fault.times <= 1 else AdapterFault(kind=fault.kind, text=fault.text, times=fault.times - 1)
-            )
+            self.fault = None if fault.times <= 1 else replace(fault, times=fault.times - 1)
         if fault.kind == "silence":
             return None
         if fault.kind == "endless":
@@ -228,41 +238,3 @@ class AdapterPort:
                 self._client.sendall(data)
         except OSError:
             return  # nobody reads, or is no more
-
-
-def run_car_on_adapter(
-    config: VirtualCarConfig,
-    channel: str,
-    stop_event: threading.Event,
-    *,
-    ready_event: threading.Event | None = None,
-    control: Callable[[LiveCar], None] | None = None,
-    disturbances: Disturbances | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Let one car live behind a virtual adapter until ``stop_event``, as ``run_car`` of the garage does on a bus."""
-    car = LiveCar(config, now=datetime.now(UTC))
-    adapter = VirtualElm327(responder=Responder(car, disturbances), protocol=PROTOCOLS[config.identifier_bits, 500_000])
-    port = AdapterPort(adapter, channel_of(channel))
-    try:
-        last = controlled = clock()
-        if ready_event is not None:
-            ready_event.set()
-        while not stop_event.is_set():
-            port.serve(_STEP_S)
-            now = clock()
-            if now - last >= _STEP_S:
-                car.advance(now - last)
-                last = now
-            if control is not None and now - controlled >= _CONTROL_PERIOD_S:
-                control(car)
-                controlled = now
-    finally:
-        port.unplug()
-
-
-def channel_of(channel: str) -> str:
-    """The channel of a garage file, checked: a path, or socket://host:port."""
-    if "://" in channel and not channel.startswith(_SOCKET):
-        raise ConfigurationError(f"{channel}: a virtual adapter is at a path or at {_SOCKET}127.0.0.1:35000")
-    return channel

@@ -6,7 +6,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, acceleration_from, fault_named
 from edge_agent.virtual_car.disturb import Disturbance, Disturbances, Reply
+from edge_agent.virtual_car.elm327_port import ELM327, AdapterPort
 from edge_agent.virtual_car.live import LiveCar
 from edge_agent.virtual_car.responder import FUNCTIONAL_OF_BITS, Responder
 
@@ -127,23 +129,20 @@ def run_car(
 ) -> None:
     """Let one car live on its bus until ``stop_event``; ``control`` is called now and then and may change the car.
 
+    The interface ``elm327`` is no bus but a virtual adapter: its channel is a path for a pseudo-terminal, or
+    ``socket://127.0.0.1:35000``.
+
     ``disturbances``: what goes wrong with its answers; may be set from another thread meanwhile.
 
     Raises SourceError if the bus cannot be opened, can.CanError if it goes away.
     """
     car = LiveCar(config, now=datetime.now(UTC))
-    with open_can_bus(bus_config) as bus:
-        responder = Responder(car, disturbances)
-        ids = [address.receive_id for address in responder.addresses]
-        bus.set_filters(
-            [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, responder.functional_id)]
-        )
-        on_bus = CarOnBus(bus, responder)
+    with _reached_by(bus_config, car, disturbances) as serve:
         last = controlled = clock()
         if ready_event is not None:
             ready_event.set()
         while not stop_event.is_set():
-            on_bus.serve(_STEP_S)
+            serve(_STEP_S)
             now = clock()
             if now - last >= _STEP_S:
                 car.advance(now - last)
@@ -151,6 +150,24 @@ def run_car(
             if control is not None and now - controlled >= _CONTROL_PERIOD_S:
                 control(car)
                 controlled = now
+
+
+@contextmanager
+def _reached_by(
+    bus_config: CanBusConfig, car: LiveCar, disturbances: Disturbances | None
+) -> Iterator[Callable[[float], None]]:
+    """What answers for a car within some seconds: on a bus, or behind an adapter of its own."""
+    responder = Responder(car, disturbances)
+    if bus_config.interface == ELM327:
+        with AdapterPort.open(responder, car.config, bus_config) as port:
+            yield port.serve
+        return
+    with open_can_bus(bus_config) as bus:
+        ids = [address.receive_id for address in responder.addresses]
+        bus.set_filters(
+            [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, responder.functional_id)]
+        )
+        yield CarOnBus(bus, responder).serve
 
 
 def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None = None) -> None:
@@ -165,9 +182,11 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
     failures: list[Exception] = []
     control = _Control(config.control) if config.control is not None else None
 
+    ready = {parked.car.name: threading.Event() for parked in config.cars}
+
     def live(parked: ParkedCar) -> None:
         try:
-            run_car(parked.car, parked.bus, stop, control=control)
+            run_car(parked.car, parked.bus, stop, ready_event=ready[parked.car.name], control=control)
         except (EdgeAgentError, can.CanError) as error:
             failures.append(error)
             stop.set()
@@ -176,7 +195,13 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
     for thread in threads:
         thread.start()
     try:
-        answering = [_wait_until_it_answers(parked, stop) for parked in config.cars if parked.car.activity != "parked"]
+        answering = [
+            ready[parked.car.name].wait(_READY_TIMEOUT_S)  # it answers whoever is connected, and takes one connection
+            if parked.bus.interface == ELM327
+            else _wait_until_it_answers(parked, stop)
+            for parked in config.cars
+            if parked.car.activity != "parked"
+        ]
         if all(answering) and not stop.is_set():
             print(f"garage ready: {len(config.cars)} cars", flush=True)  # noqa: T201 - what starts the process waits for it
         stop.wait()
