@@ -14,8 +14,8 @@ from telemetry.commands import CommandKind
 from telemetry.topics import require_device_id
 from telemetry.wire import Form
 
-SourceKind = Literal["obd_can", "broadcast", "replay_csv", "replay_can"]
-SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_can", "broadcast", "replay_csv", "replay_can")
+SourceKind = Literal["obd_can", "obd_elm327", "broadcast", "replay_csv", "replay_can"]
+SOURCE_KINDS: tuple[SourceKind, ...] = ("obd_can", "obd_elm327", "broadcast", "replay_csv", "replay_can")
 PASSWORD_VARIABLE = "WEARCAST_MQTT_PASSWORD"  # noqa: S105 - the variable's name
 
 
