@@ -53,7 +53,9 @@ def _j2012(code: J2012Code, language: Language) -> CodeMeaning:
     entry = known_meaning(code.code)
     parts = [said.structures[code.authority][language]]
     if (group := said.group(code)) is not None:
-        parts.append(group[language] if code.authority != "maker" else f"{said.usually[language]}{group[language]}")
+        parts.append(
+            group[language] if code.authority != "maker" else said.usually[language].format(group=group[language])
+        )
     failure = _failure_type(code, language)
     if failure:
         parts.append(failure)

@@ -68,6 +68,7 @@ def test_it_holds_our_packages_with_their_data_and_nothing_else(wheel: Path) -> 
     [
         *(f"{package}/py.typed" for package in PACKAGES),
         "telemetry/signals.yaml",
+        "telemetry/trouble_codes/*.yaml",
         "ingest/migrations/*.sql",
         "rules/migrations/*.sql",
         "rules/rulebook/*.yaml",
