@@ -16,7 +16,7 @@ from edge_agent.tester.base import LONGEST_PENDING_S, Exchange, IsoTpAddress, be
 from edge_agent.tester.elm327_child import STALE
 from edge_agent.tester.elm327_process import CONNECT_S, AdapterProcess, AdapterStuckError, LateReplyError
 from edge_agent.tester.elm327_session import PATIENT, ElmSession, Timing
-from edge_agent.tester.elm327_text import RESET, Heard, hear
+from edge_agent.tester.elm327_text import RESET, FrameLengths, Heard, hear
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Elm327Tester:
         self._search_at = 0.0  # no earlier than then
         self._frames: dict[_Asked, int] = {}  # frames that came; 0: not to be counted on
         self._misses: dict[_Asked, int] = {}
+        self._lengths = FrameLengths()
         if process.protocol in ElmSession.PROTOCOLS:
             self._session.found(process.protocol)
 
@@ -212,6 +213,7 @@ class Elm327Tester:
         if heard.reset:
             self._session.forget()
             raise AnswerError(heard.trouble or "the adapter started anew")
+        self._lengths.check(heard)
         return heard
 
     def _search(self) -> None:

@@ -44,6 +44,7 @@ _PROGRESS: Final = re.compile(r"SEARCHING\.*|BUS INIT: ?\.*(OK)?")
 PROMPT: Final = ">"
 _LONGEST_QUOTE: Final = 24  # characters of what was not understood
 _CAN_DATA_BYTES: Final = 8
+_SURE_AFTER: Final = 3  # replies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,8 @@ class Heard:
 
     ``payloads``: whole answers in the order they were completed, by response identifier. ``trouble``: why there are no
     (more) answers. ``nobody``: the trouble is that the car kept silent, and not that the adapter or the link is in
-    trouble. ``reset``: the adapter (perhaps) lost its settings. ``lines``: how many frames there were.
+    trouble. ``reset``: the adapter has perhaps lost its settings. ``lines``: how many frames came. ``short``, ``full``:
+    senders of frames of fewer than eight bytes, and of eight.
     """
 
     payloads: list[tuple[int, bytes]] = field(default_factory=list)
@@ -68,6 +70,8 @@ class Heard:
     nobody: bool = False
     reset: bool = False
     lines: int = 0
+    short: set[int] = field(default_factory=set)
+    full: set[int] = field(default_factory=set)
 
 
 def lines_of(text: str) -> list[str]:
@@ -106,6 +110,7 @@ def hear(text: str, *, command: str, identifier_bits: int) -> Heard:
         return heard
     assembly = Assembly()
     for frame in frames:
+        (heard.full if len(frame.data) == _CAN_DATA_BYTES else heard.short).add(frame.sender)
         assembly.take(frame)
     heard.payloads = assembly.whole
     heard.nobody = False
@@ -124,6 +129,26 @@ def frame_of(line: str, identifier_bits: int) -> Frame | None:
     if sender > (0x7FF if identifier_bits == 11 else 0x1FFFFFFF) or len(data) > _CAN_DATA_BYTES:
         return None
     return Frame(sender=sender, data=data)
+
+
+class FrameLengths:
+    """Which ECUs fill every frame to eight bytes, as most do (ISO 15765-4 has them all do so).
+
+    Of those a shorter frame lost bytes on the link to the adapter, and what was left moved up: nothing else shows it.
+    """
+
+    def __init__(self) -> None:
+        self._filled: dict[int, int] = {}  # sender -> replies since the last short frame
+
+    def check(self, heard: Heard) -> None:
+        """Refuse a reply with a frame that is shorter than this ECU's always are; learn from it."""
+        lost = {sender for sender in heard.short if self._filled.get(sender, 0) >= _SURE_AFTER}
+        for sender in heard.short:
+            self._filled[sender] = 0
+        for sender in heard.full - heard.short:
+            self._filled[sender] = self._filled.get(sender, 0) + 1
+        if lost:
+            _refused(heard, f"bytes of a frame of {min(lost):03X} were lost between the adapter and here")
 
 
 class Assembly:
