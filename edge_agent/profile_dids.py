@@ -7,7 +7,7 @@ from firmware_profiles.profile import VehicleProfile
 
 def profile_dids(profile: VehicleProfile) -> tuple[DidDefinition, ...]:
     """The maker's values of a profile as the protocol code takes them."""
-    return tuple(_did(definition) for definition in profile.dids)
+    return tuple(protocol_did(definition) for definition in profile.dids)
 
 
 def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
@@ -36,7 +36,8 @@ def did_documents(profile: VehicleProfile) -> list[dict[str, object]]:
     ]
 
 
-def _did(definition: ProfileDid) -> DidDefinition:
+def protocol_did(definition: ProfileDid) -> DidDefinition:
+    """One of them."""
     return DidDefinition(
         did=definition.did,
         service=definition.service,

@@ -20,7 +20,7 @@ from edge_agent.recognition.profiles import Profiles
 from edge_agent.recognition.take import recognise, take_fingerprint
 from edge_agent.sources.base import Identified, Reading, Source
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT
-from edge_agent.tester.base import Connect
+from edge_agent.tester.base import Connect, IsoTpAddress, Tester
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.profile import VehicleProfile
 from health.estimator import Estimator
@@ -215,18 +215,22 @@ def ask_car(
         for definition in profile_dids(profile)
     )
     fingerprint = Fingerprint()
-    for bits, obd in OBD_ECUS.items():
-        tester = connect((*obd, *(address for address in questions if address not in obd)), bits)
+    for bits in OBD_ECUS:
+        tester = open_for(connect, tuple(questions), bits)
         try:
             fingerprint = take_fingerprint(tester)
-            last = bits == max(OBD_ECUS)
             if vin is not None:
                 fingerprint = replace(fingerprint, vin=vin)
-            if fingerprint.pids or last:
+            if fingerprint.pids or bits == max(OBD_ECUS):
                 return recognise(tester, fingerprint, profiles)
         finally:
             tester.close()
     raise AssertionError("unreachable: the last turn returns")
+
+
+def open_for(connect: Connect, addresses: Sequence[IsoTpAddress], identifier_bits: int) -> Tester:
+    """A tester for the ECUs of standard OBD and for these; functional requests have 11 or 29 bit identifiers."""
+    return connect(tuple(dict.fromkeys((*OBD_ECUS[identifier_bits], *addresses))), identifier_bits)
 
 
 def _with_bits(profile: VehicleProfile, known: Known) -> VehicleProfile:
