@@ -37,9 +37,13 @@ _OUTLIER: Final = 0.25  # a charge whose capacity is further off is not believed
 
 @dataclass(frozen=True, kw_only=True)
 class TractionBatteryParameters:
-    """Per battery. Without ``nominal_capacity_ah`` only the ECU's own figure is passed on."""
+    """Per battery. Without ``nominal_capacity_ah`` only the ECU's own figure is passed on.
+
+    Some ECUs tell in its place what the aged pack holds; ``nominal_net_capacity_kwh`` makes a share of that.
+    """
 
     nominal_capacity_ah: float | None = None  # of the whole pack when new, by the definition SOH refers to
+    nominal_net_capacity_kwh: float | None = None  # what the ECU tells of the pack when new
     min_window: float = 20.0  # SOC points a charge must span to count
     min_charges: int = 3  # before anything is said
     soc_error: float = 2.8  # SOC points, standard deviation of one reading (300 EVs in daily use)
@@ -52,6 +56,8 @@ class TractionBatteryParameters:
     def __post_init__(self) -> None:
         if self.nominal_capacity_ah is not None:
             require_positive(nominal_capacity_ah=self.nominal_capacity_ah)
+        if self.nominal_net_capacity_kwh is not None:
+            require_positive(nominal_net_capacity_kwh=self.nominal_net_capacity_kwh)
         require_positive(
             min_charges=self.min_charges,
             soc_error=self.soc_error,
@@ -108,7 +114,7 @@ class TractionBattery:
         if state.newest is not None and sample.time < state.newest:
             return
         state.newest = sample.time
-        soh = signals.read(sample, signals.TRACTION_BATTERY_SOH)
+        soh = self._ecu_soh(sample)
         if soh is not None:
             state.ecu_soh, state.ecu_time = soh, sample.time
         current = signals.read(sample, signals.TRACTION_BATTERY_CURRENT)
@@ -128,6 +134,13 @@ class TractionBattery:
             if state.start_soc is None:
                 state.start_soc, state.counted_ah = soc, 0.0
             state.soc, state.counted_at_soc_ah = soc, state.counted_ah
+
+    def _ecu_soh(self, sample: Sample) -> float | None:
+        """The ECU's own figure in percent, or its capacity as a share of what it told when new."""
+        soh = signals.read(sample, signals.TRACTION_BATTERY_SOH)
+        net = signals.read(sample, signals.TRACTION_BATTERY_NET_CAPACITY)
+        nominal = self.parameters.nominal_net_capacity_kwh
+        return 100 * net / nominal if soh is None and net is not None and nominal is not None else soh
 
     @staticmethod
     def _moving(sample: Sample) -> bool:

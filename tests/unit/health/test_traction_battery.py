@@ -140,3 +140,26 @@ def test_the_ecu_stands_beside_ours_and_a_reset_forgets() -> None:
     assert battery.estimates(START + timedelta(days=6)) == ()
     with pytest.raises(HealthError, match="needs a reason"):
         battery.reset(START, "")
+
+
+def test_a_capacity_told_in_kwh_is_a_share_of_what_the_pack_told_when_new() -> None:
+    told = Sample(time=START, monotonic_ms=0, values={signals.TRACTION_BATTERY_NET_CAPACITY.path: 72.0})
+    unknown = TractionBattery(PARAMETERS)
+    unknown.update(told)
+    assert unknown.estimates(START) == ()
+    battery = TractionBattery(TractionBatteryParameters(nominal_net_capacity_kwh=80))
+    battery.update(told)
+    (ecu,) = battery.estimates(START)
+    assert (ecu.source, ecu.value) == ("ecu", 90.0)
+
+
+def test_the_ecus_own_state_of_health_goes_before_a_share_of_its_capacity() -> None:
+    battery = TractionBattery(TractionBatteryParameters(nominal_net_capacity_kwh=80))
+    values = {signals.TRACTION_BATTERY_NET_CAPACITY.path: 72.0, signals.TRACTION_BATTERY_SOH.path: 93.5}
+    battery.update(Sample(time=START, monotonic_ms=0, values=values))
+    assert [estimate.value for estimate in battery.estimates(START)] == [93.5]
+
+
+def test_a_pack_without_capacity_is_refused() -> None:
+    with pytest.raises(HealthError, match="nominal_net_capacity_kwh: 0 must be above zero"):
+        TractionBatteryParameters(nominal_net_capacity_kwh=0)
