@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from telemetry.errors import TroubleCodeDataError
-from telemetry.trouble_codes import JOBS, LANGUAGES, SEVERITIES, texts
+from telemetry.trouble_codes import JOBS, LANGUAGES, SEVERITIES, describe, texts
 
 FOLDER = Path(texts.__file__).parent
 FILES = sorted(set(texts.FILES.values()))
@@ -178,3 +178,15 @@ def test_a_wrong_entry_is_named(monkeypatch: pytest.MonkeyPatch, entry: str, com
     with pytest.raises(TroubleCodeDataError, match=re.escape(complaint)) as error:
         texts.listed.__wrapped__("powertrain_ignition_emissions.yaml")
     assert "powertrain_ignition_emissions.yaml: " in str(error.value)
+
+
+def test_the_page_for_engineers_says_what_is_true() -> None:
+    page = (FOLDER.parents[1] / "docs" / "engineers.md").read_text(encoding="utf-8")
+    (promised,) = re.findall(r"More than ([\d,]+) codes are listed", page)
+    assert len(LISTED) > int(promised.replace(",", ""))
+    (asked,) = re.findall(r'describe\("([^"]+)", "en"\)', page)
+    told = describe(asked, "en")
+    for name in ("meaning", "severity", "job", "structure"):
+        assert re.search(rf"^told\.{name} +# {re.escape(str(getattr(told, name)))}$", page, re.MULTILINE), name
+    (entry,) = re.findall(r"```yaml\n(- codes: [^`]+)```", page)
+    assert entry in (FOLDER / "powertrain_fuel_air.yaml").read_text(encoding="utf-8")
