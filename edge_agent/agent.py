@@ -40,7 +40,9 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
     Raises OutboxError and UplinkError for what a person has to put right; a broker or a car away is none of that.
     """
     clock = SystemClock(config.last_known_time_path)
-    with Outbox.open(config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes) as outbox:
+    with Outbox.open(
+        config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes, form=config.form
+    ) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
         remote = RemoteService(
             device=config.device, allowed=config.remote.allow, source=source, channel=uplink, clock=clock
@@ -100,6 +102,9 @@ class Agent:
             ended = self._read(stop)
             self._recorder.finish(ended=ended)
             self._drain(stop)
+        except Exception:
+            self._recorder.flush()  # what was read before a bug, or a disk that refuses, ends the agent
+            raise
         finally:
             self._notifier.stopping()
             self._uplink.stop()
@@ -187,7 +192,7 @@ class Agent:
         begun = time.monotonic()
         stopped_at: float | None = None
         self._uplink.tick()
-        while self._outbox.pending_batches():
+        while self._outbox.sendable_batches():
             now = time.monotonic()
             if self._config.drain_seconds is not None and now - begun >= self._config.drain_seconds:
                 break

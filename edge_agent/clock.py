@@ -4,10 +4,13 @@ Three times, kept apart:
 
 * ``boot`` names one start of the agent. Sequence numbers count within it, so a restarted agent can never give the
   key of an old batch to new data, not even if its outbox was lost. A new process start is therefore a new boot.
-* ``monotonic_ms`` is CLOCK_BOOTTIME (it goes on during suspend): what really passed between two samples.
+* ``monotonic_ms`` is CLOCK_BOOTTIME (it goes on during suspend): what really passed between two samples, over all
+  starts of the agent within one start of the machine, which ``kernel_boot`` names.
 * ``now`` is the best wall time known: the system's, but never before the last known one (a file refreshed now and
   then, since a dongle without a battery-backed clock wakes up in 1970) and never before what it said earlier. Once
   the system's clock is synchronised it is right whatever was known: a time that once lay in the future is left again.
+
+``offset_ms`` ties the last two together: wall time at CLOCK_BOOTTIME 0. A step of it is a clock put right.
 """
 
 import logging
@@ -17,17 +20,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 from telemetry.records import Sample, ms_from_utc, utc_from_ms
 
 log = logging.getLogger(__name__)
 
-REMEMBER_EVERY_MS = 60_000  # one small write a minute: flash lasts, and the clock is at most a minute old at start
+# The outbox keeps the time while the car is read, the file while it is parked; each rename costs the flash some 30 KB.
+REMEMBER_EVERY_MS: Final = 900_000
 # systemd-timesyncd touches this file each time it has set the clock (systemd-timesyncd.service(8)).
-SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
-STEP_MS = 2_000  # a difference above this is a clock put right, below it is jitter and drift
+SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
+# 1 where the kernel set its clock from a battery-backed one (Documentation/ABI/testing/sysfs-class-rtc).
+SET_FROM_RTC: Final = Path("/sys/class/rtc/rtc0/hctosys")
+KERNEL_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+STEP_MS: Final = 2_000  # a difference above this is a clock put right, below it is jitter and drift
+# A machine that has just started gets its time within a minute or two, or there is none to be had.
+UNSURE_MS: Final = 120_000  # of CLOCK_BOOTTIME
 
 
 class Clock(Protocol):
@@ -38,12 +47,30 @@ class Clock(Protocol):
         """Names this start of the agent."""
         ...
 
+    @property
+    def kernel_boot(self) -> str:
+        """Names this start of the machine; empty where it cannot be told."""
+        ...
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the time is likely to be put right in a moment: what can wait had better wait."""
+        ...
+
     def now(self) -> datetime:
         """Best known wall time, UTC; earlier than before only once the clock turned out to have been ahead."""
         ...
 
     def monotonic_ms(self) -> int:
         """Milliseconds of CLOCK_BOOTTIME."""
+        ...
+
+    def offset_ms(self) -> int:
+        """Wall time at CLOCK_BOOTTIME 0, in ms since 1970: a sample's time less its ``monotonic_ms``."""
+        ...
+
+    def not_before(self, moment: datetime) -> None:
+        """It is later than this: the outbox holds data of that time."""
         ...
 
     def remember(self) -> None:
@@ -61,13 +88,17 @@ class SystemClock:
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         boottime_ms: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
         synchronised: Callable[[], bool] = SYNCHRONISED.exists,
+        set_from_rtc: Callable[[], bool] = lambda: _text(SET_FROM_RTC) == "1",
+        kernel_boot: Callable[[], str] = lambda: _text(KERNEL_BOOT),
     ) -> None:
         self._boot = uuid4()
+        self._kernel_boot = kernel_boot()
         self._last_known = last_known
         self._wall_ms = wall_ms
         self._boottime_ms = boottime_ms
         self._synchronised = synchronised
         self._offset_ms = max(wall_ms(), _read(last_known)) - boottime_ms()
+        self._sure = set_from_rtc()
         self._remembered_at: int | None = None
         self._warned = False
         self._write_failed = False
@@ -77,6 +108,18 @@ class SystemClock:
         """Names this start of the agent."""
         return self._boot
 
+    @property
+    def kernel_boot(self) -> str:
+        """Names this start of the machine; empty where it cannot be told."""
+        return self._kernel_boot
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the machine has just started, without a battery-backed clock, and was not told the time yet."""
+        if not self._sure:
+            self._sure = self._synchronised() or self._boottime_ms() >= UNSURE_MS
+        return not self._sure
+
     def now(self) -> datetime:
         """Best known wall time, UTC: follows the system clock forwards, backwards only if that is synchronised."""
         steady = self._boottime_ms() + self._offset_ms
@@ -84,6 +127,7 @@ class SystemClock:
         if ahead > 0:
             if ahead > STEP_MS:
                 log.info("the system clock was put forward by %.1f s", ahead / 1000)
+                self._sure = True  # somebody told it the time
             self._offset_ms += ahead
             steady += ahead
         elif ahead < -STEP_MS and self._synchronised():
@@ -99,8 +143,18 @@ class SystemClock:
         """Milliseconds of CLOCK_BOOTTIME."""
         return self._boottime_ms()
 
+    def offset_ms(self) -> int:
+        """Wall time at CLOCK_BOOTTIME 0, in ms since 1970."""
+        self.now()
+        return self._offset_ms
+
+    def not_before(self, moment: datetime) -> None:
+        """It is later than this, as long as nothing better is known."""
+        if not self._synchronised():
+            self._offset_ms += max(0, ms_from_utc(moment) - ms_from_utc(self.now()))
+
     def remember(self) -> None:
-        """Write the last-known file if it is older than a minute; by rename, so that a power cut leaves old or new.
+        """Write the last-known file if it is a quarter of an hour old; by rename: a power cut leaves old or new.
 
         A disk that refuses costs a less exact start, and is told once.
         """
@@ -141,3 +195,11 @@ def _read(path: Path | None) -> int:
     except (OSError, ValueError) as error:
         log.warning("%s holds no time (%s); starting from the system clock", path, error)
         return 0
+
+
+def _text(path: Path) -> str:
+    """The first line of a file of the kernel; empty where it is not there."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -83,7 +83,8 @@ class AgentConfig:
     device: str
     source: SourceConfig
     outbox_path: Path
-    outbox_max_bytes: int = 200_000_000
+    outbox_max_bytes: int = 200_000_000  # of its file with the journal
+    flush_seconds: float = 1.0  # a sample read waits at most so long for the disk; a power cut costs what waits
     vehicle_profile: str | None = None  # name or path, resolved by firmware_profiles
     last_known_time_path: Path | None = None
     mqtt: MqttConfig = MqttConfig()
@@ -125,6 +126,7 @@ def load_config(
         source=source,
         outbox_path=outbox_path,
         outbox_max_bytes=outbox.size("max_size", 200_000_000),
+        flush_seconds=outbox.duration("flush", 1.0),
         vehicle_profile=root.text("vehicle_profile") if root.has("vehicle_profile") else None,
         last_known_time_path=root.path("last_known_time", outbox_path.with_name("last-known-time")),
         mqtt=_mqtt(

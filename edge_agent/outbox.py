@@ -3,113 +3,123 @@
 A process killed at any moment loses nothing (WAL: a commit is in the page cache when the call returns). A power cut
 is harsher, so commits differ by what they promise:
 
-* ``durable`` (synchronous=FULL, the WAL is flushed): a new boot, accepted samples of a live car, and every sealed
-  batch. A batch must be on the disk before it is published: if the disk forgot it after the backend took it, its
-  number would be given to other data, which the backend would then drop as a duplicate.
-* not durable (synchronous=NORMAL): publish counts, acknowledgements, samples of a recording. Forgetting these costs a
-  resend or reading the recording again, never data.
+* ``durable`` (synchronous=FULL, the WAL is flushed): a new run, accepted samples of a live car, every sealed batch,
+  and the key a batch gets before it is published for the first time. Keys count within one run of the agent and are
+  given at publication: whatever a disk forgets, a number is never given to other data, and those of a run have no gaps.
+* not durable (synchronous=NORMAL): acknowledgements, samples of a recording. Forgetting these costs a resend or
+  reading the recording again, never data.
 
-One connection, one lock: the agent's thread and the network thread may both call anything here.
+One connection, one lock: the agent's thread and the network thread may both call anything here. Before publication a
+batch is only content (:mod:`edge_agent.outbox_content`): its times may be put right, and to make room
+(:mod:`edge_agent.outbox_bound`) it may be thinned and joined with its neighbour.
 """
 
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Final, Literal, Self
 from uuid import UUID
 
 import msgspec
 
 from edge_agent.errors import OutboxError
-from edge_agent.outbox_file import hold, is_damage, open_database, put_aside, was_emptied
-from telemetry.records import Acknowledgement, BatchKey, Sample, ms_from_utc, utc_from_ms
+from edge_agent.outbox_batches import BatchRows, Correction, Publication, RejectedEntry, StoredBatch
+from edge_agent.outbox_bound import Bound
+from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings, pack_values, unpack_values
+from edge_agent.outbox_file import (
+    FormerVersionError,
+    database_bytes,
+    finish_replacement,
+    hold,
+    is_damage,
+    open_database,
+    suspect,
+    was_emptied,
+)
+from edge_agent.outbox_salvage import Salvage, bring_up_to_date, replace_damaged
+from telemetry.records import Acknowledgement, Estimate, Sample, VehicleEvent, ms_from_utc, utc_from_ms
+from telemetry.wire import Form
+
+__all__ = ["GIVEN_UP", "BatchChannel", "Outbox", "PendingSample", "Publication", "RejectedEntry", "StoredBatch"]
 
 log = logging.getLogger(__name__)
 
-BatchChannel = Literal["readings", "events"]
-MAX_REJECTED = 200  # rows
-GIVEN_UP = ("batches_thinned", "samples_thinned", "rejected_forgotten")  # counters that should stay at zero
+# Counters that should stay at zero.
+GIVEN_UP: Final = ("samples_thinned", "batches_given_up", "samples_given_up", "batches_damaged", "rejected_forgotten")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PendingSample:
+_PUT_RIGHT_AT_ONCE: Final = 128  # batches in one transaction: some 200 KB in the WAL
+
+
+class PendingSample(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted sample that waits for its batch. ``recorded``: its time is a recording's, not the agent's clock."""
 
-    boot: UUID
+    kernel: str  # start of the machine in which it was taken, "" where not known
     sample: Sample
     recorded: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredBatch:
-    """A sealed batch, without its payload: see :meth:`Outbox.payload`."""
-
-    id: int
-    boot: UUID
-    sequence: int
-    channel: BatchChannel
-    attempts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RejectedEntry:
-    """A batch the backend refused, with its reason."""
-
-    boot: UUID
-    sequence: int
-    channel: BatchChannel
-    reason: str
+    refused: tuple[str, ...] = ()  # signals in it that this version's catalogue does not take
 
 
 class Outbox:
     """Use :meth:`open`. Each method is a transaction of its own unless called inside :meth:`transaction`."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, device: str, max_bytes: int, lock_file: IO[str] | None
+        self,
+        connection: sqlite3.Connection,
+        *,
+        path: Path | None,
+        device: str,
+        max_bytes: int,
+        form: Form,
+        lock_file: IO[str] | None,
     ) -> None:
         self._db = connection
+        self._path = path
         self._device = device
-        self._max_bytes = max_bytes
         self._lock_file = lock_file
         self._lock = threading.RLock()
         self._depth = 0
         self._durable = False
         self._closed = False
-        self.quarantined: Path | None = None  # where a damaged predecessor was put at open
-        self._bytes = self._measure()
+        self._run: int | None = None
+        self._bound = Bound(connection, device=device, database_bytes=database_bytes(max_bytes))
+        self._batches = BatchRows(connection, device=device, form=form, count=self._count)
+        self.salvage: Salvage | None = None  # of a damaged predecessor that was put aside at open
 
     @classmethod
-    def open(cls, path: Path | Literal[":memory:"], *, device: str, max_bytes: int) -> Self:
-        """Open or create. A damaged file is put aside by renaming it, named in :attr:`quarantined`, and replaced.
+    def open(cls, path: Path | Literal[":memory:"], *, device: str, max_bytes: int, form: Form = "compact") -> Self:
+        """Open or create. A damaged file is put aside by renaming it, and replaced by what can be read of it.
 
-        ``:memory:`` is the twin for tests. ``max_bytes`` bounds the payloads kept. OutboxError if another agent has it
-        open, if it is of a later version, or if the disk refuses.
+        ``:memory:`` is the twin for tests. ``max_bytes`` bounds the file with its journal; ``form`` is that of
+        published readings. OutboxError if another agent has it open, if it is of a later version, if the disk refuses.
         """
         if path == ":memory:":
-            return cls(open_database(path), device=device, max_bytes=max_bytes, lock_file=None)
+            database = open_database(path, max_bytes)
+            return cls(database, path=None, device=device, max_bytes=max_bytes, form=form, lock_file=None)
         assert isinstance(path, Path)
         lock_file = hold(path)
         try:
-            quarantined = put_aside(path) if was_emptied(path) else None
-            try:
-                database = open_database(path)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise OutboxError(f"outbox {path} cannot be opened: {error}; check the disk and rights") from error
-                quarantined = put_aside(path)
-                database = open_database(path)
-        except BaseException:
+            database, salvage = _open_or_replace(path, max_bytes)
+        except BaseException as error:
             lock_file.close()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise OutboxError(f"outbox {path} cannot be opened: {error}; check the disk and rights") from error
             raise
-        outbox = cls(database, device=device, max_bytes=max_bytes, lock_file=lock_file)
-        outbox.quarantined = quarantined
+        outbox = cls(database, path=path, device=device, max_bytes=max_bytes, form=form, lock_file=lock_file)
+        outbox.salvage = salvage
+        if salvage is not None and salvage.lost_batches:
+            with outbox.transaction(durable=True):
+                outbox._count("batches_damaged", salvage.lost_batches)
         return outbox
+
+    @property
+    def quarantined(self) -> Path | None:
+        """Where a damaged predecessor was put at open."""
+        return None if self.salvage is None else self.salvage.aside
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -143,99 +153,129 @@ class Outbox:
                 yield
                 self._db.execute("COMMIT")
             except BaseException as error:
+                self._bound.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    raise OutboxError(f"the outbox cannot be written: {error}; check the disk") from error
-                self._bytes = self._measure()
+                    raise self._failure(error) from error
                 raise
             finally:
                 self._depth = 0
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> OutboxError:
+        if is_damage(error) and self._path is not None:
+            suspect(self._path)
+            return OutboxError(f"the outbox is damaged: {error}; start the agent again, it saves what can be read")
+        return OutboxError(f"the outbox cannot be written: {error}; check the disk")
+
     # --- the agent's side: accept, seal, remember ---
 
-    def begin_boot(self, boot: UUID) -> None:
-        """Start numbering batches of this boot at 1."""
-        with self.transaction(durable=True):
-            self._db.execute("INSERT INTO boot (boot) VALUES (?)", (str(boot),))
-            # A boot of which nothing is left needs no numbers any more.
-            self._db.execute(
-                "DELETE FROM boot WHERE boot <> ? AND boot NOT IN (SELECT boot FROM batch)"
-                " AND boot NOT IN (SELECT boot FROM pending_sample)",
-                (str(boot),),
-            )
+    def begin_boot(self, boot: UUID, kernel: str = "") -> None:
+        """A run begins: from now on batches are published under this boot, numbered from 1.
 
-    def add_sample(self, boot: UUID, sample: Sample, *, recorded: bool) -> None:
-        """Accept a sample: when this returns (outside a transaction: when that ends), a kill cannot lose it."""
-        with self.transaction(durable=not recorded):
-            self._db.execute(
-                "INSERT INTO pending_sample (boot, time_ms, monotonic_ms, recorded, readings) VALUES (?, ?, ?, ?, ?)",
-                (
-                    str(boot),
-                    ms_from_utc(sample.time),
-                    sample.monotonic_ms,
-                    int(recorded),
-                    msgspec.json.encode(sample.values),
-                ),
-            )
-
-    def pending_samples(self) -> tuple[PendingSample, ...]:
-        """Accepted samples waiting for their batch, in order of acceptance, over all boots."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT boot, time_ms, monotonic_ms, recorded, readings FROM pending_sample ORDER BY id"
-            ).fetchall()
-        return tuple(
-            PendingSample(
-                boot=UUID(boot),
-                sample=Sample(
-                    time=utc_from_ms(time_ms),
-                    monotonic_ms=monotonic_ms,
-                    values=msgspec.json.decode(readings, type=dict[str, float]),
-                ),
-                recorded=bool(recorded),
-            )
-            for boot, time_ms, monotonic_ms, recorded, readings in rows
-        )
-
-    def clear_pending(self, boot: UUID) -> None:
-        """Forget the pending samples of a boot: only in the transaction that seals them."""
-        with self.transaction(durable=True):
-            self._db.execute("DELETE FROM pending_sample WHERE boot = ?", (str(boot),))
-
-    def add_batch(
-        self,
-        boot: UUID,
-        channel: BatchChannel,
-        encode: Callable[[BatchKey], bytes],
-        created: datetime,
-        *,
-        items: int,
-    ) -> BatchKey:
-        """Seal a batch under the next sequence number of its boot; ``encode`` gets its key and gives its bytes.
-
-        ``items``: how many samples or events are in it, for the counters.
+        ``kernel`` names the start of the machine, within which CLOCK_BOOTTIME goes on over restarts of the agent.
         """
         with self.transaction(durable=True):
+            self._run = self._db.execute(
+                "INSERT INTO run (boot, kernel) VALUES (?, ?) RETURNING id", (str(boot), kernel)
+            ).fetchone()[0]
+            # Of another start of the machine nothing is put right any more. The newest row stays: no id is used again.
+            self._db.execute("DELETE FROM run WHERE id <> ? AND (kernel <> ? OR kernel = '')", (self._run, kernel))
+            self._batches.begin(self._run, boot, kernel)
+
+    def add_samples(self, samples: Sequence[Sample], *, recorded: bool) -> None:
+        """Accept samples: when this returns (outside a transaction: when that ends), a kill cannot lose them."""
+        with self.transaction(durable=not recorded):
+            for sample in samples:
+                content = pack_values(sample.values)
+                self._db.execute(
+                    "INSERT INTO pending_sample (run, time_ms, monotonic_ms, recorded, crc, content)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        self._begun(),
+                        ms_from_utc(sample.time),
+                        sample.monotonic_ms,
+                        int(recorded),
+                        checksum(content),
+                        content,
+                    ),
+                )
+
+    def pending_samples(self) -> tuple[PendingSample, ...]:
+        """Accepted samples waiting for their batch, in order of acceptance, over all runs."""
+        with self._reading():
+            rows = self._db.execute(
+                "SELECT coalesce(kernel, ''), time_ms, monotonic_ms, recorded, crc, content"
+                " FROM pending_sample LEFT JOIN run ON run.id = run ORDER BY pending_sample.id"
+            ).fetchall()
+        pending: list[PendingSample] = []
+        for kernel, time_ms, monotonic_ms, recorded, crc, content in rows:
+            if crc != checksum(content):
+                log.error("a sample is spoilt on the disk, the others of its batch are sealed without it")
+                continue
+            values, refused = unpack_values(content)
+            sample = Sample(time=utc_from_ms(time_ms), monotonic_ms=monotonic_ms, values=values)
+            pending.append(PendingSample(kernel=kernel, sample=sample, recorded=bool(recorded), refused=tuple(refused)))
+        return tuple(pending)
+
+    def clear_pending(self) -> None:
+        """Forget the pending samples: only in the transaction that seals them."""
+        with self.transaction(durable=True):
+            self._db.execute("DELETE FROM pending_sample")
+
+    def add_readings(
+        self, samples: Sequence[Sample], estimates: Sequence[Estimate], *, created_ms: int, clock_ms: int | None
+    ) -> None:
+        """Seal a batch. ``clock_ms``: wall time at CLOCK_BOOTTIME 0 by which its times were taken; None: a recording's.
+
+        ``created_ms``: since 1970. ValueError for a batch that the backend would reject.
+        """
+        payload = pack_readings(self._device, samples, estimates)
+        self._add("readings", payload, created_ms, clock_ms, len(samples))
+
+    def add_events(self, events: Sequence[VehicleEvent], *, created_ms: int, clock_ms: int | None) -> None:
+        """Seal a batch of events, as :meth:`add_readings`."""
+        self._add("events", pack_events(self._device, events), created_ms, clock_ms, len(events))
+
+    def _add(self, channel: BatchChannel, payload: bytes, created_ms: int, clock_ms: int | None, items: int) -> None:
+        with self.transaction(durable=True):
             assert self._durable, "a batch is sealed in a durable transaction: see the module"
-            row = self._db.execute(
-                "UPDATE boot SET next_sequence = next_sequence + 1 WHERE boot = ? RETURNING next_sequence - 1",
-                (str(boot),),
-            ).fetchone()
-            if row is None:
-                raise OutboxError(f"boot {boot} is not known to the outbox; call begin_boot first")
-            key = BatchKey(device=self._device, boot=boot, sequence=row[0])
-            payload = encode(key)
             self._db.execute(
-                "INSERT INTO batch (boot, sequence, channel, created_ms, items, payload) VALUES (?, ?, ?, ?, ?, ?)",
-                (str(boot), key.sequence, channel, ms_from_utc(created), items, payload),
+                "INSERT INTO batch (run, channel, created_ms, clock_ms, items, crc, payload)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self._begun(), channel, created_ms, clock_ms, items, checksum(payload), payload),
             )
             self._count("batches_sealed", 1)
+            self._count("batches_waiting", 1)
             self._count("samples_sealed" if channel == "readings" else "events_sealed", items)
-            self._bytes += len(payload)
-            if self._bytes > self._max_bytes:
-                self._thin()
-            return key
+            if channel == "readings":
+                self._bound.sealed()
+            if self._bound.exceeded():
+                self._make_room()
+
+    def put_right(self, clock_ms: int, monotonic_ms: int) -> Correction:
+        """Give what this start of the machine sealed and did not yet publish the times of a clock put right.
+
+        ``clock_ms``: wall time at CLOCK_BOOTTIME 0 as it is known now; ``monotonic_ms``: CLOCK_BOOTTIME now. What was
+        published meanwhile stays as it is and is named by the correction.
+        """
+        self._begun()
+        batches = 0
+        with self._reading():
+            found = self._batches.stamped_otherwise(clock_ms, monotonic_ms)
+        for start in range(0, len(found), _PUT_RIGHT_AT_ONCE):
+            with self.transaction(durable=True):
+                batches += self._batches.put_right(found[start : start + _PUT_RIGHT_AT_ONCE], clock_ms)
+        with self.transaction(durable=True):
+            return Correction(batches=batches, published=self._batches.published_before(clock_ms))
 
     def put_state(self, name: str, content: object) -> None:
         """Keep a JSON value under a name."""
@@ -248,121 +288,90 @@ class Outbox:
 
     def state(self, name: str) -> object:
         """The JSON value kept under a name; None if there is none."""
-        with self._lock:
+        with self._reading():
             row = self._db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0])
 
     # --- the uplink's side: publish, acknowledge ---
 
-    def oldest(self, limit: int) -> tuple[StoredBatch, ...]:
-        """The oldest batches not yet acknowledged, over all boots, in the order they were sealed."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT id, boot, sequence, channel, attempts FROM batch ORDER BY id LIMIT ?", (limit,)
-            ).fetchall()
-        return tuple(
-            StoredBatch(id=row[0], boot=UUID(row[1]), sequence=row[2], channel=row[3], attempts=row[4]) for row in rows
-        )
+    def waiting(self, channel: BatchChannel, limit: int, *, newest_first: bool = False) -> tuple[StoredBatch, ...]:
+        """Batches not yet acknowledged, as they were sealed or the reverse; without those that wait for the clock."""
+        with self._reading():
+            return self._batches.waiting(channel, limit, newest_first=newest_first)
 
-    def payload(self, batch: StoredBatch) -> bytes | None:
-        """The bytes of a batch; None if it is gone meanwhile."""
-        with self._lock:
-            row = self._db.execute("SELECT payload FROM batch WHERE id = ?", (batch.id,)).fetchone()
-        return None if row is None else bytes(row[0])
+    def publish(self, batches: Sequence[StoredBatch]) -> tuple[Publication, ...]:
+        """Their keys and bytes, on the disk before this returns; called before publishing.
 
-    def mark_published(self, batches: Sequence[StoredBatch]) -> None:
-        """Count a publish of each; called before publishing, since only what was published can be acknowledged."""
-        with self.transaction(durable=False):
-            self._db.executemany(
-                "UPDATE batch SET attempts = attempts + 1 WHERE id = ?", [(batch.id,) for batch in batches]
-            )
+        A batch that had no key gets the next number of this run. One that is gone meanwhile is left out, as is one that
+        the disk spoilt, which is put aside.
+        """
+        with self.transaction(durable=True):
+            published = self._batches.publish(batches)
+        for entry in published:
+            if entry.level is not None:
+                self._bound.published(entry.level)
+        return published
 
     def acknowledge(self, ack: Acknowledgement) -> tuple[int, ...]:
         """Delete what is committed, put aside what is rejected; the ids of those batches.
 
-        What was never published cannot have been committed: an acknowledgement that names it changes nothing.
+        What was never published has no key: no acknowledgement can name it. A batch refused for its time stays, and
+        comes again when the clock was put right (:meth:`put_right`).
         """
-        gone: list[tuple[int, int]] = []  # row, bytes
-        boot = str(ack.boot)
         with self.transaction(durable=False):
-            for first, last in ack.committed:
-                gone += self._db.execute(
-                    "DELETE FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? AND attempts > 0"
-                    " RETURNING id, length(payload)",
-                    (boot, first, last),
-                ).fetchall()
-            self._count("batches_committed", len(gone))
-            for entry in ack.rejected:
-                this = "boot = ? AND sequence = ? AND attempts > 0"
-                self._db.execute(
-                    "INSERT INTO rejected (boot, sequence, channel, created_ms, reason, payload)"  # noqa: S608 - a constant
-                    f" SELECT boot, sequence, channel, created_ms, ?, payload FROM batch WHERE {this}",
-                    (entry.reason[:500], boot, entry.sequence),
-                )
-                found = self._db.execute(
-                    f"DELETE FROM batch WHERE {this} RETURNING id, length(payload)",  # noqa: S608 - a constant
-                    (boot, entry.sequence),
-                ).fetchall()
-                if found:
-                    log.error("batch %s/%d was rejected by the backend: %s", boot, entry.sequence, entry.reason)
-                gone += found
-                self._count("batches_rejected", len(found))
-            if ack.rejected:
-                forgotten = self._db.execute(
-                    "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)",
-                    (MAX_REJECTED,),
-                ).rowcount
-                self._count("rejected_forgotten", forgotten)
-            self._bytes -= sum(size for _, size in gone)
-        return tuple(row_id for row_id, _ in gone)
+            return self._batches.acknowledge(ack)
 
     # --- for people ---
 
     def pending_batches(self) -> int:
         """How many batches wait for their acknowledgement."""
-        with self._lock:
-            count: int = self._db.execute("SELECT count(*) FROM batch").fetchone()[0]
-        return count
+        with self._reading():
+            return self._counter("batches_waiting")
+
+    def sendable_batches(self) -> int:
+        """How many of them do not wait for the clock to be put right."""
+        with self._reading():
+            waiting: int = self._db.execute("SELECT count(*) FROM batch WHERE waits = 1").fetchone()[0]
+            return self._counter("batches_waiting") - waiting
 
     def rejected(self) -> tuple[RejectedEntry, ...]:
-        """What the backend refused, oldest first."""
-        with self._lock:
-            rows = self._db.execute("SELECT boot, sequence, channel, reason FROM rejected ORDER BY id").fetchall()
-        return tuple(RejectedEntry(boot=UUID(row[0]), sequence=row[1], channel=row[2], reason=row[3]) for row in rows)
+        """What the backend refused or the disk spoilt, oldest first."""
+        with self._reading():
+            return self._batches.rejected()
 
     def counters(self) -> dict[str, int]:
         """What was counted since the file was made, by name; what never happened is absent.
 
-        Done: ``batches_sealed``, ``samples_sealed``, ``events_sealed``, ``batches_committed``, ``batches_rejected``.
-        Given up: ``batches_thinned``, ``samples_thinned``, ``rejected_forgotten`` (batches).
+        Done: ``batches_sealed``, ``samples_sealed``, ``events_sealed``, ``batches_committed``, ``batches_rejected``,
+        ``batches_joined`` (with a neighbour). Given up: see GIVEN_UP.
         """
-        with self._lock:
-            return dict(self._db.execute("SELECT name, count FROM counter").fetchall())
+        with self._reading():
+            return dict(self._db.execute("SELECT name, count FROM counter WHERE name <> 'batches_waiting'").fetchall())
 
-    def _thin(self) -> None:
-        """Make room: give up every second batch of the older half of the readings, never an event.
-
-        The oldest trend stays visible at half its density, rather than a piece of history missing altogether.
-        """
-        thinned: list[tuple[int, int]] = []  # samples, bytes
-        while self._bytes > self._max_bytes:
-            rows = self._db.execute(
-                "DELETE FROM batch WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS place,"
-                " count(*) OVER () AS total FROM batch WHERE channel = 'readings')"
-                " WHERE place <= max(2, total / 2) AND place % 2 = 0 AND place < total)"
-                " RETURNING items, length(payload)"
-            ).fetchall()
-            if not rows:
-                break
-            thinned += rows
-            self._bytes -= sum(size for _, size in rows)
-        self._count("batches_thinned", len(thinned))
-        self._count("samples_thinned", sum(items for items, _ in thinned))
+    def _make_room(self) -> None:
+        samples = given_up = 0
+        while self._bound.exceeded() and (cost := self._bound.make_room()) is not None:
+            samples += cost.samples
+            given_up += cost.batches
+            self._count("samples_thinned", cost.samples)
+            self._count("batches_joined", cost.joined)
+            self._count("batches_given_up", cost.batches)
+            self._count("samples_given_up", cost.given_up_samples)
+            self._count("batches_waiting", -cost.joined - cost.batches)
         log.warning(
-            "the outbox is full (%d bytes): gave up %d batches of old readings; the dongle needs to reach its broker",
-            self._max_bytes,
-            len(thinned),
+            "the outbox is full: %d old samples were thinned, %d batches given up; the dongle must reach its broker",
+            samples,
+            given_up,
         )
+
+    def _begun(self) -> int:
+        if self._run is None:
+            raise OutboxError("no run has begun; call begin_boot first")
+        return self._run
+
+    def _counter(self, name: str) -> int:
+        row = self._db.execute("SELECT count FROM counter WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def _count(self, name: str, by: int) -> None:
         if by:
@@ -372,6 +381,18 @@ class Outbox:
                 (name, by),
             )
 
-    def _measure(self) -> int:
-        size: int = self._db.execute("SELECT coalesce(sum(length(payload)), 0) FROM batch").fetchone()[0]
-        return size
+
+def _open_or_replace(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Salvage | None]:
+    finish_replacement(path)
+    salvage = replace_damaged(path, max_bytes) if was_emptied(path) else None
+    for _ in range(2):  # a file of a former version may be damaged too
+        try:
+            return open_database(path, max_bytes), salvage
+        except FormerVersionError:
+            log.info("%s is of a former version; it is brought up to date", path)
+            bring_up_to_date(path, max_bytes)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            salvage = replace_damaged(path, max_bytes)
+    return open_database(path, max_bytes), salvage

@@ -2,16 +2,18 @@
 
 Each step is one transaction, so that a kill between two steps neither loses nor doubles anything:
 
-* accept: the sample, the events it led to, what is known of the car, and how far a replay came;
+* accept: some samples (those of a second, to spare the flash), the events they led to, how far a replay came;
 * seal: the batch made of the accepted samples, the estimates in it, and the states of the estimators after it.
 
-After a restart the estimators stand where the last sealed batch left them. They are fed the samples that were
-accepted since, and those are sealed as a last batch of the former boot.
+A sample counts as accepted once its transaction is on the disk: a power cut costs what was read since, at most
+``flush_seconds`` and one poll. After a restart the estimators stand where the last sealed batch left them. They are fed
+the samples that were accepted since, and those are sealed as a batch of their own.
+
+Times are put right here: of samples when they are sealed, of sealed batches and estimators when the clock takes a step.
 """
 
-import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import metadata
@@ -20,30 +22,31 @@ from typing import Final, cast
 import msgspec
 
 from edge_agent.batcher import Batcher, EstimateSchedule
-from edge_agent.clock import Clock, restamped
+from edge_agent.clock import STEP_MS, Clock, restamped
 from edge_agent.config import AgentConfig
+from edge_agent.errors import OutboxError
 from edge_agent.outbox import GIVEN_UP, Outbox
+from edge_agent.outbox_batches import Correction, published_data
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.vehicle_watch import VehicleWatch
 from health.errors import HealthError
 from health.estimator import Estimator
+from health.retime import retimed
 from telemetry.catalogue import catalogue
-from telemetry.records import (
-    BatchKey,
-    Estimate,
-    EventKind,
-    EventsBatch,
-    ReadingsBatch,
-    Sample,
-    VehicleEvent,
-    ms_from_utc,
-    utc_from_ms,
-)
-from telemetry.wire import encode_events, encode_readings
+from telemetry.records import Estimate, EventKind, Sample, VehicleEvent, ms_from_utc, utc_from_ms
 
 log = logging.getLogger(__name__)
 
 _MAX_FAULTS_TOLD: Final = 200  # distinct requests named in the log; a failing sensor fails every second
+_TELL_LOSSES_MS: Final = 86_400_000  # what had to be given up is told at most once a day while it goes on
+
+
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the clock said when the last batch was sealed."""
+
+    time_ms: int  # since 1970
+    offset_ms: int  # wall time at CLOCK_BOOTTIME 0
+    kernel: str  # start of the machine
 
 
 class Recorder:
@@ -62,9 +65,14 @@ class Recorder:
         self._estimated = True  # no sample since the last estimates
         self._position: int | None = None  # how far a replay came
         self._told: set[str] = set()
+        self._accepting: list[Sample] = []  # read, and not yet on the disk
+        self._accepting_since_ms = 0  # monotonic, of the first of them
+        self._recorded = config.source.recorded
         self._watch = self._restore()
-        self._seal_leftovers()
-        outbox.begin_boot(clock.boot)
+        outbox.begin_boot(clock.boot, clock.kernel_boot)
+        self._losses = self._given_up()
+        self._losses_told_ms: int | None = None
+        self._take_up()
         with outbox.transaction(durable=True):
             self._seal_events((self._device_started(),))
 
@@ -74,26 +82,27 @@ class Recorder:
         return cast("int", self._outbox.state(self._replay_key) or 0)
 
     def accept(self, reading: Reading, *, position: int | None = None) -> bool:
-        """Keep a reading; False if nothing was in it. ``position``: how far the replay came with it."""
-        recorded = reading.time is not None
+        """Take a reading; False if nothing was in it. ``position``: how far the replay came with it.
+
+        It is on the disk at once where it leads to an event, otherwise within ``flush_seconds`` (:meth:`tick`).
+        """
+        self._follow_clock()
         moment = reading.time or self._clock.now()
         values = self._plausible(reading)
         events = self._watch.observe(replace(reading, values=values), moment)
         if not values and not events and position in {None, self._position}:
             return bool(reading.faults)
-        sample = Sample(time=moment, monotonic_ms=self._monotonic_ms(reading.time), values=values)
-        # A recording can be read again, a car cannot: only the car's samples wait for the disk one by one.
-        with self._outbox.transaction(durable=not recorded or bool(events)):
-            if values:
-                self._outbox.add_sample(self._clock.boot, sample, recorded=recorded)
-            self._seal_events(events)
-            self._outbox.put_state("vehicle", self._watch.state())
-            if position is not None:
-                self._outbox.put_state(self._replay_key, position)
         self._position = position
         if values:
-            self._batcher.added(self._clock.monotonic_ms())
+            now_ms = self._clock.monotonic_ms()
+            if not self._accepting:
+                self._accepting_since_ms = now_ms
+            sample = Sample(time=moment, monotonic_ms=self._monotonic_ms(reading.time), values=values)
+            self._accepting.append(sample)
+            self._batcher.added(now_ms)
             self._feed(sample)
+        if events or self._flush_due():
+            self._flush(events)
         return True
 
     def read_by(self, estimators: Sequence[Estimator], *, other_car: bool) -> None:
@@ -103,6 +112,8 @@ class Recorder:
         if not other_car:
             self._estimators = estimators
             self._restore_estimators()
+            if not self._recorded:
+                self._put_right(self._offset_ms)
             return
         with self._outbox.transaction(durable=True):
             for former in self._estimators:
@@ -112,10 +123,13 @@ class Recorder:
         self._last_sample, self._estimated = None, True
 
     def tick(self) -> None:
-        """Seal what is due; end a live trip of which nothing more is heard."""
+        """Write what is due to be on the disk; seal what is due; end a live trip of which nothing more is heard."""
+        self._follow_clock()
         if self._batcher.due(self._clock.monotonic_ms()):
             self._seal()
-        if not self._config.source.recorded:
+        elif self._accepting and self._flush_due():
+            self._flush(())
+        if not self._recorded:
             self._note(self._watch.expire(self._clock.now()))
 
     def finish(self, *, ended: bool) -> None:
@@ -124,13 +138,33 @@ class Recorder:
             self._note(self._watch.finish())
         if self._batcher.waiting or not self._estimated:
             self._seal(final=True)
+        else:
+            self._flush(())
+
+    def flush(self) -> None:
+        """Bring onto the disk what was read and is not there yet, where the disk takes it."""
+        try:
+            self._flush(())
+        except OutboxError as error:
+            log.error("%d samples read last are lost: %s", len(self._accepting), error)  # noqa: TRY400 - the error says it all
+
+    def _flush_due(self) -> bool:
+        waited_ms = self._clock.monotonic_ms() - self._accepting_since_ms
+        return not self._accepting or waited_ms >= self._config.flush_seconds * 1000
+
+    def _flush(self, events: tuple[VehicleEvent, ...]) -> None:
+        """Bring what was read onto the disk, with the events it led to."""
+        # A recording can be read again, a car cannot: only the car's samples wait for the disk.
+        with self._outbox.transaction(durable=not self._recorded or bool(events)):
+            self._outbox.add_samples(self._accepting, recorded=self._recorded)
+            if events:
+                self._seal_events(events)
+                self._outbox.put_state("vehicle", self._watch.state())
+            if self._position is not None:
+                self._outbox.put_state(self._replay_key, self._position)
+        self._accepting.clear()
 
     def _seal(self, *, final: bool = False) -> None:
-        now, monotonic_ms = self._clock.now(), self._clock.monotonic_ms()
-        samples = tuple(
-            entry.sample if entry.recorded else restamped(entry.sample, now=now, monotonic_ms=monotonic_ms)
-            for entry in self._outbox.pending_samples()
-        )
         estimates: tuple[Estimate, ...] = ()
         if self._last_sample is not None and (final or self._schedule.due(self._last_sample)):
             estimates = tuple(
@@ -139,54 +173,134 @@ class Recorder:
             self._schedule.made(self._last_sample)
             self._estimated = True
         with self._outbox.transaction(durable=True):
-            if samples or estimates:
-                self._outbox.add_batch(
-                    self._clock.boot, "readings", self._encoder(samples, estimates), now, items=len(samples)
-                )
-            self._outbox.clear_pending(self._clock.boot)
-            self._save_estimators()
+            self._flush(())
+            self._seal_readings(self._pending(), estimates)
         self._batcher.sealed()
+        self._tell_losses()
 
-    def _seal_leftovers(self) -> None:
-        """Samples a former run accepted and did not seal: a batch of that boot, and food for the estimators."""
-        pending = self._outbox.pending_samples()
-        if not pending:
-            return
-        log.info("sealing %d samples that a former run accepted", len(pending))
+    def _seal_readings(self, samples: Sequence[Sample], estimates: Sequence[Estimate]) -> None:
+        """All that is pending becomes batches, in one transaction with what the estimators know then."""
+        created_ms = ms_from_utc(self._clock.now())
+        size = self._config.batch_samples
+        parts = [samples[start : start + size] for start in range(0, len(samples), size)]
+        if estimates and not parts:
+            parts = [()]
         with self._outbox.transaction(durable=True):
-            for boot, entries in itertools.groupby(pending, key=lambda entry: entry.boot):
-                samples = [_of_this_catalogue(entry.sample) for entry in entries]
-                for start in range(0, len(samples), self._config.batch_samples):
-                    part = tuple(samples[start : start + self._config.batch_samples])
-                    self._outbox.add_batch(
-                        boot, "readings", self._encoder(part, ()), self._clock.now(), items=len(part)
-                    )
-                self._outbox.clear_pending(boot)
-                for sample in samples:
-                    self._feed(sample)
+            for number, part in enumerate(parts, start=1):
+                these = estimates if number == len(parts) else ()
+                self._outbox.add_readings(part, these, created_ms=created_ms, clock_ms=self._stamp_ms())
+            self._outbox.clear_pending()
             self._save_estimators()
+            self._outbox.put_state("vehicle", self._watch.state())
+            known = _Known(time_ms=created_ms, offset_ms=self._offset_ms, kernel=self._clock.kernel_boot)
+            self._outbox.put_state("clock", known)
+
+    def _pending(self) -> list[Sample]:
+        """What was accepted, with the times the clock as it is known now would have given."""
+        now, monotonic_ms, kernel = self._clock.now(), self._clock.monotonic_ms(), self._clock.kernel_boot
+        samples: list[Sample] = []
+        for entry in self._outbox.pending_samples():
+            if entry.refused:
+                log.warning("left out of a former run's sample: %s", ", ".join(entry.refused))
+            here = kernel and entry.kernel == kernel and not entry.recorded
+            samples.append(restamped(entry.sample, now=now, monotonic_ms=monotonic_ms) if here else entry.sample)
+        return samples
+
+    def _take_up(self) -> None:
+        """What a former run left: the time it knew, what it dated wrongly, the samples it did not seal."""
+        known = msgspec.convert(self._outbox.state("clock"), _Known | None)
+        if known is not None:
+            self._clock.not_before(utc_from_ms(known.time_ms))
+        self._offset_ms = self._clock.offset_ms()
+        correction = Correction()
+        if known is not None and not self._recorded:
+            same = bool(known.kernel) and known.kernel == self._clock.kernel_boot
+            self._put_right(known.offset_ms if same else self._offset_ms)
+            if same and abs(self._offset_ms - known.offset_ms) > STEP_MS:
+                correction = self._outbox.put_right(self._offset_ms, self._clock.monotonic_ms())
+        samples = self._pending()
+        if samples:
+            log.info("sealing %d samples that a former run accepted", len(samples))
+            for sample in samples:
+                self._feed(sample)
+                self._watch.heard(sample.values, sample.time)
+            self._seal_readings(samples, ())
+        self._tell(correction)
+
+    def _follow_clock(self) -> None:
+        """Put right what was dated by a clock that has taken a step: samples, batches, the trip, the estimators."""
+        offset_ms, before_ms = self._clock.offset_ms(), self._offset_ms
+        shift_ms = offset_ms - before_ms
+        if abs(shift_ms) <= STEP_MS:
+            return
+        log.warning("the clock was put right by %.1f s; what it dated is put right too", shift_ms / 1000)
+        self._offset_ms = offset_ms
+        if self._recorded:
+            return
+        shift = timedelta(milliseconds=shift_ms)
+        self._accepting = [replace(sample, time=sample.time + shift) for sample in self._accepting]
+        self._put_right(before_ms)
+        correction = self._outbox.put_right(offset_ms, self._clock.monotonic_ms())
+        # The estimators' states are kept with the samples they have seen, and say by their clock that all is put right.
+        self._seal()
+        self._tell(correction)
+
+    def _put_right(self, before_ms: int) -> None:
+        """What is remembered of times dated by a clock whose offset was this; nothing may lie in the future."""
+        now = self._clock.now()
+        first, last = utc_from_ms(before_ms), utc_from_ms(before_ms + self._clock.monotonic_ms())
+        shift = timedelta(milliseconds=self._offset_ms - before_ms)
+
+        def moved(moment: datetime) -> datetime:
+            """Of this start of the machine: shifted with the clock. Of an earlier one: at least not later than now."""
+            return min(moment + shift if first <= moment <= last else moment, now)
+
+        for estimator in self._estimators:
+            estimator.restore(retimed(dict(estimator.state()), moved))
+        self._watch.put_right(moved)
+        self._last_sample = None if self._last_sample is None else moved(self._last_sample)
+        self._schedule.last = None if self._schedule.last is None else moved(self._schedule.last)
+
+    def _tell(self, correction: Correction) -> None:
+        """What was published before the clock was put right is no longer ours to change: the backend hears of it."""
+        data = [published_data(entry) for entry in correction.published]
+        now = self._clock.now()
+        if data:
+            with self._outbox.transaction(durable=True):
+                self._seal_events(
+                    tuple(VehicleEvent(time=now, kind=EventKind.CLOCK_CORRECTED, data=entry) for entry in data)
+                )
+
+    def _stamp_ms(self) -> int | None:
+        return None if self._recorded else self._offset_ms
 
     def _seal_events(self, events: tuple[VehicleEvent, ...]) -> None:
         """Events do not wait for others: a batch of their own, at once. Within the caller's transaction."""
-        if not events:
-            return
-
-        def encode(key: BatchKey) -> bytes:
-            return encode_events(EventsBatch(key=key, events=events))
-
-        self._outbox.add_batch(self._clock.boot, "events", encode, self._clock.now(), items=len(events))
+        if events:
+            created_ms = ms_from_utc(self._clock.now())
+            self._outbox.add_events(events, created_ms=created_ms, clock_ms=self._stamp_ms())
 
     def _note(self, events: tuple[VehicleEvent, ...]) -> None:
         if events:
-            with self._outbox.transaction(durable=True):
-                self._seal_events(events)
-                self._outbox.put_state("vehicle", self._watch.state())
+            self._flush(events)
 
-    def _encoder(self, samples: tuple[Sample, ...], estimates: tuple[Estimate, ...]) -> Callable[[BatchKey], bytes]:
-        def encode(key: BatchKey) -> bytes:
-            return encode_readings(ReadingsBatch(key=key, samples=samples, estimates=estimates), self._config.form)
+    def _tell_losses(self) -> None:
+        """What had to be given up is said while it happens, and not only after the next start."""
+        now_ms = self._clock.monotonic_ms()
+        if self._losses_told_ms is not None and now_ms - self._losses_told_ms < _TELL_LOSSES_MS:
+            return
+        losses = self._given_up()
+        if losses == self._losses:
+            return
+        self._losses, self._losses_told_ms = losses, now_ms
+        with self._outbox.transaction(durable=True):
+            self._seal_events(
+                (VehicleEvent(time=self._clock.now(), kind=EventKind.DATA_GIVEN_UP, data={"given_up": losses}),)
+            )
 
-        return encode
+    def _given_up(self) -> dict[str, int]:
+        counters = self._outbox.counters()
+        return {name: counters[name] for name in GIVEN_UP if name in counters}
 
     def _feed(self, sample: Sample) -> None:
         for estimator in self._estimators:
@@ -225,10 +339,14 @@ class Recorder:
 
     def _device_started(self) -> VehicleEvent:
         data: dict[str, object] = {"version": metadata.version("wearcast"), "boot": str(self._clock.boot)}
-        if self._outbox.quarantined is not None:
-            data["damaged_outbox"] = self._outbox.quarantined.name
-        counters = self._outbox.counters()
-        if lost := {name: counters[name] for name in GIVEN_UP if name in counters}:
+        if (salvage := self._outbox.salvage) is not None:
+            data["damaged_outbox"] = salvage.aside.name
+            data["salvaged"] = {
+                "batches": salvage.batches,
+                "samples": salvage.samples,
+                "lost_batches": salvage.lost_batches,
+            }
+        if lost := self._given_up():
             data["given_up"] = lost
         return VehicleEvent(time=self._clock.now(), kind=EventKind.DEVICE_STARTED, data=data)
 
@@ -258,14 +376,3 @@ class Recorder:
                     "a read failed, further ones of this request are not told: %s: %s", fault.request, fault.reason
                 )
         return values
-
-
-def _of_this_catalogue(sample: Sample) -> Sample:
-    """A sample of a former run without what this version's catalogue refuses: an update must not stop the agent."""
-    known = catalogue()
-    values = {
-        path: value for path, value in sample.values.items() if path in known and known.by_path(path).accepts(value)
-    }
-    if len(values) < len(sample.values):
-        log.warning("left out of a former run's sample: %s", ", ".join(sorted(sample.values.keys() - values.keys())))
-    return replace(sample, values=values)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from edge_agent.errors import SourceError
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import BatchChannel, Outbox
 from edge_agent.sources.base import Reading
-from telemetry.records import Acknowledgement, BatchKey
+from telemetry.records import Acknowledgement, BatchKey, ms_from_utc
 from telemetry.topics import Channel
 
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
@@ -16,15 +16,28 @@ START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 class FakeClock:
     """A clock that stands until :meth:`advance` is called."""
 
-    def __init__(self, moment: datetime = START, monotonic_ms: int = 1_000, boot: UUID | None = None) -> None:
+    def __init__(
+        self,
+        moment: datetime = START,
+        monotonic_ms: int = 1_000,
+        boot: UUID | None = None,
+        kernel_boot: str = "kernel-1",
+    ) -> None:
         self._boot = uuid4() if boot is None else boot
+        self._kernel_boot = kernel_boot
         self.moment = moment
         self.milliseconds = monotonic_ms
+        self.unsure = False
 
     @property
     def boot(self) -> UUID:
         """Names this start of the agent."""
         return self._boot
+
+    @property
+    def kernel_boot(self) -> str:
+        """Names this start of the machine."""
+        return self._kernel_boot
 
     def now(self) -> datetime:
         """The time it was set to."""
@@ -34,8 +47,20 @@ class FakeClock:
         """The milliseconds it was set to."""
         return self.milliseconds
 
+    def offset_ms(self) -> int:
+        """Wall time at CLOCK_BOOTTIME 0, in ms since 1970."""
+        return ms_from_utc(self.moment) - self.milliseconds
+
+    def not_before(self, moment: datetime) -> None:
+        """It is later than this."""
+        self.moment = max(self.moment, moment)
+
     def remember(self) -> None:
         """Nothing to keep."""
+
+    def set(self, moment: datetime) -> None:
+        """The clock is put right, while CLOCK_BOOTTIME goes on."""
+        self.moment = moment
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -92,15 +117,12 @@ class LoopbackUplink:
 
     def tick(self) -> None:
         """Publish the oldest batches."""
-        batches = self._outbox.oldest(self._window)
-        self._outbox.mark_published(batches)
-        for batch in batches:
-            payload = self._outbox.payload(batch)
-            assert payload is not None
-            key = BatchKey(device=self._device, boot=batch.boot, sequence=batch.sequence)
-            ack = self._backend(key, batch.channel, payload)
-            if ack is not None:
-                self._outbox.acknowledge(ack)
+        channels: tuple[BatchChannel, ...] = ("events", "readings")
+        for channel in channels:
+            for batch in self._outbox.publish(self._outbox.waiting(channel, self._window)):
+                ack = self._backend(batch.key, batch.channel, batch.payload)
+                if ack is not None:
+                    self._outbox.acknowledge(ack)
 
     def wait(self, seconds: float) -> None:
         """No time passes."""

@@ -1,8 +1,9 @@
-"""Outbox -> MQTT: publishes what is not acknowledged, oldest first, in a bounded window, until the backend has it.
+"""Outbox -> MQTT: publishes what is not acknowledged, in a bounded window, until the backend has it.
 
 The broker's PUBACK decides nothing here. A batch leaves the outbox when an acknowledgement arrives on ``acks``; until
-then it is published again, with growing pauses. Oldest first over all boots: events and the samples around them
-reach the backend in the order they happened, at the price that after a long outage the present comes last.
+then it is published again, with growing pauses. In which order is :mod:`edge_agent.window`'s to say. While the clock
+is likely to be put right in a moment (a machine without one has just started) nothing is published for the first time:
+from then on a batch keeps its bytes, and so its times.
 
 Threads. paho's network thread calls ``_on_*``; the agent's thread calls :meth:`tick`. Both end in :meth:`_pump`.
 Order of locks: ours, then the outbox's or paho's; paho holds none that :meth:`publish` needs while it calls us, and
@@ -11,14 +12,12 @@ Order of locks: ours, then the outbox's or paho's; paho holds none that :meth:`p
 """
 
 import logging
-import random
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Literal, Protocol
 
@@ -27,10 +26,12 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.broker_trouble import BrokerTrouble
 from edge_agent.clock import Clock
 from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
+from edge_agent.window import Window
 from telemetry.commands import CommandKind
 from telemetry.errors import WireError
 from telemetry.records import DeviceStatus
@@ -39,7 +40,6 @@ from telemetry.wire import decode_ack, encode_status
 
 log = logging.getLogger(__name__)
 
-MAX_RESEND_SECONDS: Final = 300.0
 STATUS_EVERY_SECONDS: Final = 300.0  # how old the pending count in the retained status may be
 FAREWELL_SECONDS: Final = 1.0  # for the broker to take the "offline"
 NETWORK_END_SECONDS: Final = 1.0
@@ -71,55 +71,6 @@ class Uplink(Protocol):
         ...
 
 
-@dataclass(kw_only=True)
-class _Flight:
-    attempts: int
-    resend_at: float  # monotonic seconds
-
-
-class Window:
-    """Which batches are in flight, and when to send them again. Pure: time comes as an argument, in seconds."""
-
-    def __init__(self, *, size: int, ack_timeout_seconds: float, jitter: Callable[[], float] = random.random) -> None:
-        self.size = size
-        self._ack_timeout = ack_timeout_seconds
-        self._jitter = jitter
-        self._flights: dict[int, _Flight] = {}
-
-    def __len__(self) -> int:
-        return len(self._flights)
-
-    def due(self, oldest: Sequence[StoredBatch], now: float) -> tuple[StoredBatch, ...]:
-        """Of the oldest batches (at most ``size``), those to publish now; what is not among them is forgotten."""
-        oldest = oldest[: self.size]
-        present = {batch.id for batch in oldest}
-        self._flights = {id_: flight for id_, flight in self._flights.items() if id_ in present}
-        return tuple(
-            batch for batch in oldest if batch.id not in self._flights or self._flights[batch.id].resend_at <= now
-        )
-
-    def sent(self, batch: StoredBatch, now: float) -> None:
-        """It was published: expect its acknowledgement, each time twice as long, with jitter."""
-        attempts = self._flights[batch.id].attempts + 1 if batch.id in self._flights else 1
-        pause = min(self._ack_timeout * 2 ** min(attempts - 1, 20), MAX_RESEND_SECONDS)
-        self._flights[batch.id] = _Flight(attempts=attempts, resend_at=now + pause * (1 + 0.25 * self._jitter()))
-
-    def acknowledged(self, ids: Sequence[int]) -> None:
-        """They are no longer in flight."""
-        for id_ in ids:
-            self._flights.pop(id_, None)
-
-    def reconnected(self, now: float) -> None:
-        """A new connection: paho sends what had no PUBACK by itself; everything else is due one timeout from now."""
-        for flight in self._flights.values():
-            flight.attempts = 1
-            flight.resend_at = now + self._ack_timeout
-
-    def next_due(self) -> float:
-        """When the next resend is due, in monotonic seconds; infinity if nothing is in flight."""
-        return min((flight.resend_at for flight in self._flights.values()), default=float("inf"))
-
-
 def _send_at_once(_client: Client, _userdata: object, connection: object) -> None:
     """Without Nagle's algorithm: it holds a small packet back until the last one is acknowledged, some 40 ms each."""
     if isinstance(connection, socket.socket):
@@ -143,6 +94,7 @@ class MqttUplink:
         self._status_at = float("-inf")
         self._stopped = False
         self._withheld = False  # the broker withholds PUBACKs
+        self._trouble = BrokerTrouble(mqtt)
         self._client = self._build(uplink)
 
     def start(self) -> None:
@@ -158,7 +110,7 @@ class MqttUplink:
             if not self._connected:
                 return
             moment = time.monotonic()
-            if len(self._window) < self._window.size or moment >= self._window.next_due():
+            if self._window.free or moment >= self._window.next_due():
                 self._pump()
             if moment - self._status_at >= STATUS_EVERY_SECONDS:
                 self._publish_status("online")
@@ -224,6 +176,7 @@ class MqttUplink:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        self._trouble.watch(client)
         return client
 
     def _status(self, state: Literal["online", "offline"]) -> bytes:
@@ -245,22 +198,32 @@ class MqttUplink:
         return info.is_published if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _pump(self) -> None:
-        """Fill the window. Called with our lock held, on either thread."""
+        """Send again what is overdue, and fill the window. Called with our lock held, on either thread."""
         now = time.monotonic()
-        due = self._window.due(self._outbox.oldest(self._window.size), now)
+        due = [*self._window.overdue(now), *self._fresh()]
         if not due:
             return
-        self._outbox.mark_published(due)
-        for batch in due:
-            payload = self._outbox.payload(batch)
-            if payload is None:
-                continue
-            info = self._client.publish(publish_topic(self._device, batch.channel), payload, qos=_QOS)
+        stored = {batch.id: batch for batch in due}
+        published = self._outbox.publish(due)
+        self._window.gone([id_ for id_ in stored if id_ not in {entry.id for entry in published}])
+        for entry in published:
+            info = self._client.publish(publish_topic(self._device, entry.channel), entry.payload, qos=_QOS)
             withheld = info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
             if withheld and not self._withheld:
                 log.warning("the broker withholds its PUBACKs; batches wait")
             self._withheld = withheld
-            self._window.sent(batch, now)  # what paho did not take waits as what got lost: this must not turn fast
+            # What paho did not take waits as what got lost: this must not turn fast.
+            self._window.sent(stored[entry.id], now)
+
+    def _fresh(self) -> Sequence[StoredBatch]:
+        if not self._window.free or self._clock.unsure:
+            return ()
+        limit = self._window.size  # those in flight are among them
+        return self._window.next(
+            newest=self._outbox.waiting("readings", limit, newest_first=True),
+            events=self._outbox.waiting("events", limit),
+            oldest=self._outbox.waiting("readings", limit),
+        )
 
     def _on_connect(
         self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -271,6 +234,7 @@ class MqttUplink:
             if reason.is_failure:
                 log.warning("the broker refused the connection: %s; check mqtt.username and certificate", reason)
                 return
+            self._trouble.connected()
             log.info("connected to %s:%d (session %s)", self._mqtt.host, self._mqtt.port, flags.session_present)
             with self._lock:
                 client.subscribe(acks_topic(self._device), qos=_QOS)
@@ -295,6 +259,8 @@ class MqttUplink:
         with self._guard(), self._lock:
             if self._connected:
                 log.info("disconnected from the broker: %s; %s batches wait", reason, self._outbox.pending_batches())
+            else:
+                self._trouble.dropped()
             self._connected = False
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
@@ -312,7 +278,7 @@ class MqttUplink:
                 log.warning("ignored a message on %s: %s", message.topic, error)
                 return
             with self._lock:
-                self._window.acknowledged(self._outbox.acknowledge(ack))
+                self._window.gone(self._outbox.acknowledge(ack))
                 if self._connected:
                     self._pump()
             self._news.set()

@@ -1,6 +1,6 @@
 """Successive readings -> events: identification, trouble codes, trips. Pure; its state survives restarts as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -64,6 +64,16 @@ class VehicleWatch:
         }
         return (VehicleEvent(time=trip.last_active, kind=EventKind.TRIP_ENDED, data=data),)
 
+    def heard(self, values: Mapping[str, float], moment: datetime) -> None:
+        """A sample that :meth:`observe` saw in a former run: the trip goes on, and its events were told then."""
+        if self._trip is not None and _active(values):
+            self._trip = _Trip(started=self._trip.started, last_active=max(moment, self._trip.last_active))
+
+    def put_right(self, moved: Callable[[datetime], datetime]) -> None:
+        """The clock was put right: the running trip gets the times it should have had."""
+        if self._trip is not None:
+            self._trip = _Trip(started=moved(self._trip.started), last_active=moved(self._trip.last_active))
+
     def state(self) -> object:
         """All that is needed to go on after a restart, as JSON values."""
         state = _State(vin=self._vin, codes=trouble_codes.to_json(self._codes), trip=self._trip)
@@ -99,10 +109,14 @@ class VehicleWatch:
 
     def _travel(self, values: Mapping[str, float], moment: datetime) -> tuple[VehicleEvent, ...]:
         events = self.expire(moment)
-        if values.get(ENGINE_SPEED, 0.0) <= RUNNING_RPM and values.get(SPEED, 0.0) <= MOVING_KMH:
+        if not _active(values):
             return events
         if self._trip is None:
             self._trip = _Trip(started=moment, last_active=moment)
             return (*events, VehicleEvent(time=moment, kind=EventKind.TRIP_STARTED))
         self._trip = _Trip(started=self._trip.started, last_active=max(moment, self._trip.last_active))
         return events
+
+
+def _active(values: Mapping[str, float]) -> bool:
+    return values.get(ENGINE_SPEED, 0.0) > RUNNING_RPM or values.get(SPEED, 0.0) > MOVING_KMH

@@ -81,12 +81,15 @@ class EventKind(StrEnum):
     DTC_APPEARED = "dtc.appeared"
     DTC_CHANGED = "dtc.changed"
     DTC_CLEARED = "dtc.cleared"
+    CODES_CLEAR_COMMANDED = "codes.clear_commanded"  # a person had the car forget them: codes, by
     TRIP_STARTED = "trip.started"
     TRIP_ENDED = "trip.ended"
     CHARGE_STARTED = "charge.started"
     CHARGE_ENDED = "charge.ended"
     DEVICE_STARTED = "device.started"
     DEVICE_TAMPERED = "device.tampered"
+    CLOCK_CORRECTED = "device.clock_corrected"  # batches published with wrong times, and by how much
+    DATA_GIVEN_UP = "device.data_given_up"  # what the outbox had no room for, or its disk spoilt
     VEHICLE_IDENTIFIED = "vehicle.identified"
     SERVICE_RESET = "service.reset"
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,16 @@ from telemetry.records import (
     Acknowledgement,
     BatchKey,
     DeviceStatus,
+    EventKind,
     EventsBatch,
     ReadingsBatch,
     RejectedBatch,
     Sample,
+    VehicleEvent,
+    ms_from_utc,
 )
 from telemetry.topics import acks_topic, parse_device_topic
-from telemetry.wire import decode_message, encode_ack, encode_readings
+from telemetry.wire import decode_message, encode_ack
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
 
 pytestmark = pytest.mark.broker
@@ -131,22 +133,40 @@ def uplink_to(broker: Broker, outbox: Outbox, clock: FakeClock) -> Iterator[Mqtt
 def fill(outbox: Outbox, clock: FakeClock, count: int) -> None:
     for number in range(count):
         sample = Sample(time=NOW + timedelta(seconds=number), monotonic_ms=number, values={"Vehicle.Speed": number})
-        outbox.add_batch(clock.boot, "readings", partial(encoded, sample), NOW, items=1)
+        outbox.add_readings([sample], [], created_ms=ms_from_utc(NOW), clock_ms=None)
 
 
-def encoded(sample: Sample, key: BatchKey) -> bytes:
-    return encode_readings(ReadingsBatch(key=key, samples=(sample,)))
-
-
-def test_a_backlog_arrives_in_order_and_leaves_the_outbox(broker: Broker, backend: Backend, outbox: Outbox) -> None:
+def test_of_a_backlog_the_newest_arrives_first_then_the_events_then_the_rest_in_order(
+    broker: Broker, backend: Backend, outbox: Outbox
+) -> None:
     clock = FakeClock()
     outbox.begin_boot(clock.boot)
     fill(outbox, clock, 100)
+    for number in range(3):
+        event = VehicleEvent(time=NOW, kind=EventKind.TRIP_STARTED, data={"number": number})
+        outbox.add_events([event], created_ms=ms_from_utc(NOW), clock_ms=None)
     with uplink_to(broker, outbox, clock) as uplink:
         eventually(lambda: outbox.pending_batches() == 0, "all acknowledged", uplink.tick)
-    firsts = list(dict.fromkeys(key.sequence for key in backend.deliveries))
-    assert firsts == list(range(1, 101))
-    assert len(backend.committed) == 100
+    assert list(dict.fromkeys(key.sequence for key in backend.deliveries)) == list(range(1, 104))  # no gap
+    arrived = [backend.committed[key] for key in dict.fromkeys(backend.deliveries)]
+    assert [
+        int(batch.samples[0].values["Vehicle.Speed"]) if isinstance(batch, ReadingsBatch) else batch.events[0].data
+        for batch in arrived
+    ] == [99, {"number": 0}, {"number": 1}, {"number": 2}, *range(99)]
+
+
+def test_while_the_clock_is_unsure_nothing_is_published(broker: Broker, backend: Backend, outbox: Outbox) -> None:
+    clock = FakeClock()
+    clock.unsure = True
+    outbox.begin_boot(clock.boot)
+    fill(outbox, clock, 3)
+    with uplink_to(broker, outbox, clock) as uplink:
+        eventually(lambda: len(backend.statuses) == 1, "online", uplink.tick)
+        for _ in range(10):
+            uplink.tick()
+        assert {batch.published for batch in outbox.waiting("readings", 10)} == {False}
+        clock.unsure = False
+        eventually(lambda: outbox.pending_batches() == 0, "all acknowledged", uplink.tick)
 
 
 def test_only_a_window_is_in_flight_and_it_is_sent_again(broker: Broker, backend: Backend, outbox: Outbox) -> None:
@@ -303,4 +323,4 @@ def test_without_a_broker_the_agent_reads_on_and_stops_when_told(tmp_path: Path)
     )
     run_agent(config, ScriptedSource([Reading(values={"Vehicle.Speed": 1}), stop.set]), [], stop)
     with Outbox.open(config.outbox_path, device=DEVICE, max_bytes=1_000_000) as outbox:
-        assert [batch.channel for batch in outbox.oldest(10)] == ["events", "readings"]
+        assert (len(outbox.waiting("events", 10)), len(outbox.waiting("readings", 10))) == (1, 1)

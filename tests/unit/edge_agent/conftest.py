@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from edge_agent.outbox import Outbox
+from telemetry.wire import Form
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +16,10 @@ def outboxes_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     opened: list[Outbox] = []
     really_open = Outbox.open
 
-    def open_and_remember(path: Path | Literal[":memory:"], *, device: str, max_bytes: int) -> Outbox:
-        outbox = really_open(path, device=device, max_bytes=max_bytes)
+    def open_and_remember(
+        path: Path | Literal[":memory:"], *, device: str, max_bytes: int, form: Form = "compact"
+    ) -> Outbox:
+        outbox = really_open(path, device=device, max_bytes=max_bytes, form=form)
         opened.append(outbox)
         return outbox
 

@@ -1,6 +1,5 @@
-"""The outbox: numbering, acknowledgement ranges, bounds, damage, and a process killed at any moment."""
+"""The outbox: numbering, acknowledgement ranges, what survives, and a process killed at any moment."""
 
-import os
 import random
 import signal
 import sqlite3
@@ -9,7 +8,6 @@ import sys
 import threading
 import time
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,48 +19,55 @@ from hypothesis import strategies as st
 from edge_agent.errors import OutboxError
 from edge_agent.ledger import read_ledger
 from edge_agent.outbox import Outbox
-from telemetry.records import Acknowledgement, BatchKey, RejectedBatch, Sample
-
-NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
-BOOT = UUID(int=1)
-
-
-def memory(max_bytes: int = 10_000_000) -> Outbox:
-    outbox = Outbox.open(":memory:", device="car-1", max_bytes=max_bytes)
-    outbox.begin_boot(BOOT)
-    return outbox
-
-
-def name_of(key: BatchKey) -> bytes:
-    return str(key).encode()
-
-
-def publish_all(outbox: Outbox) -> None:
-    outbox.mark_published(outbox.oldest(1_000_000))
-
-
-def acknowledged(*committed: tuple[int, int], rejected: tuple[int, ...] = ()) -> Acknowledgement:
-    return Acknowledgement(
-        device="car-1",
-        boot=BOOT,
-        committed=committed,
-        rejected=tuple(RejectedBatch(sequence=sequence, reason="malformed") for sequence in rejected),
-    )
+from telemetry.records import Sample
+from tests.unit.edge_agent.outbox_support import (
+    BOOT,
+    DEVICE,
+    KERNEL,
+    NOW,
+    NUMBER,
+    acknowledged,
+    all_waiting,
+    memory,
+    numbers_of,
+    opened,
+    publish_all,
+    sample,
+    seal,
+    seal_event,
+)
 
 
-def test_sequence_numbers_count_from_one_within_each_boot() -> None:
+def test_batches_are_numbered_as_they_are_published_from_one_in_each_run() -> None:
     outbox = memory()
+    for number in range(4):
+        seal(outbox, number)
+    first, second, third, fourth = all_waiting(outbox)
+    assert [entry.key.sequence for entry in outbox.publish([third, first])] == [1, 2]
     other = uuid4()
-    keys = [outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)]
-    outbox.begin_boot(other)
-    keys += [outbox.add_batch(boot, "readings", name_of, NOW, items=1) for boot in (other, BOOT)]
-    assert [(key.boot, key.sequence) for key in keys] == [(BOOT, 1), (other, 1), (BOOT, 2)]
-    assert outbox.payload(outbox.oldest(3)[2]) == str(keys[2]).encode()
+    outbox.begin_boot(other, KERNEL)
+    published = outbox.publish([first, second, third, fourth])
+    assert [(entry.key.boot, entry.key.sequence) for entry in published] == [
+        (BOOT, 2),
+        (other, 1),
+        (BOOT, 1),
+        (other, 2),
+    ]
+    assert numbers_of(published) == [0, 1, 2, 3]
 
 
-def test_a_batch_of_an_unknown_boot_is_refused() -> None:
+def test_a_published_batch_keeps_its_bytes() -> None:
+    outbox = memory()
+    seal(outbox, 1)
+    (first,) = publish_all(outbox)
+    (again,) = publish_all(outbox)
+    assert (first.key, first.payload) == (again.key, again.payload)
+
+
+def test_without_a_run_nothing_is_accepted() -> None:
+    outbox = Outbox.open(":memory:", device=DEVICE, max_bytes=10_000_000)
     with pytest.raises(OutboxError, match="begin_boot"):
-        memory().add_batch(uuid4(), "readings", name_of, NOW, items=1)
+        seal(outbox)
 
 
 @given(
@@ -75,15 +80,14 @@ def test_what_stays_is_what_was_neither_committed_nor_rejected_in_order(
     count: int, ranges: list[tuple[int, int]], rejected: list[int], published: int
 ) -> None:
     outbox = memory()
-    for _ in range(count):
-        outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
-    sent = outbox.oldest(published) if published else ()
-    outbox.mark_published(sent)
+    for number in range(1, count + 1):
+        seal(outbox, number)
+    sent = outbox.publish(all_waiting(outbox)[:published])
     ack = acknowledged(*ranges, rejected=tuple(rejected))
     gone = outbox.acknowledge(ack)
-    expected_gone = {batch.sequence for batch in sent if ack.covers(batch.sequence) or batch.sequence in rejected}
-    left = outbox.oldest(1000)
-    assert [batch.sequence for batch in left] == [n for n in range(1, count + 1) if n not in expected_gone]
+    expected_gone = {entry.key.sequence for entry in sent if ack.covers(entry.key.sequence)}
+    expected_gone |= {entry.key.sequence for entry in sent if entry.key.sequence in rejected}
+    assert numbers_of(publish_all(outbox)) == [n for n in range(1, count + 1) if n not in expected_gone]
     assert len(gone) == len(expected_gone) == count - outbox.pending_batches()
     kept_aside = {entry.sequence for entry in outbox.rejected()}
     assert kept_aside == {n for n in expected_gone if not ack.covers(n)}
@@ -92,7 +96,7 @@ def test_what_stays_is_what_was_neither_committed_nor_rejected_in_order(
 
 def test_what_was_never_published_cannot_be_acknowledged() -> None:
     outbox = memory()
-    outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
+    seal(outbox)
     outbox.acknowledge(acknowledged((1, 2**62), rejected=(1,)))
     assert outbox.pending_batches() == 1
     assert outbox.rejected() == ()
@@ -100,16 +104,16 @@ def test_what_was_never_published_cannot_be_acknowledged() -> None:
 
 def test_an_acknowledgement_of_another_boot_changes_nothing() -> None:
     outbox = memory()
-    outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
+    seal(outbox)
     publish_all(outbox)
-    outbox.acknowledge(Acknowledgement(device="car-1", boot=uuid4(), committed=((1, 1),)))
+    outbox.acknowledge(acknowledged((1, 1), boot=uuid4()))
     assert outbox.pending_batches() == 1
 
 
 def test_rejected_batches_are_kept_with_their_reason_and_bounded() -> None:
     outbox = memory()
     for _ in range(230):
-        outbox.add_batch(BOOT, "events", name_of, NOW, items=1)
+        seal_event(outbox)
     publish_all(outbox)
     outbox.acknowledge(acknowledged(rejected=tuple(range(1, 231))))
     entries = outbox.rejected()
@@ -118,44 +122,46 @@ def test_rejected_batches_are_kept_with_their_reason_and_bounded() -> None:
     assert outbox.counters()["rejected_forgotten"] == 30
 
 
-def test_a_full_outbox_thins_old_readings_and_never_events() -> None:
-    outbox = memory(max_bytes=10_000)
-    for number in range(200):
-        outbox.add_batch(BOOT, "events" if number % 10 == 0 else "readings", lambda _: b"x" * 100, NOW, items=60)
-    left = outbox.oldest(1000)
-    assert len(left) * 100 <= 10_000
-    assert [batch.sequence for batch in left if batch.channel == "events"] == list(range(1, 201, 10))
-    readings = [batch.sequence for batch in left if batch.channel == "readings"]
-    assert readings[-20:] == [n for n in range(1, 201) if n % 10 != 1][-20:]  # the present is complete
-    assert readings[0] < 20  # and the past is thinner, not gone
-    assert outbox.counters()["batches_thinned"] == 200 - len(left)
-    assert outbox.counters()["samples_thinned"] == 60 * (200 - len(left))
+def test_newest_and_oldest_are_found_by_channel() -> None:
+    outbox = memory()
+    for number in range(5):
+        seal(outbox, number)
+        seal_event(outbox, 10 + number)
+    newest = outbox.waiting("readings", 2, newest_first=True)
+    assert numbers_of(outbox.publish(newest)) == [4, 3]
+    assert numbers_of(outbox.publish(outbox.waiting("events", 3))) == [10, 11, 12]
+    assert [batch.published for batch in outbox.waiting("readings", 9)] == [False, False, False, True, True]
 
 
-def test_events_alone_may_exceed_the_bound() -> None:
-    outbox = memory(max_bytes=500)
-    for _ in range(10):
-        outbox.add_batch(BOOT, "events", lambda _: b"x" * 100, NOW, items=60)
-    assert outbox.pending_batches() == 10
+def test_what_the_disk_spoilt_is_put_aside_and_counted_and_holds_up_nothing() -> None:
+    outbox = memory()
+    for number in range(3):
+        seal(outbox, number)
+    outbox._db.execute(
+        "UPDATE batch SET payload = substr(payload, 1, 20) || zeroblob(length(payload) - 20) WHERE id = 2"
+    )
+    assert numbers_of(publish_all(outbox)) == [0, 2]
+    assert [entry.reason for entry in outbox.rejected()] == ["spoilt on the disk"]
+    assert outbox.counters()["batches_damaged"] == 1
+    assert outbox.pending_batches() == 2
+    assert [entry.key.sequence for entry in publish_all(outbox)] == [1, 2]  # no number is missing
 
 
-def test_the_bound_counts_what_is_there_now() -> None:
-    outbox = memory(max_bytes=1_000)
-    for _ in range(50):
-        outbox.add_batch(BOOT, "readings", lambda _: b"x" * 100, NOW, items=60)
-        publish_all(outbox)
-        outbox.acknowledge(acknowledged((1, 100)))
-    assert outbox.counters() == {"batches_sealed": 50, "samples_sealed": 50 * 60, "batches_committed": 50}
+def test_a_sample_that_the_disk_spoilt_does_not_take_the_others_with_it() -> None:
+    outbox = memory()
+    outbox.add_samples([sample(1), sample(2), sample(3)], recorded=False)
+    outbox._db.execute("UPDATE pending_sample SET content = zeroblob(9) WHERE id = 2")
+    assert [entry.sample for entry in outbox.pending_samples()] == [sample(1), sample(3)]
 
 
 def test_a_transaction_is_all_or_nothing() -> None:
     outbox = memory()
-    sample = Sample(time=NOW, monotonic_ms=5, values={"Vehicle.Speed": 50.125})
 
     def interrupted() -> None:
         with outbox.transaction(durable=True):
-            outbox.add_sample(BOOT, sample, recorded=False)
-            outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
+            outbox.add_samples([sample(1)], recorded=False)
+            seal(outbox)
+            publish_all(outbox)
             outbox.put_state("x", 1)
             raise ZeroDivisionError
 
@@ -164,84 +170,59 @@ def test_a_transaction_is_all_or_nothing() -> None:
     assert outbox.pending_samples() == ()
     assert outbox.pending_batches() == 0
     assert outbox.state("x") is None
-    assert outbox.add_batch(BOOT, "readings", name_of, NOW, items=1).sequence == 1
+    seal(outbox)
+    assert [entry.key.sequence for entry in publish_all(outbox)] == [1]
 
 
 def test_everything_survives_reopening(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "outbox.sqlite"
-    sample = Sample(time=NOW, monotonic_ms=5, values={"Vehicle.Speed": 50.1, "Vehicle.OBD.MAP": 101.0})
-    with Outbox.open(path, device="car-1", max_bytes=1000) as outbox:
-        outbox.begin_boot(BOOT)
-        outbox.add_sample(BOOT, sample, recorded=True)
-        outbox.add_batch(BOOT, "events", name_of, NOW, items=1)
+    mixed = Sample(time=NOW, monotonic_ms=5, values={"Vehicle.Speed": 50.1, "Vehicle.OBD.MAP": 101.0})
+    with opened(path) as outbox:
+        outbox.begin_boot(BOOT, KERNEL)
+        outbox.add_samples([mixed], recorded=True)
+        seal_event(outbox, 7)
+        (published,) = publish_all(outbox)
         outbox.put_state("estimator.oil_life", {"revolutions": 12.5})
-    with Outbox.open(path, device="car-1", max_bytes=1000) as outbox:
-        assert outbox.quarantined is None
+    with opened(path) as outbox:
+        assert outbox.salvage is None
         (pending,) = outbox.pending_samples()
-        assert (pending.boot, pending.sample, pending.recorded) == (BOOT, sample, True)
+        assert (pending.kernel, pending.sample, pending.recorded) == (KERNEL, mixed, True)
         assert outbox.state("estimator.oil_life") == {"revolutions": 12.5}
-        assert outbox.add_batch(BOOT, "events", name_of, NOW, items=1).sequence == 2
+        assert outbox.publish(all_waiting(outbox))[0].payload == published.payload
 
 
 def test_one_outbox_serves_one_agent(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
-    with Outbox.open(path, device="car-1", max_bytes=1000), pytest.raises(OutboxError, match="in use by another agent"):
-        Outbox.open(path, device="car-1", max_bytes=1000)
-
-
-def _filled(path: Path) -> None:
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
-        outbox.begin_boot(BOOT)
-        for _ in range(300):
-            outbox.add_batch(BOOT, "readings", lambda _: os.urandom(1000), NOW, items=60)
-
-
-@pytest.mark.parametrize("damage", ["garbage", "half", "empty"])
-def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "outbox.sqlite"
-    _filled(path)
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        if damage == "garbage":
-            file.write(os.urandom(size))
-        else:
-            file.truncate(size // 2 if damage == "half" else 0)
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
-        assert outbox.quarantined is not None
-        assert outbox.quarantined.stat().st_size == path.with_name(outbox.quarantined.name).stat().st_size
-        assert outbox.pending_batches() == 0
-        outbox.begin_boot(uuid4())
+    with opened(path), pytest.raises(OutboxError, match="in use by another agent"):
+        opened(path)
 
 
 def test_a_later_version_is_neither_used_nor_put_aside(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
-    _filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version=99")
-    connection.close()
+    opened(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=99")
     with pytest.raises(OutboxError, match="install a newer agent"):
-        Outbox.open(path, device="car-1", max_bytes=1000)
+        opened(path)
     assert [file.name for file in tmp_path.iterdir() if "damaged" in file.name] == []
 
 
 def test_two_threads_may_seal_and_acknowledge_at_once(tmp_path: Path) -> None:
-    with Outbox.open(tmp_path / "outbox.sqlite", device="car-1", max_bytes=10_000_000) as outbox:
+    with opened(tmp_path / "outbox.sqlite") as outbox:
         outbox.begin_boot(BOOT)
         done = threading.Event()
         seen: list[int] = []
 
         def drain() -> None:
             while not (done.is_set() and outbox.pending_batches() == 0):
-                batches = outbox.oldest(8)
-                outbox.mark_published(batches)
-                seen.extend(batch.sequence for batch in batches)
-                for batch in batches:
-                    outbox.acknowledge(acknowledged((batch.sequence, batch.sequence)))
+                for entry in outbox.publish(outbox.waiting("readings", 8)):
+                    seen.extend(numbers_of([entry]))
+                    outbox.acknowledge(acknowledged((entry.key.sequence, entry.key.sequence)))
 
         thread = threading.Thread(target=drain)
         thread.start()
-        for _ in range(300):
-            outbox.add_batch(BOOT, "readings", name_of, NOW, items=1)
+        for number in range(1, 301):
+            seal(outbox, number)
         done.set()
         thread.join(30)
         assert seen == list(range(1, 301))
@@ -249,46 +230,39 @@ def test_two_threads_may_seal_and_acknowledge_at_once(tmp_path: Path) -> None:
 
 # Accepts numbered samples, seals every seventh, hands batches to a "backend" file and acknowledges them, for ever.
 _WORKER = """
-import os, sys
-from contextlib import closing
-from datetime import UTC, datetime
+import itertools, os, sys
 from pathlib import Path
 from uuid import uuid4
-import itertools, msgspec
-from edge_agent.ledger import read_ledger
+import msgspec
 from edge_agent.outbox import Outbox
-from telemetry.records import Acknowledgement, Sample
+from tests.unit.edge_agent.outbox_support import NOW_MS, acknowledged, numbers_of, sample
 
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
-now = datetime(2026, 1, 31, tzinfo=UTC)
 boot = uuid4()
 
-def seal(outbox, boot, samples):
+def seal(outbox):
     with outbox.transaction(durable=True):
-        numbers = [int(entry.sample.values["n"]) for entry in samples]
-        outbox.add_batch(boot, "readings", lambda key: msgspec.json.encode({"key": str(key), "n": numbers}), now,
-                         items=len(numbers))
-        outbox.clear_pending(boot)
+        samples = [entry.sample for entry in outbox.pending_samples()]
+        if samples:
+            outbox.add_readings(samples, [], created_ms=NOW_MS, clock_ms=NOW_MS)
+        outbox.clear_pending()
 
 outbox = Outbox.open(folder / "outbox.sqlite", device="car-1", max_bytes=10**9)
-assert outbox.quarantined is None
-for former, entries in itertools.groupby(outbox.pending_samples(), key=lambda entry: entry.boot):
-    seal(outbox, former, list(entries))
+assert outbox.salvage is None
 outbox.begin_boot(boot)
+seal(outbox)
 backend = os.open(folder / "backend", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 print("ready", flush=True)
 for number in itertools.count(first):
-    outbox.add_sample(boot, Sample(time=now, monotonic_ms=number, values={"n": number}), recorded=number % 3 == 0)
+    outbox.add_samples([sample(number)], recorded=number % 3 == 0)
     os.write(1, b"%d\\n" % number)
     if number % 7 == 0:
-        seal(outbox, boot, outbox.pending_samples())
+        seal(outbox)
     if number % 20 == 0:
-        batches = outbox.oldest(2)
-        outbox.mark_published(batches)
-        for batch in batches:
-            os.write(backend, outbox.payload(batch) + b"\\n")
-            outbox.acknowledge(Acknowledgement(
-                device="car-1", boot=batch.boot, committed=((batch.sequence, batch.sequence),)))
+        for entry in outbox.publish(outbox.waiting("readings", 2)):
+            line = {"key": str(entry.key), "n": numbers_of([entry])}
+            os.write(backend, msgspec.json.encode(line) + b"\\n")
+            outbox.acknowledge(acknowledged((entry.key.sequence, entry.key.sequence), boot=entry.key.boot))
 """
 
 
@@ -315,12 +289,11 @@ def test_ten_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
         message = msgspec.json.decode(line, type=dict[str, object])
         numbers = msgspec.convert(message["n"], list[int])
         assert batches.setdefault(str(message["key"]), numbers) == numbers  # sent twice is the same batch
-    with Outbox.open(tmp_path / "outbox.sqlite", device="car-1", max_bytes=10**9) as outbox:
-        for batch in outbox.oldest(10**9):
-            message = msgspec.json.decode(outbox.payload(batch) or b"", type=dict[str, object])
-            numbers = msgspec.convert(message["n"], list[int])
-            assert batches.setdefault(str(message["key"]), numbers) == numbers
-        waiting = [int(entry.sample.values["n"]) for entry in outbox.pending_samples()]
+    with opened(tmp_path / "outbox.sqlite", 10**9) as outbox:
+        waiting = [int(entry.sample.values[NUMBER]) for entry in outbox.pending_samples()]
+        outbox.begin_boot(uuid4())
+        for entry in publish_all(outbox):
+            assert batches.setdefault(str(entry.key), numbers_of([entry])) == numbers_of([entry])
     stored = [number for numbers in batches.values() for number in numbers] + waiting
     assert len(accepted) > 100
     assert len(stored) == len(set(stored))
@@ -332,19 +305,19 @@ def test_the_ledger_is_read_beside_a_running_agent(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
     with pytest.raises(OutboxError, match="there is no outbox"):
         read_ledger(path)
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
+    with opened(path) as outbox:
         outbox.begin_boot(BOOT)
         for _ in range(3):
-            outbox.add_batch(BOOT, "readings", name_of, NOW, items=60)
-        outbox.add_batch(BOOT, "events", name_of, NOW, items=2)
-        outbox.mark_published(outbox.oldest(3))
+            seal(outbox, *range(60))
+        outbox.publish(outbox.waiting("readings", 3))
+        seal_event(outbox)
         outbox.acknowledge(acknowledged((1, 1), rejected=(2,)))
-        outbox.add_sample(BOOT, Sample(time=NOW, monotonic_ms=1, values={}), recorded=False)
+        outbox.add_samples([sample(1)], recorded=False)
         assert read_ledger(path) == {
             "samples_accepted": 181,
             "samples_waiting": 1,
             "samples_sealed": 180,
-            "events_sealed": 2,
+            "events_sealed": 1,
             "batches_sealed": 4,
             "batches_committed": 1,
             "batches_rejected": 1,
@@ -360,7 +333,7 @@ def test_the_ledger_is_read_beside_a_running_agent(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
     accepted = 0
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
+    with opened(path) as outbox:
         outbox.begin_boot(BOOT)
         pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
         outbox._db.execute(f"PRAGMA max_page_count={pages + 5}")
@@ -368,22 +341,24 @@ def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
         def fill() -> None:
             nonlocal accepted
             while True:
-                outbox.add_sample(BOOT, Sample(time=NOW, monotonic_ms=accepted, values={}), recorded=False)
+                outbox.add_samples([sample(accepted)], recorded=False)
                 accepted += 1
 
         with pytest.raises(OutboxError, match="full; check the disk"):
             fill()
         with pytest.raises(OutboxError, match="full; check the disk"):
-            outbox.add_batch(BOOT, "readings", lambda _: b"x" * 100_000, NOW, items=1)
+            seal(outbox, *(random.Random(1).choices(range(60_000), k=3_000)))
         assert accepted > 10
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox:
-        assert [entry.sample.monotonic_ms for entry in outbox.pending_samples()] == list(range(accepted))
-        assert outbox.add_batch(BOOT, "readings", name_of, NOW, items=accepted).sequence == 1
+    with opened(path) as outbox:
+        assert [entry.sample for entry in outbox.pending_samples()] == [sample(number) for number in range(accepted)]
+        outbox.begin_boot(UUID(int=2))
+        seal(outbox)
+        assert [entry.key.sequence for entry in publish_all(outbox)] == [1]
 
 
 def test_an_outbox_locked_by_somebody_else_is_named(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
-    with Outbox.open(path, device="car-1", max_bytes=10_000_000) as outbox, closing(sqlite3.connect(path)) as other:
+    with opened(path) as outbox, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         outbox._db.execute("PRAGMA busy_timeout=0")
         with pytest.raises(OutboxError, match="locked"):

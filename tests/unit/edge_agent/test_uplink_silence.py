@@ -15,6 +15,7 @@ from edge_agent.config import MqttConfig, TlsConfig, UplinkConfig
 from edge_agent.outbox import Outbox
 from edge_agent.testing import FakeClock
 from edge_agent.uplink import MqttUplink
+from tests.unit.edge_agent.outbox_support import seal
 
 DEVICE = "car-1"
 CONNACK = bytes.fromhex("20020000")
@@ -101,8 +102,8 @@ def test_a_broker_that_withholds_pubacks_is_told_once_and_left_in_peace(
 ) -> None:
     clock = FakeClock()
     outbox.begin_boot(clock.boot)
-    for _ in range(3):
-        outbox.add_batch(clock.boot, "readings", lambda _: b"x", clock.now(), items=1)
+    for number in range(3):
+        seal(outbox, number)
     config = UplinkConfig(window=1, ack_timeout_seconds=0.001)
     with server(CONNACK) as (port, _), caplog.at_level(logging.WARNING):
         uplink = MqttUplink(device=DEVICE, mqtt=MqttConfig(port=port), uplink=config, outbox=outbox, clock=clock)
@@ -112,10 +113,11 @@ def test_a_broker_that_withholds_pubacks_is_told_once_and_left_in_peace(
             uplink._window.reconnected(-1.0 - number)
             uplink.tick()
         assert [record.getMessage() for record in caplog.records] == ["the broker withholds its PUBACKs; batches wait"]
-        attempts = outbox.oldest(1)[0].attempts
-        uplink._window.sent(outbox.oldest(1)[0], time.monotonic() + 3600)
+        (first,) = (flight for flight in uplink._window._flights.values())
+        attempts = first.attempts
+        first.resend_at = time.monotonic() + 3600
         for _ in range(10):
             uplink.tick()
-        assert outbox.oldest(1)[0].attempts == attempts
+        assert first.attempts == attempts
         uplink.stop()
     assert outbox.pending_batches() == 3

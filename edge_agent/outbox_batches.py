@@ -1,0 +1,291 @@
+"""The rows of batches: which wait, under which key they are published, what an acknowledgement does to them.
+
+Part of the outbox: called within its transactions and under its lock.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from edge_agent.outbox_content import BatchChannel, checksum, numbered, shifted
+from telemetry.errors import WireError
+from telemetry.records import Acknowledgement, BatchKey
+from telemetry.wire import Form
+
+log = logging.getLogger(__name__)
+
+MAX_REJECTED: Final = 200  # rows
+STEP_MS: Final = 2_000  # a difference above this is a clock put right, below it is jitter
+DRIFT: Final = 200e-6  # of a crystal in a car: so far a clock nobody corrects may go wrong by itself
+CLOCK_REASONS: Final = frozenset({"far-future", "too-old"})  # of a rejection: only the time is wrong
+SPOILT: Final = "spoilt on the disk"
+_TOO_LATE: Final = "its clock was never put right"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBatch:
+    """A sealed batch that waits; ``published``: it has its key."""
+
+    id: int
+    channel: BatchChannel
+    published: bool
+    items: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """A batch as it goes on the wire; ``level`` where it got its key just now: how often it was thinned."""
+
+    id: int
+    channel: BatchChannel
+    key: BatchKey
+    payload: bytes
+    level: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Batches of a boot, inclusive, that were published with times that are too early by ``shift_ms``."""
+
+    boot: UUID
+    first_sequence: int
+    last_sequence: int
+    shift_ms: int
+    resent: tuple[int, ...]  # of these, those that were refused for their time and come again, put right
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What putting the clock right changed."""
+
+    batches: int = 0  # put right before they were published
+    published: tuple[Published, ...] = ()  # not put right, because the backend may have them
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedEntry:
+    """A batch the backend refused, with its reason. No boot and sequence: it was never published."""
+
+    boot: UUID | None
+    sequence: int | None
+    channel: BatchChannel
+    reason: str
+
+
+class BatchRows:
+    """Statements over the table ``batch``, and what they count."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, device: str, form: Form, count: Callable[[str, int], None]
+    ) -> None:
+        self._db = connection
+        self._device = device
+        self._form = form
+        self._count = count
+        self._run = 0
+        self._boot = UUID(int=0)
+        self._kernel = ""
+
+    def begin(self, run: int, boot: UUID, kernel: str) -> None:
+        """A run begins. What waited for the clock of another start of the machine waits in vain."""
+        self._run, self._boot, self._kernel = run, boot, kernel
+        vain = self._db.execute(
+            "SELECT batch.id FROM batch LEFT JOIN run ON run.id = run WHERE waits = 1"
+            " AND (kernel IS NULL OR kernel = '' OR kernel <> ?)",
+            (kernel,),
+        ).fetchall()
+        for (row_id,) in vain:
+            self._put_aside(row_id, _TOO_LATE)
+            self._count("batches_rejected", 1)
+
+    def waiting(self, channel: BatchChannel, limit: int, *, newest_first: bool) -> tuple[StoredBatch, ...]:
+        """See :meth:`Outbox.waiting`."""
+        rows = self._db.execute(
+            "SELECT id, channel, sequence IS NOT NULL, items FROM batch WHERE channel = ? AND waits = 0"  # noqa: S608 - constants
+            f" ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT ?",
+            (channel, limit),
+        )
+        return tuple(StoredBatch(id=row[0], channel=row[1], published=bool(row[2]), items=row[3]) for row in rows)
+
+    def publish(self, batches: Sequence[StoredBatch]) -> tuple[Publication, ...]:
+        """See :meth:`Outbox.publish`."""
+        found: list[Publication] = []
+        for batch in batches:
+            row = self._db.execute(
+                "SELECT channel, boot, sequence, level, clock_ms, crc, payload FROM batch WHERE id = ?", (batch.id,)
+            ).fetchone()
+            if row is None:
+                continue
+            channel, boot, sequence, level, clock_ms, crc, payload = row
+            if checksum(payload) != crc:
+                log.error("batch %d is spoilt on the disk and put aside", batch.id)
+                self._put_aside(batch.id, SPOILT)
+                self._count("batches_damaged", 1)
+                continue
+            if sequence is not None:
+                key = BatchKey(device=self._device, boot=UUID(boot), sequence=sequence)
+                found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload, level=None))
+                continue
+            key = self._next_key(clock_ms)
+            try:
+                payload = numbered(key, channel, payload, self._form)
+            except (WireError, ValueError) as error:
+                log.error("batch %d cannot be published and is put aside: %s", batch.id, error)  # noqa: TRY400 - the error says it all
+                self._db.execute("UPDATE run SET next_sequence = next_sequence - 1 WHERE id = ?", (self._run,))
+                self._put_aside(batch.id, str(error))
+                self._count("batches_rejected", 1)
+                continue
+            self._db.execute(
+                "UPDATE batch SET boot = ?, sequence = ?, crc = ?, payload = ? WHERE id = ?",
+                (str(key.boot), key.sequence, checksum(payload), payload, batch.id),
+            )
+            found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload, level=level))
+        return tuple(found)
+
+    def _next_key(self, clock_ms: int | None) -> BatchKey:
+        (sequence,) = self._db.execute(
+            "UPDATE run SET next_sequence = next_sequence + 1, clock_ms = coalesce(clock_ms, ?) WHERE id = ?"
+            " RETURNING next_sequence - 1",
+            (clock_ms, self._run),
+        ).fetchone()
+        return BatchKey(device=self._device, boot=self._boot, sequence=sequence)
+
+    def acknowledge(self, ack: Acknowledgement) -> tuple[int, ...]:
+        """See :meth:`Outbox.acknowledge`."""
+        gone: list[int] = []
+        boot = str(ack.boot)
+        for first, last in ack.committed:
+            rows = self._db.execute(
+                "DELETE FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? RETURNING id", (boot, first, last)
+            )
+            gone += [row[0] for row in rows]
+        self._count("batches_committed", len(gone))
+        self._count("batches_waiting", -len(gone))
+        for entry in ack.rejected:
+            row = self._db.execute(
+                "SELECT id, clock_ms FROM batch WHERE boot = ? AND sequence = ?", (boot, entry.sequence)
+            ).fetchone()
+            if row is None:
+                continue
+            gone.append(row[0])
+            if entry.reason in CLOCK_REASONS and row[1] is not None:
+                log.warning("batch %s/%d waits until the clock is put right: %s", boot, entry.sequence, entry.reason)
+                self._db.execute("UPDATE batch SET waits = 1 WHERE id = ?", (row[0],))
+                continue
+            log.error("batch %s/%d was rejected by the backend: %s", boot, entry.sequence, entry.reason)
+            self._put_aside(row[0], entry.reason)
+            self._count("batches_rejected", 1)
+        return tuple(gone)
+
+    def stamped_otherwise(self, clock_ms: int, monotonic_ms: int) -> list[int]:
+        """Batches of this start of the machine that may change and were stamped by another clock than this one."""
+        if not self._kernel:
+            return []
+        rows = self._db.execute(
+            "SELECT batch.id, created_ms, batch.clock_ms FROM batch JOIN run ON run.id = run"
+            " WHERE kernel = ? AND batch.clock_ms IS NOT NULL AND (sequence IS NULL OR waits = 1)",
+            (self._kernel,),
+        )
+        return [
+            row_id
+            for row_id, created_ms, stamped_ms in rows
+            if is_step(clock_ms - stamped_ms, monotonic_ms - (created_ms - stamped_ms))
+        ]
+
+    def put_right(self, row_ids: Sequence[int], clock_ms: int) -> int:
+        """Move the times of these batches; how many that were."""
+        changed = 0
+        for row_id in row_ids:
+            row = self._db.execute(
+                "SELECT channel, clock_ms, sequence, crc, payload FROM batch WHERE id = ?", (row_id,)
+            ).fetchone()
+            if row is None or row[3] != checksum(row[4]):
+                continue
+            channel, stamped_ms, sequence, _, payload = row
+            shift_ms = clock_ms - stamped_ms
+            try:
+                content = shifted(
+                    self._device, channel, payload, shift_ms, "compact" if sequence is None else self._form
+                )
+            except (WireError, ValueError, OverflowError) as error:
+                log.error("batch %d keeps its time: %s", row_id, error)  # noqa: TRY400 - the error says it all
+                continue
+            self._db.execute(
+                "UPDATE batch SET created_ms = created_ms + ?, clock_ms = ?, waits = 0, crc = ?, payload = ?"
+                " WHERE id = ?",
+                (shift_ms, clock_ms, checksum(content), content, row_id),
+            )
+            changed += 1
+        return changed
+
+    def published_before(self, clock_ms: int) -> tuple[Published, ...]:
+        """What went out under the clock that turned out to be wrong; told once."""
+        found: list[Published] = []
+        rows = self._db.execute(
+            "SELECT id, boot, clock_ms, clock_from, next_sequence FROM run WHERE kernel = ? AND clock_ms IS NOT NULL",
+            (self._kernel,),
+        )
+        for run, boot, stamped_ms, first, after_last in rows.fetchall():
+            if abs(clock_ms - stamped_ms) <= STEP_MS:
+                continue
+            if after_last > first:
+                resent = self._db.execute(
+                    "SELECT sequence FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? AND clock_ms = ?"
+                    " ORDER BY sequence",
+                    (boot, first, after_last - 1, clock_ms),
+                )
+                found.append(
+                    Published(
+                        boot=UUID(boot),
+                        first_sequence=first,
+                        last_sequence=after_last - 1,
+                        shift_ms=clock_ms - stamped_ms,
+                        resent=tuple(row[0] for row in resent),
+                    )
+                )
+            self._db.execute("UPDATE run SET clock_ms = ?, clock_from = ? WHERE id = ?", (clock_ms, after_last, run))
+        return tuple(found)
+
+    def rejected(self) -> tuple[RejectedEntry, ...]:
+        """See :meth:`Outbox.rejected`."""
+        rows = self._db.execute("SELECT boot, sequence, channel, reason FROM rejected ORDER BY id")
+        return tuple(
+            RejectedEntry(boot=None if row[0] is None else UUID(row[0]), sequence=row[1], channel=row[2], reason=row[3])
+            for row in rows
+        )
+
+    def _put_aside(self, row_id: int, reason: str) -> None:
+        self._db.execute(
+            "INSERT INTO rejected (boot, sequence, channel, created_ms, reason, payload)"
+            " SELECT boot, sequence, channel, created_ms, ?, payload FROM batch WHERE id = ?",
+            (reason[:500], row_id),
+        )
+        self._db.execute("DELETE FROM batch WHERE id = ?", (row_id,))
+        self._count("batches_waiting", -1)
+        forgotten = self._db.execute(
+            "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)", (MAX_REJECTED,)
+        ).rowcount
+        self._count("rejected_forgotten", forgotten)
+
+
+def is_step(shift_ms: float, age_ms: float) -> bool:
+    """Whether a clock that is off by so much, so long after it was read, was put right rather than drifted apart."""
+    return abs(shift_ms) > STEP_MS + DRIFT * max(0.0, age_ms)
+
+
+def published_data(published: Published) -> dict[str, object]:
+    """The data of the event that tells the backend of it."""
+    data: dict[str, object] = {
+        "boot": str(published.boot),
+        "first_sequence": published.first_sequence,
+        "last_sequence": published.last_sequence,
+        "shift_s": published.shift_ms / 1000,
+    }
+    if published.resent:
+        data["resent"] = list(published.resent)
+    return msgspec.to_builtins(data)  # type: ignore[no-any-return]  # a copy of the mapping above
