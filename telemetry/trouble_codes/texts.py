@@ -29,6 +29,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # from the mildest to the
 JOBS: tuple[Job, ...] = get_args(Job)  # those workshops offer, see docs/rules.md
 Text = Mapping[Language, str]
 _T = TypeVar("_T")
+_NUMBERED = re.compile(r"(?:(?! of )[^(,])+ (?:[A-L]|\d)(?= of | \(|,|$)")  # "ignition coil A": takes no article
 _UNSPACED = re.compile(r"(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])")
 
 # The beginning of a code -> the file that lists it. Groups by SAE J2012: what is asked together stands together.
@@ -209,7 +210,10 @@ def _sentence(entry: Mapping[str, Any], told: list[str], number: int, where: str
         values["place"] = _named(words().places, rest[0], "place", where)
     filled = _fill(_text(entry.get("part" if fault else "meaning"), where), where, **values)
     if fault:
-        filled = _fill(_named(words().faults, fault, "fault", where), where, part=filled)
+        template = dict(_named(words().faults, fault, "fault", where))
+        if _NUMBERED.match(filled["en"]):
+            template["en"] = template["en"].replace("the {part}", "{part}")
+        filled = _fill(template, where, part=filled)
     # Chinese sets a space between its own characters and letters or digits that a part may end in.
     return {"en": filled["en"], "zh": _UNSPACED.sub(" ", filled["zh"])}
 
