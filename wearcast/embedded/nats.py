@@ -27,6 +27,7 @@ from wearcast.embedded.processes import ManagedProcess
 HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 _START_ATTEMPTS = 5  # another program may take a port between our choice and the server's start
+_HANDSHAKE_SECONDS = 10.0  # a machine that runs all tests at once needs more than the default of 2
 _ACK_WAIT = "5s"  # after which an unacknowledged message comes back; 30 s by default
 # Per subscription without a PUBACK; one that ends in # counts twice, and a session's sum is limited to 65535.
 _MAX_ACK_PENDING = 4000
@@ -34,11 +35,23 @@ _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,64}")  # one level of a topic, and one to
 
 
 @dataclass(frozen=True, kw_only=True)
+class BrokerTls:
+    """PEM files of a broker that speaks TLS: its own certificate, and the authority of the certificates it asks for."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class BrokerUser:
-    """Who may connect. With `device`: only that device's branch of the topics; without: everything."""
+    """Who may connect. With `device`: only that device's branch of the topics; without: everything.
+
+    Without a password: whoever shows a certificate whose CN is the name. That needs a broker with TLS.
+    """
 
     name: str
-    password: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
     device: str | None = None
 
     @classmethod
@@ -50,9 +63,12 @@ class BrokerUser:
 class Broker:
     """A running broker: `host` and `port` of its MQTT listener, the same after `restart`."""
 
-    def __init__(self, *, home: Path, users: Sequence[BrokerUser], port: int | None) -> None:
+    def __init__(
+        self, *, home: Path, users: Sequence[BrokerUser], port: int | None, tls: BrokerTls | None = None
+    ) -> None:
         self._home = home
         self._users = tuple(users)
+        self._tls = tls
         self._mqtt_port = port
         self._ports: tuple[int, int, int] | None = None  # MQTT, NATS, monitoring
         self._process: ManagedProcess | None = None
@@ -93,7 +109,7 @@ class Broker:
         config = self._home / "server.json"
         for _attempt in range(_START_ATTEMPTS):
             ports = self._ports or (self._mqtt_port or _free_port(), _free_port(), _free_port())
-            write_private(config, json.dumps(configuration(self._home / "store", ports, self._users), indent=1))
+            write_private(config, self._configuration(ports))
             process = ManagedProcess.start(
                 [_server(), "--config", config], name="The MQTT broker", log_path=self.log_path, cwd=self._home
             )
@@ -114,8 +130,7 @@ class Broker:
         """Replace the users while it runs; who is no longer among them is disconnected."""
         process = self._running()
         self._users = tuple(users)
-        text = json.dumps(configuration(self._home / "store", self._known_ports(), self._users), indent=1)
-        write_private(self._home / "server.json", text)
+        write_private(self._home / "server.json", self._configuration(self._known_ports()))
         reloads = process.output().count("Reloaded server configuration")
         process.send_signal(signal.SIGHUP)
         process.wait_for_line(rf"(?:Reloaded server configuration[\s\S]*?){{{reloads + 1}}}", _START_SECONDS)
@@ -132,6 +147,9 @@ class Broker:
         """Stop it if it runs, and start it again on the same ports with the same store."""
         self.stop()
         self.start()
+
+    def _configuration(self, ports: tuple[int, int, int]) -> str:
+        return json.dumps(configuration(self._home / "store", ports, self._users, self._tls), indent=1)
 
     def _running(self) -> ManagedProcess:
         if self._process is None:
@@ -151,11 +169,13 @@ def private_broker(
     fresh: bool = False,
     users: Sequence[BrokerUser] = (),
     port: int | None = None,
+    tls: BrokerTls | None = None,
 ) -> Iterator[Broker]:
     """Run a private broker for the time of the block.
 
     `instance` names a store that is kept for the next time; `fresh` gives an empty one, deleted at the end. Without
-    `users` everybody on this machine may connect and do everything. `port`: of the MQTT listener, free if None.
+    `users` everybody on this machine may connect and do everything. `port`: of the MQTT listener, free if None. With
+    `tls` it speaks TLS there and asks for certificates, by which users without a password are known.
     Raises BrokerUnavailableError, saying what to do.
     """
     base = make_folder(cache_root() / "brokers", private=True)
@@ -164,7 +184,7 @@ def private_broker(
             raise BrokerUnavailableError(
                 f"Another process runs the private broker {instance!r}: end it, or name another instance."
             )
-        broker = Broker(home=home, users=users, port=port)
+        broker = Broker(home=home, users=users, port=port, tls=tls)
         broker.start()
         try:
             yield broker
@@ -172,7 +192,9 @@ def private_broker(
             broker.stop()
 
 
-def configuration(store: Path, ports: tuple[int, int, int], users: Sequence[BrokerUser]) -> dict[str, Any]:
+def configuration(
+    store: Path, ports: tuple[int, int, int], users: Sequence[BrokerUser], tls: BrokerTls | None = None
+) -> dict[str, Any]:
     """Return the server's configuration; its file format is a superset of JSON."""
     mqtt, nats, monitoring = ports
     config: dict[str, Any] = {
@@ -186,13 +208,24 @@ def configuration(store: Path, ports: tuple[int, int, int], users: Sequence[Brok
             "max_ack_pending": _MAX_ACK_PENDING,
         },
     }
+    if tls is not None:
+        config["mqtt"]["tls"] = {
+            "cert_file": str(tls.certificate),
+            "key_file": str(tls.key),
+            "ca_file": str(tls.ca),
+            "verify_and_map": True,
+            "timeout": _HANDSHAKE_SECONDS,
+        }
     if users:
         config["authorization"] = {"users": [_authorization(user) for user in users]}
     return config
 
 
 def _authorization(user: BrokerUser) -> dict[str, Any]:
-    entry: dict[str, Any] = {"user": user.name, "password": user.password}
+    if user.password is None:
+        entry: dict[str, Any] = {"user": f"CN={user.name}"}  # the subject of the certificate it shows
+    else:
+        entry = {"user": user.name, "password": user.password}
     if user.device is None:
         return entry
     if not _DEVICE.fullmatch(user.device):
