@@ -5,7 +5,7 @@ ARGS ?=
 KILLS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire bench-ingest lint types format clean
+.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ bench-wire: environment ## bytes per value of the compact form against JSON, ove
 bench-ingest: environment ## samples per second into the database: bare COPY, the writer, and all through the broker
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.benchmarks.bench_ingest
+
+bench-edge: environment ## the dongle's figures: bytes on the air and on the flash, memory, start, bus, queries (ARGS="bytes outbox")
+	$(BIN)/python -m tests.benchmarks.bench_edge $(ARGS)
 
 lint: environment ## check style, format and import contracts
 	$(BIN)/ruff check .
