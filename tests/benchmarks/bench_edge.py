@@ -1,4 +1,4 @@
-"""``make bench-edge``: every benchmark of the dongle, one after the other, printed and written to build/bench/edge.json.
+"""``make bench-edge``: every benchmark of the dongle, one after the other, printed and kept in build/bench/edge.json.
 
 A part is a module ``bench_edge_<part>`` beside this one with a function ``rows() -> list[Row]`` (see bench_row), each
 run in a process of its own: memory and CPU of one are not those of another. ``python -m tests.benchmarks.bench_edge
@@ -26,7 +26,7 @@ def parts() -> list[str]:
 def measure(part: str) -> list[Row]:
     """Run one part in this process."""
     module = importlib.import_module(f"tests.benchmarks.{PREFIX}{part}")
-    return [Row(**{**entry, "part": part}) for entry in cast("list[Row]", module.rows())]  # type: ignore[typeddict-item]  # a row and its part
+    return [Row(**{**entry, "part": part}) for entry in cast("list[Row]", module.rows())]
 
 
 def merge(before: list[Row], part: str, table: list[Row]) -> list[Row]:
