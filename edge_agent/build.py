@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from edge_agent.build_broadcast import build_broadcast, listening_too
-from edge_agent.build_obd import build_obd_can, build_obd_elm327, can_connector, elm327_connector
+from edge_agent.build_can import can_connector
+from edge_agent.build_obd import build_obd_can, build_obd_elm327, elm327_connector
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
-from edge_agent.recognition.profiles import GENERIC, OWN_FOLDER, Profiles
+from edge_agent.recognition.profiles import OWN_FOLDER, Profiles
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
@@ -45,12 +46,13 @@ def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
     source: Source
     if config.source.kind == "broadcast":
         source = build_broadcast(section, config.outbox_path.parent)
+    elif config.source.kind == "obd_can":
+        source = build_obd_can(section, profile, state=config.outbox_path.parent)
+        source = listening_too(section, source, config.outbox_path.parent)
     elif config.source.kind in BUILDERS:
         source = BUILDERS[config.source.kind](section, profile)
     else:
         raise section.error("kind", f"{config.source.kind} is not built into this agent; known: {', '.join(BUILDERS)}")
-    if config.source.kind == "obd_can":
-        source = listening_too(section, source, config.outbox_path.parent)
     section.done()
     return source
 
@@ -60,7 +62,9 @@ def build_connect(config: AgentConfig) -> Connect:
     section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
     if config.source.kind not in CONNECTORS:
         raise section.error("kind", f"{config.source.kind} asks no car; that takes {' or '.join(CONNECTORS)}")
-    return CONNECTORS[config.source.kind](section, load_vehicle_profile(GENERIC).can.bit_rate)
+    if config.source.kind == "obd_can":
+        return can_connector(section, None, state=config.outbox_path.parent)
+    return CONNECTORS[config.source.kind](section, None)
 
 
 def _recognising(config: AgentConfig) -> Source:
@@ -130,7 +134,7 @@ BUILDERS: dict[SourceKind, SourceBuilder] = {
     "replay_csv": _replay_csv,
     "replay_can": _replay_can,
 }
-CONNECTORS: dict[SourceKind, Callable[[Section, int], Connect]] = {
+CONNECTORS: dict[SourceKind, Callable[[Section, int | None], Connect]] = {
     "obd_can": can_connector,
     "obd_elm327": elm327_connector,
 }

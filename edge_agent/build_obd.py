@@ -2,43 +2,27 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
-from edge_agent.can_bus import CanBusConfig
+from edge_agent.build_can import bit_rate_of, can_connector, identifier_bits_of
 from edge_agent.profile_dids import profile_dids
 from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
 from edge_agent.tester.base import Connect, IsoTpAddress
-from edge_agent.tester.can import FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT, CanTester
 from edge_agent.tester.elm327 import LONGEST_TIMEOUT_S, Elm327Tester
 from firmware_profiles.profile import VehicleProfile
 
 
-def build_obd_can(section: Section, profile: VehicleProfile | None) -> ObdSource:
-    """The source of ``source: {kind: obd_can, interface: …, channel: …}``; what to read comes from the profile."""
+def build_obd_can(section: Section, profile: VehicleProfile | None, *, state: Path | None = None) -> ObdSource:
+    """The source of ``source: {kind: obd_can, interface: …, channel: …}``; what to read comes from the profile.
+
+    ``state``: the folder in which what was found out of the bus is kept.
+    """
     if profile is None:
         raise section.error("kind", "obd_can needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
-    connect = can_connector(section, profile.can.bit_rate)
+    connect = can_connector(section, bit_rate_of(profile), state=state)
     config = obd_config(profile)
-    return ObdSource(config, lambda: connect(config.addresses, profile.can.identifier_bits))
-
-
-def can_connector(section: Section, bit_rate: int) -> Connect:
-    """Opens testers on the bus of the section; ``bit_rate`` in bit/s, where the section gives none."""
-    bit_rate = section.integer("bitrate", bit_rate, minimum=10_000, maximum=8_000_000)
-    bus = CanBusConfig(
-        interface=section.text("interface", "socketcan"),
-        channel=section.text("channel", "can0"),
-        # a SocketCAN interface has its bit rate from the system, which set it up
-        bitrate=None if section.text("interface", "socketcan") == "socketcan" else bit_rate,
-        options=section.mapping("options") if section.has("options") else {},
-    )
-    timeout_s = section.duration("timeout", 0.2)
-
-    def connect(addresses: Sequence[IsoTpAddress], identifier_bits: int) -> CanTester:
-        functional_id = FUNCTIONAL_29_BIT if identifier_bits == 29 else FUNCTIONAL_11_BIT
-        return CanTester.open(bus, addresses, functional_id=functional_id, timeout_s=timeout_s)
-
-    return connect
+    return ObdSource(config, lambda: connect(config.addresses, identifier_bits_of(profile)))
 
 
 def build_obd_elm327(section: Section, profile: VehicleProfile | None) -> ObdSource:
@@ -50,7 +34,7 @@ def build_obd_elm327(section: Section, profile: VehicleProfile | None) -> ObdSou
     return ObdSource(config, lambda: connect(config.addresses, profile.can.identifier_bits))
 
 
-def elm327_connector(section: Section, _bit_rate: int) -> Connect:
+def elm327_connector(section: Section, _bit_rate: int | None) -> Connect:
     """Opens testers at the adapter of the section, which finds bit rate and identifiers of the car by itself."""
     port = section.text("port")
     baud = section.integer("baud", minimum=1200, maximum=4_000_000) if section.has("baud") else None

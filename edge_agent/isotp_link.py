@@ -47,16 +47,34 @@ class _Channel:
         return bool(self.inbox) or self.layer.transmitting() or self.layer.is_rx_active()
 
 
+def address_29_bit(receive_id: int) -> IsoTpAddress:
+    """Where the ECU is asked that answers with this identifier: 18DAF1xx at 18DAxxF1 (ISO 15765-4)."""
+    return IsoTpAddress(transmit_id=0x18DA00F1 | (receive_id & 0xFF) << 8, receive_id=receive_id)
+
+
+def is_obd_answer_29_bit(message: can.Message) -> bool:
+    """Whether a frame goes from an ECU to external test equipment (ISO 15765-4: target address F1)."""
+    return bool(message.is_extended_id) and message.arbitration_id & 0x1FFFFF00 == 0x18DAF100
+
+
 class IsoTpLink:
     """Sends payloads to addresses and gives back those that arrive. Errors of the bus are those of python-can.
 
-    ``stmin_ms``: pause this end asks for between consecutive frames; 1 ms paces udp_multicast.
+    ``stmin_ms``: pause this end asks for between consecutive frames; 1 ms paces udp_multicast. ``learn``: whether an
+    ECU that answers with a 29-bit identifier of ISO 15765-4 is listened to though nobody has named it.
+    ``error_frames`` counts those the adapter reports.
     """
 
     def __init__(
-        self, bus: can.BusABC, addresses: Iterable[IsoTpAddress], *, stmin_ms: int = 1, padding: int = 0xAA
+        self,
+        bus: can.BusABC,
+        addresses: Iterable[IsoTpAddress],
+        *,
+        stmin_ms: int = 1,
+        padding: int = 0xAA,
+        learn: bool = False,
     ) -> None:
-        parameters = {
+        self._parameters: dict[str, Any] = {
             "stmin": stmin_ms,
             "blocksize": 0,
             "tx_padding": padding,
@@ -67,9 +85,27 @@ class IsoTpLink:
             "wait_func": lambda _seconds: None,
         }
         self._bus = bus
-        self._channels = [_Channel(bus, address, parameters) for address in addresses]
-        self._by_receive_id = {channel.address.receive_id: channel for channel in self._channels}
-        self._by_address = {channel.address: channel for channel in self._channels}
+        self._learn = learn
+        self._channels: list[_Channel] = []
+        self._by_receive_id: dict[int, _Channel] = {}
+        self._by_address: dict[IsoTpAddress, _Channel] = {}
+        self.error_frames = 0
+        for address in addresses:
+            self.add(address)
+
+    @property
+    def addresses(self) -> tuple[IsoTpAddress, ...]:
+        """Those whose payloads arrive."""
+        return tuple(self._by_address)
+
+    def add(self, address: IsoTpAddress) -> None:
+        """Talk to that address too; of two with one receive identifier the later one gets the frames."""
+        if address in self._by_address:
+            return
+        channel = _Channel(self._bus, address, self._parameters)
+        self._channels.append(channel)
+        self._by_receive_id[address.receive_id] = channel
+        self._by_address[address] = channel
 
     def send(self, address: IsoTpAddress, payload: bytes) -> None:
         """Queue a payload and put its first frame on the bus."""
@@ -117,8 +153,14 @@ class IsoTpLink:
             message = self._bus.recv(0) if taken < _FRAMES_AT_ONCE else None
 
     def _dispatch(self, message: can.Message) -> None:
+        if message.is_error_frame:
+            self.error_frames += 1
+            return
         channel = self._by_receive_id.get(message.arbitration_id)
-        if channel is None or message.is_error_frame or message.is_remote_frame:
+        if channel is None and self._learn and is_obd_answer_29_bit(message):
+            self.add(address_29_bit(message.arbitration_id))
+            channel = self._by_receive_id[message.arbitration_id]
+        if channel is None or message.is_remote_frame:
             return
         if message.is_extended_id == (message.arbitration_id > 0x7FF):
             channel.inbox.append(

@@ -51,6 +51,11 @@ class Section:
         self._asked.append(key)
         return self._content.get(key) is not None
 
+    def says(self, key: str, word: str) -> bool:
+        """Whether that word stands there; for keys that otherwise hold something else than a text."""
+        self._asked.append(key)
+        return self._content.get(key) == word
+
     def text(self, key: str, default: str | None = None) -> str:
         """A text; required if there is no default."""
         return self._get(key, str, "a text", default)

@@ -70,6 +70,7 @@ class Tester(Protocol):
         ...
 
 
+ANY_IDENTIFIERS = 0  # whichever somebody answers
 # Addresses to be talked to, and whether functional requests have 11 or 29 bit identifiers -> an open tester.
 Connect = Callable[[Sequence[IsoTpAddress], int], Tester]
 

@@ -1,12 +1,13 @@
 """Asks ECUs on a CAN bus: functional requests as single frames, everything else over ISO 15765-2."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 
 import can
 
 from edge_agent.can_bus import CanBusConfig, open_can_bus
+from edge_agent.can_interfaces import remedy
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.isotp_link import IsoTpLink
 from edge_agent.obd.answers import NEGATIVE_RESPONSE, AnswerError, is_response_pending
@@ -20,19 +21,23 @@ from edge_agent.tester.base import (
 )
 
 FUNCTIONAL_11_BIT, FUNCTIONAL_29_BIT = 0x7DF, 0x18DB33F1  # ISO 15765-4
+_ANSWERS_29_BIT = {"can_id": 0x18DAF100, "can_mask": 0x1FFFFF00, "extended": True}
 _MULTI_FRAME_TIMEOUT_S = 1.0  # N_Cr of ISO 15765-2
 _LONGEST_LOOK_S = 0.05  # of one wait for frames
 _SHORTEST_LOOK_S = 0.005
+_LONGEST_SINGLE = 7  # bytes a functional request may have
 
 
 class CanTester:
-    """A tester on a bus it owns; errors of the bus are SourceErrors that name it."""
+    """A tester on a bus it owns; errors of the bus are SourceErrors that name it and say what to do."""
 
-    def __init__(self, bus: can.BusABC, link: IsoTpLink, *, name: str, functional_id: int, timeout_s: float) -> None:
-        """``name``: the bus as errors call it; ``functional_id``: the identifier that asks all OBD ECUs."""
+    def __init__(
+        self, bus: can.BusABC, link: IsoTpLink, *, config: CanBusConfig, functional_id: int | None, timeout_s: float
+    ) -> None:
+        """``functional_id``: identifier that asks all OBD ECUs; None: 11 bits, then 29, until somebody answers."""
         self._bus: can.BusABC | None = bus
         self._link = link
-        self._name = name
+        self._config = config
         self._functional_id = functional_id
         self.timeout_s = timeout_s
         self.unanswered = 0
@@ -43,37 +48,58 @@ class CanTester:
         config: CanBusConfig,
         addresses: Iterable[IsoTpAddress],
         *,
-        functional_id: int = FUNCTIONAL_11_BIT,
+        functional_id: int | None = FUNCTIONAL_11_BIT,
         timeout_s: float = 0.2,
         stmin_ms: int = 1,
+        open_bus: Callable[[CanBusConfig], can.BusABC] = open_can_bus,
     ) -> "CanTester":
-        """Open the bus and let through only the answers of ``addresses``.
+        """Open the bus and let through only the answers of ``addresses``, and of any ECU with 29-bit identifiers.
 
         ``timeout_s``: P2 of ISO 15765-4 is 50 ms; gateways and Python need more.
         """
         if timeout_s <= 0:
             raise ConfigurationError(f"the timeout is {timeout_s:g} s; give a time above 0, 200ms suits most cars")
-        addresses = tuple(addresses)
-        bus = open_can_bus(config)
-        bus.set_filters(
-            [{"can_id": a.receive_id, "can_mask": 0x1FFFFFFF if a.receive_id > 0x7FF else 0x7FF} for a in addresses]
-        )
-        link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms)
-        name = f"CAN bus {config.interface}:{config.channel}"
-        return cls(bus, link, name=name, functional_id=functional_id, timeout_s=timeout_s)
+        bus = open_bus(config)
+        link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms, learn=True)
+        tester = cls(bus, link, config=config, functional_id=functional_id, timeout_s=timeout_s)
+        tester._filter()
+        return tester
+
+    @property
+    def identifier_bits(self) -> int | None:
+        """Length of the identifiers by which the car is asked; None while nobody has answered."""
+        return None if self._functional_id is None else 29 if self._functional_id > 0x7FF else 11
+
+    @property
+    def error_frames(self) -> int:
+        """Error frames the adapter has reported since it was opened."""
+        return self._link.error_frames
 
     def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
         """See :class:`edge_agent.tester.base.Tester`."""
+        if len(request) > _LONGEST_SINGLE:
+            raise ValueError(f"a request to all ECUs is one frame of up to 7 bytes, these are {len(request)}")
         try:
-            return self._functional(request, expected, enough)
-        except can.CanError as error:
+            exchange = self._functional(self._functional_id or FUNCTIONAL_11_BIT, request, expected, enough)
+            used = FUNCTIONAL_11_BIT
+            if self._functional_id is None and not exchange.answers:
+                used = FUNCTIONAL_29_BIT
+                exchange = self._functional(used, request, expected, enough)
+            if self._functional_id is None and exchange.answers:
+                self._functional_id = used
+        except (can.CanError, OSError) as error:
             raise self._gone(error) from error
+        self.unanswered = 0 if exchange.answers else self.unanswered + 1
+        return exchange
 
     def physical(self, address: IsoTpAddress, request: bytes) -> bytes:
         """See :class:`edge_agent.tester.base.Tester`."""
         try:
+            if address not in self._link.addresses:
+                self._link.add(address)
+                self._filter()
             return self._physical(address, request)
-        except can.CanError as error:
+        except (can.CanError, OSError) as error:
             raise self._gone(error) from error
 
     def close(self) -> None:
@@ -82,9 +108,11 @@ class CanTester:
             self._bus.shutdown()
         self._bus = None
 
-    def _functional(self, request: bytes, expected: AbstractSet[str] | None, enough: int | None) -> Exchange:
+    def _functional(
+        self, identifier: int, request: bytes, expected: AbstractSet[str] | None, enough: int | None
+    ) -> Exchange:
         self._link.forget()
-        self._link.send_frame(self._functional_id, request)
+        self._link.send_frame(identifier, request)
         exchange = Exchange()
         wait = _Wait(self._link, self.timeout_s)
         while not wait.over:
@@ -99,7 +127,6 @@ class CanTester:
             good = sum(payload[0] != NEGATIVE_RESPONSE for payload in exchange.answers.values())
             if complete or (enough is not None and good >= enough):
                 break
-        self.unanswered = 0 if exchange.answers else self.unanswered + 1
         return exchange
 
     def _physical(self, address: IsoTpAddress, request: bytes) -> bytes:
@@ -125,8 +152,21 @@ class CanTester:
             raise AnswerError(f"asked for patience (NRC 0x78) and gave no answer in {wait.waited_s:.0f} s")
         raise AnswerError(Exchange(foreign=foreign).reason(self.timeout_s))
 
-    def _gone(self, error: can.CanError) -> SourceError:
-        return SourceError(f"{self._name} is gone ({error}); check the cable and the interface")
+    def _filter(self) -> None:
+        if self._bus is None:
+            return
+        named = [
+            {"can_id": a.receive_id, "can_mask": 0x1FFFFFFF, "extended": True}
+            if a.receive_id > 0x7FF
+            else {"can_id": a.receive_id, "can_mask": 0x7FF, "extended": False}
+            for a in self._link.addresses
+            if a.receive_id & 0x1FFFFF00 != _ANSWERS_29_BIT["can_id"]
+        ]
+        self._bus.set_filters([*named, _ANSWERS_29_BIT])  # type: ignore[list-item]  # python-can's two kinds of filter
+
+    def _gone(self, error: Exception) -> SourceError:
+        help_with_it = remedy(self._config.interface, self._config.channel, error)
+        return SourceError(f"{self._config.name} is gone ({error}); check the cable and the interface: {help_with_it}")
 
 
 class _Wait:

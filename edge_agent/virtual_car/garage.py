@@ -125,6 +125,7 @@ def run_car(
     ready_event: threading.Event | None = None,
     control: Callable[[LiveCar], None] | None = None,
     disturbances: Disturbances | None = None,
+    open_bus: Callable[[CanBusConfig], can.BusABC] = open_can_bus,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Let one car live on its bus until ``stop_event``; ``control`` is called now and then and may change the car.
@@ -137,7 +138,7 @@ def run_car(
     Raises SourceError if the bus cannot be opened, can.CanError if it goes away.
     """
     car = LiveCar(config, now=datetime.now(UTC))
-    with _reached_by(bus_config, car, disturbances) as serve:
+    with _reached_by(bus_config, car, disturbances, open_bus) as serve:
         last = controlled = clock()
         if ready_event is not None:
             ready_event.set()
@@ -154,7 +155,10 @@ def run_car(
 
 @contextmanager
 def _reached_by(
-    bus_config: CanBusConfig, car: LiveCar, disturbances: Disturbances | None
+    bus_config: CanBusConfig,
+    car: LiveCar,
+    disturbances: Disturbances | None,
+    open_bus: Callable[[CanBusConfig], can.BusABC],
 ) -> Iterator[Callable[[float], None]]:
     """What answers for a car within some seconds: on a bus, or behind an adapter of its own."""
     responder = Responder(car, disturbances)
@@ -162,7 +166,7 @@ def _reached_by(
         with AdapterPort.open(responder, car.config, bus_config) as port:
             yield port.serve
         return
-    with open_can_bus(bus_config) as bus:
+    with open_bus(bus_config) as bus:
         ids = [address.receive_id for address in responder.addresses]
         bus.set_filters(
             [{"can_id": i, "can_mask": 0x1FFFFFFF if i > 0x7FF else 0x7FF} for i in (*ids, responder.functional_id)]

@@ -3,6 +3,7 @@
 import can
 import pytest
 
+from edge_agent.can_bus import CanBusConfig
 from edge_agent.isotp_link import IsoTpLink
 from edge_agent.obd import did
 from edge_agent.obd.answers import AnswerError
@@ -32,7 +33,9 @@ def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
     address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
     with can.Bus("broken", interface="virtual") as one, can.Bus("broken", interface="virtual") as ecu:
         link = IsoTpLink(one, [address])
-        tester = CanTester(one, link, name="broken", functional_id=0x7DF, timeout_s=0.05)
+        tester = CanTester(
+            one, link, config=CanBusConfig(interface="virtual", channel="broken"), functional_id=0x7DF, timeout_s=0.05
+        )
 
         def answer(data: str) -> None:
             ecu.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex(data), is_extended_id=False))
