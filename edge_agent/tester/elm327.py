@@ -7,6 +7,7 @@ adapter is set to: :mod:`edge_agent.tester.elm327_session`.
 
 import logging
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -31,7 +32,9 @@ _MOST_FRAMES: Final = 0xF  # the number of expected frames is one hex digit
 _SEARCH: Final = "0100"
 _MISSES: Final = 3  # a number of frames that was wrong so often is no longer used
 # What may be asked again after "response pending": reading has no effect. Anything else is asked once.
-_READING: Final = frozenset({0x01, 0x02, 0x03, 0x06, 0x07, 0x09, 0x0A, 0x19, 0x1A, 0x21, 0x22, 0x3E})
+_READING: Final = frozenset(
+    bytes((service,)) for service in (0x01, 0x02, 0x03, 0x06, 0x07, 0x09, 0x0A, 0x19, 0x1A, 0x21, 0x22, 0x3E)
+)
 
 _Asked = tuple[object, bytes]  # whom and what
 
@@ -39,15 +42,18 @@ _Asked = tuple[object, bytes]  # whom and what
 class Elm327Tester:
     """A tester behind an adapter it owns. SourceError when the adapter is gone or cannot be used."""
 
-    def __init__(self, process: AdapterProcess, *, timeout_s: float) -> None:
+    def __init__(
+        self, process: AdapterProcess, *, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """``process`` has connected."""
+        self._clock = clock
         self.timeout_s = timeout_s
         self.unanswered = 0
         self._process = process
         self._session = ElmSession(self._send)
         self._worked = False  # whether it has answered a request since it was started
         self._closed = False
-        self._search_at = 0.0  # no earlier than then
+        self._search_at = float("-inf")  # no earlier than then
         self._frames: dict[_Asked, int] = {}  # frames that came; 0: not to be counted on
         self._misses: dict[_Asked, int] = {}
         self._lengths = FrameLengths()
@@ -88,7 +94,7 @@ class Elm327Tester:
         """See :class:`edge_agent.tester.base.Tester`."""
         del enough  # the adapter listens for its time anyway
         exchange = Exchange()
-        deadline = time.monotonic() + LONGEST_PENDING_S
+        deadline = self._clock() + LONGEST_PENDING_S
         timing = self._timing(request)
         key = (frozenset(expected or ()), request)
         counted = timing is not PATIENT and bool(expected)
@@ -103,18 +109,18 @@ class Elm327Tester:
             if counted and not self._learned(key, heard, complete=complete):
                 counted = False  # the number of frames was wrong: ask once more without it
                 continue
-            if not pending or request[0] not in _READING or time.monotonic() >= deadline:
+            if not pending or request[:1] not in _READING or self._clock() >= deadline:
                 break
             timing, counted = PATIENT, False
         exchange.trouble = heard.trouble
         if pending:
             exchange.trouble = "asked for patience (NRC 0x78) and gave no answer"
-        self.unanswered = 0 if exchange.answers or pending else self.unanswered + 1
+        self._count(heard)
         return exchange
 
     def physical(self, address: IsoTpAddress, request: bytes) -> bytes:
         """See :class:`edge_agent.tester.base.Tester`."""
-        started = time.monotonic()
+        started = self._clock()
         timing = self._timing(request)
         key = (address, request)
         counted, pending = timing is not PATIENT, False
@@ -131,15 +137,15 @@ class Elm327Tester:
             if final is not None and not busy:
                 self.unanswered = 0
                 return positive(request, final)
-            waited_s = time.monotonic() - started
-            if not pending or request[0] not in _READING or waited_s >= LONGEST_PENDING_S:
+            waited_s = self._clock() - started
+            if not pending or request[:1] not in _READING or waited_s >= LONGEST_PENDING_S:
                 break
             timing, counted = PATIENT, False
         foreign = next((p[:8].hex().upper() for p in own if not is_response_pending(request, p)), None)
         if pending:
-            self.unanswered = 0
+            self.unanswered = 0  # it was there
             raise AnswerError(f"asked for patience (NRC 0x78) and gave no answer in {waited_s:.0f} s")
-        self.unanswered = self.unanswered + 1 if heard.nobody or (heard.trouble is None and not foreign) else 0
+        self._count(heard)
         raise AnswerError(Exchange(foreign=foreign, trouble=heard.trouble).reason(self.timeout_s))
 
     def supply_voltage(self) -> float:
@@ -161,9 +167,16 @@ class Elm327Tester:
         self._closed = True
         self._process.stop()
 
+    def _count(self, heard: Heard) -> None:
+        """Requests nobody answered; the adapter's own trouble says nothing about the car."""
+        if heard.lines:
+            self.unanswered = 0
+        elif heard.nobody:
+            self.unanswered += 1
+
     def _timing(self, request: bytes) -> Timing:
         """Requests that may not be repeated are given the longest time from the start."""
-        return Timing(timeout_s=self.timeout_s) if request[0] in _READING else PATIENT
+        return Timing(timeout_s=self.timeout_s) if request[:1] in _READING else PATIENT
 
     def _sort(self, request: bytes, heard: Heard, exchange: Exchange) -> bool:
         """Put what was heard into the exchange; whether an ECU asks for patience and has not answered."""
@@ -204,7 +217,8 @@ class Elm327Tester:
         self._session.prepare(address, timing)
         command = request.hex().upper()
         frames = self._frames.get(counted, 0) if counted is not None else 0
-        text = self._send(f"{command}{frames:X}" if frames else command, timing.timeout_s + _LINK_S, within_s)
+        command += f"{frames:X}" if frames else ""
+        text = self._send(command, timing.timeout_s + _LINK_S, within_s)
         self._worked = True
         return self._understood(text, command)
 
@@ -220,7 +234,7 @@ class Elm327Tester:
         """Look for the car's protocol if it is not known, now and then; AnswerError if it is still not known."""
         if self._session.protocol:
             return
-        wait_s = self._search_at - time.monotonic()
+        wait_s = self._search_at - self._clock()
         if wait_s > 0:
             raise AnswerError(f"not asked: the adapter found no car, and looks again in {wait_s:.0f} s")
         self._session.prepare(None, PATIENT)
@@ -230,7 +244,7 @@ class Elm327Tester:
             self._process.protocol = protocol
             self._session.found(protocol)
             return
-        self._search_at = time.monotonic() + _SEARCH_PERIOD_S
+        self._search_at = self._clock() + _SEARCH_PERIOD_S
         if protocol not in {"", "0"} and not heard.nobody:
             raise AnswerError(f"the car speaks a protocol that is not read through an ELM327 (number {protocol})")
         raise AnswerError(heard.trouble or "the adapter finds no car on the bus: is the ignition on?")

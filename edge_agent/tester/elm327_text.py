@@ -44,7 +44,7 @@ _PROGRESS: Final = re.compile(r"SEARCHING\.*|BUS INIT: ?\.*(OK)?")
 PROMPT: Final = ">"
 _LONGEST_QUOTE: Final = 24  # characters of what was not understood
 _CAN_DATA_BYTES: Final = 8
-_SURE_AFTER: Final = 3  # replies
+_SURE, _DOUBT, _SUREST = 3, 3, 12  # replies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +138,15 @@ class FrameLengths:
     """
 
     def __init__(self) -> None:
-        self._filled: dict[int, int] = {}  # sender -> replies since the last short frame
+        self._sure: dict[int, int] = {}  # sender -> how sure it is that all its frames are full
 
     def check(self, heard: Heard) -> None:
         """Refuse a reply with a frame that is shorter than this ECU's always are; learn from it."""
-        lost = {sender for sender in heard.short if self._filled.get(sender, 0) >= _SURE_AFTER}
-        for sender in heard.short:
-            self._filled[sender] = 0
+        lost = {sender for sender in heard.short if self._sure.get(sender, 0) >= _SURE}
+        for sender in heard.short:  # seen again and again it is no loss, but what this ECU does
+            self._sure[sender] = max(0, self._sure.get(sender, 0) - _DOUBT)
         for sender in heard.full - heard.short:
-            self._filled[sender] = self._filled.get(sender, 0) + 1
+            self._sure[sender] = min(_SUREST, self._sure.get(sender, 0) + 1)
         if lost:
             _refused(heard, f"bytes of a frame of {min(lost):03X} were lost between the adapter and here")
 

@@ -56,7 +56,7 @@ class _Settings:
 class VirtualElm327:
     """One adapter in one car.
 
-    ``lacks``: commands it answers with a question mark, by how they begin without blanks ("ATS0", "ATCRA").
+    ``lacks``: commands it answers with a question mark, as regular expressions ("ATFC.*", "ATCRA").
     ``ecu_latency_s``: what an ECU takes to answer. ``nobody``: what it says when no ECU answers.
     """
 
@@ -87,7 +87,7 @@ class VirtualElm327:
         echo = f"{line}\r" if self._set.echo else ""
         if word in {"ATZ", "ATWS"}:
             return Written(text=echo + self.banner())
-        if any(word.startswith(lacking) for lacking in self.lacks):
+        if any(re.fullmatch(lacking, word) for lacking in self.lacks):
             written = Written(text=_UNKNOWN)
         elif word.startswith("AT"):
             written = Written(text=self._setting(word[2:]))
