@@ -23,6 +23,12 @@ from firmware_profiles.profile import VehicleProfile
 
 # ISO 14229-1, annex C.1: software, hardware and part numbers, supplier, system name.
 IDENTIFICATION: Final = (*range(0xF180, 0xF19F),)
+_USUAL_ITEMS: Final = (  # asked where no ECU says which it has
+    vehicle_information.VIN,
+    vehicle_information.CALIBRATION_ID,
+    vehicle_information.CALIBRATION_NUMBER,
+    vehicle_information.ECU_NAME,
+)
 _ANY_STATUS: Final = 0xFF
 _TESTER_PRESENT: Final = b"\x3e\x00"
 _MOST_QUESTIONS: Final = 300  # of makers' identifiers: under a minute and a half if every one is slow
@@ -151,14 +157,14 @@ def _ask_standard(tester: Tester, fingerprint: Fingerprint, found: _Found, progr
 
 
 def _items(tester: Tester) -> tuple[int, ...]:
-    """Items of service 09 that any ECU has, the bitmap first."""
+    """Items of service 09 that the ECUs say they have, the bitmap first."""
     items: set[int] = set()
     for payload in tester.functional(vehicle_information.request(0), expected=None).answers.values():
         try:
             items |= vehicle_information.decode_supported(payload)
         except AnswerError:
             continue
-    return (0, *sorted(items)) if items else ()
+    return (0, *sorted(items)) if items else _USUAL_ITEMS
 
 
 def _present(tester: Tester, addresses: Iterable[IsoTpAddress], progress: Progress) -> tuple[IsoTpAddress, ...]:
