@@ -99,7 +99,7 @@ def test_the_installers_page_names_every_file_of_a_bundle(tmp_path: Path, ca_dir
 def test_the_unit_stays_hardened_with_its_drop_in(tmp_path: Path, ca_dir: Path, hardware: str) -> None:
     units = bundle(tmp_path, ca_dir, hardware=hardware, vehicle="generic") / "etc/systemd/system"
     unit = units / AGENT_UNIT
-    unit.write_text(unit.read_text("utf-8").replace("/opt/wearcast/bin/wearcast", "/bin/true"), encoding="utf-8")
+    unit.write_text(unit.read_text("utf-8").replace("/opt/wearcast/bin/python", "/bin/true"), encoding="utf-8")
     for arguments in (["verify", "--man=no"], ["security", "--offline=yes", "--threshold=20", "--no-pager"]):
         result = subprocess.run(
             ["systemd-analyze", *arguments, str(unit)], capture_output=True, text=True, check=False, timeout=60

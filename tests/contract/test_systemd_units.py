@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
 ANALYZE = shutil.which("systemd-analyze")
 PROGRAM = "/opt/wearcast/bin/wearcast"
+AGENT = "/opt/wearcast/bin/python -m edge_agent"
 HIGHEST_EXPOSURE = 20  # of 100; a bare unit has 96
 
 # With CI set the tool belongs to the machine: its absence is then a failure, not a reason to skip.
@@ -55,7 +57,9 @@ def test_there_is_a_unit_for_each_process() -> None:
 def test_systemd_finds_no_fault(unit: Path, tmp_path: Path) -> None:
     """The program is not installed where tests run: an existing one takes its place, the rest is verified as it is."""
     copy = tmp_path / unit.name
-    copy.write_text(unit.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true"), encoding="utf-8")
+    copy.write_text(
+        unit.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true").replace(AGENT, "/bin/true"), encoding="utf-8"
+    )
     result = analyze("verify", "--man=no", str(copy))
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -79,7 +83,7 @@ def test_it_is_started_again_and_knows_its_program(unit: Path) -> None:
     service = section(unit, "Service")
     assert service["Restart"] == ["always"]
     assert section(unit, "Unit")["StartLimitIntervalSec"] == ["0"]
-    assert service["ExecStart"][0].startswith(PROGRAM + " ")
+    assert service["ExecStart"][0].startswith((PROGRAM + " ", AGENT + " "))
     assert all("/opt/wearcast" in paths.split() for paths in service["ExecPaths"])
 
 
@@ -95,7 +99,22 @@ def test_the_command_exists(unit: Path) -> None:
     """Every ``ExecStart`` and ``ExecStartPre`` is parsed by its group; ``--help`` keeps it from running."""
     service = section(unit, "Service")
     for line in (*service["ExecStart"], *service.get("ExecStartPre", [])):
+        if line.startswith(AGENT):
+            continue
         group, *arguments = line.removeprefix(PROGRAM).split()
         app = importlib.import_module(f"wearcast.commands.{group}").app
         result = CliRunner().invoke(app, [*arguments, "--help"])
         assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_the_agent_is_started_by_what_the_unit_names(tmp_path: Path) -> None:
+    """It is the module itself that reads the configuration, so that an unreadable one is its error and not Python's."""
+    (line,) = section(FOLDER / "wearcast-agent.service", "Service")["ExecStart"]
+    _, *arguments = line.split()
+    arguments[-1] = str(tmp_path / "agent.yaml")
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"wearcast: {tmp_path}/agent.yaml: cannot be read")
+    unread = subprocess.run([sys.executable, *arguments[:-1]], capture_output=True, text=True, check=False, timeout=60)
+    assert unread.returncode == 2
+    assert "usage: python -m edge_agent" in unread.stderr

@@ -25,14 +25,10 @@ ConfigArgument = Annotated[Path, typer.Argument(help="The agent's configuration,
 @app.command()
 def run(config: ConfigArgument) -> None:
     """Run the agent until it is stopped, or until a recording has ended and all of it is acknowledged."""
-    from edge_agent.agent import run_agent
-    from edge_agent.build import build_estimators, build_profile, build_source
-    from edge_agent.config import load_config
+    from edge_agent.start import start
 
-    loaded = load_config(config)
-    profile = build_profile(loaded)
     with stop_on_signal() as stop:
-        run_agent(loaded, build_source(loaded, profile), build_estimators(loaded, profile), stop)
+        start(config, stop)
 
 
 @app.command()
