@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from firmware_profiles.errors import ProfileError
+from firmware_profiles.errors import FamilyError, ProfileError
 from firmware_profiles.keys import HARDWARE, VEHICLE
 from firmware_profiles.profile import (
     CanController,
@@ -68,11 +69,11 @@ def _shipped(folder: str) -> Iterator[Path]:
 
 def _load(name_or_path: str | Path, folder: str, shape: Record) -> tuple[Checked, Place, tuple[Path, ...]]:
     path = _find(name_or_path, folder)
-    documents = list(_chain(path, folder, shape))
+    documents = list(_chain(path, folder))
     files = tuple(file for file, _ in documents)
     place = Place(file=path.name)
     if documents[0][1].get("family") is True:
-        raise place.error("this is a family, a base for others; choose a profile that extends it")
+        raise FamilyError(str(place.error("this is a family, a base for others; choose a profile that extends it")))
     merged: Document = {}
     for _, document in reversed(documents):
         merged = cast("Document", _merge(merged, document, shape))
@@ -94,17 +95,12 @@ def _find(name_or_path: str | Path, folder: str) -> Path:
     return path
 
 
-def _chain(path: Path, folder: str, shape: Record) -> Iterator[tuple[Path, Document]]:
+def _chain(path: Path, folder: str) -> Iterator[tuple[Path, Document]]:
     """The file and the files it extends, nearest first, each checked by itself."""
     seen: set[str] = set()
     while True:
-        document = read_yaml(path)
+        document = _document(path, path.stat().st_mtime_ns if path.is_file() else 0, folder)
         place = Place(file=path.name)
-        partial = "extends" in document or document.get("family") is True
-        shape.check(document, place, partial=partial)
-        _require_distinct(document, shape, place)
-        if document["name"] != path.stem:
-            raise place.key("name").error(f"the file is called {path.name}, so the name is {path.stem!r}")
         yield path, document
         if "extends" not in document:
             return
@@ -118,6 +114,19 @@ def _chain(path: Path, folder: str, shape: Record) -> Iterator[tuple[Path, Docum
             names = {file.stem for candidate in candidates for file in candidate.parent.glob("*.yaml")}
             raise place.key("extends").error(f"there is no profile {base!r}{nearest(base, sorted(names))}")
         path = found
+
+
+@lru_cache(maxsize=16)
+def _document(path: Path, _modified_ns: int, folder: str) -> Document:
+    """One file, checked by itself. The last ones are kept: whoever loads all profiles meets few families often."""
+    document = read_yaml(path)
+    place = Place(file=path.name)
+    shape = VEHICLE if folder == "vehicles" else HARDWARE
+    shape.check(document, place, partial="extends" in document or document.get("family") is True)
+    _require_distinct(document, shape, place)
+    if document["name"] != path.stem:
+        raise place.key("name").error(f"the file is called {path.name}, so the name is {path.stem!r}")
+    return document
 
 
 def _merge(base: object, change: object, kind: Kind | None) -> object:

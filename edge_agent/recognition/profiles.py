@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_profiles.errors import FirmwareProfilesError
+from firmware_profiles.errors import FamilyError, FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile, shipped_folder
 from firmware_profiles.profile import VehicleProfile
-from firmware_profiles.reading import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,8 @@ class Profiles:
 
 def _loaded(path: Path) -> Iterator[VehicleProfile]:
     try:
-        if read_yaml(path).get("family") is not True:
-            yield load_vehicle_profile(path)
+        yield load_vehicle_profile(path)
+    except FamilyError:
+        return
     except FirmwareProfilesError as error:
         log.warning("a profile is left out: %s", error)
