@@ -4,15 +4,23 @@
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from firmware_profiles.keys import HARDWARE, VEHICLE
 from firmware_profiles.loader import list_profiles
+from firmware_profiles.profile import VehicleProfile
 from firmware_profiles.shape import Kind, ListOf, Record
 
 FOLDER = Path(__file__).parent / "schema"
 SHAPES = {"vehicle": VEHICLE, "hardware": HARDWARE}
+# Columns of the catalogue that tell how worn a part is, without the wheel: what profiles of makers' data are for.
+WEAR: Final = frozenset(
+    {"traction_battery_soh", "traction_battery_net_capacity", "oil_life", "pad_wear", "tire_pressure"}
+)
+_WHEEL = re.compile(r"_row\d_(left|right)$")
 
 
 def schema(kind: str) -> dict[str, object]:
@@ -58,11 +66,16 @@ def inventory_table(kind: str) -> str:
     if kind == "hardware":
         rows = [f"| `{each.name}` | {each.title} | {each.interface.kind} |" for each in profiles.hardware]
         return "\n".join(["| name | dongle | interface |", "|---|---|---|", *rows]) + "\n"
-    rows = [
-        f"| `{each.name}` | {each.title} | {', '.join(s.column for did in each.dids for s in did.signals)} |"
-        for each in profiles.vehicles
-    ]
-    return "\n".join(["| name | car | read by identifier, beyond standard OBD |", "|---|---|---|", *rows]) + "\n"
+    rows = [f"| `{each.name}` | {each.title} | {' | '.join(_told(each))} |" for each in profiles.vehicles]
+    head = "| name | car | how worn it is, told by the car itself | besides |"
+    return "\n".join([head, "|---|---|---|---|", *rows]) + "\n"
+
+
+def _told(vehicle: VehicleProfile) -> tuple[str, str]:
+    """What the maker's identifiers tell: of wear, and besides; a value of each wheel is named once."""
+    columns = dict.fromkeys(_WHEEL.sub("", signal.column) for did in vehicle.dids for signal in did.signals)
+    wear = [column for column in columns if column in WEAR]
+    return ", ".join(wear), ", ".join(column for column in columns if column not in WEAR)
 
 
 def page_with_tables(page: str) -> str:
