@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from wearcast import __version__
-from wearcast.commands import agent, db, demo, flash, ingest, operators, portal, remote, rules
+from wearcast.commands import (
+    agent,
+    db,
+    demo,
+    diagnose,
+    diagnose_live,
+    doctor,
+    flash,
+    ingest,
+    operators,
+    portal,
+    recognise,
+    remote,
+    rules,
+)
 
 app = typer.Typer(
     name="wearcast",
@@ -26,6 +40,8 @@ app = typer.Typer(
     Settings come from the environment; docs/settings.md lists them.""",
     rich_markup_mode="rich",
 )
+# These join the group `agent`.
+assert all(module.app is agent.app for module in (diagnose, diagnose_live, doctor, recognise))
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")

@@ -117,7 +117,7 @@ def test_the_extras_are_those_of_the_project_and_the_command_is_installed(wheel:
         (entries,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
         assert "wearcast = wearcast.cli:main" in archive.read(entries).decode()
     assert headers["Name"] == "wearcast"
-    assert set(headers.get_all("Provides-Extra", [])) == {"edge", "backend", "embedded", "dev"}
+    assert set(headers.get_all("Provides-Extra", [])) == {"edge", "elm327", "backend", "embedded", "dev"}
     requirements = [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
     edge = {canonicalize_name(requirement.name) for requirement in requirements if applies(requirement, "edge")}
     backend = {canonicalize_name(requirement.name) for requirement in requirements if applies(requirement, "backend")}

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner, Result
 
 from edge_agent.agent import run_agent
@@ -122,11 +124,25 @@ class Scene:
     """A broker with its permissions, and the environment of somebody at the backend."""
 
     broker: Broker
+    backend: BrokerUser
     device: BrokerUser
     environment: dict[str, str]
 
     def wearcast(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments), env=self.environment)
+
+    def wait_until_online(self) -> None:
+        """Before that a first command finds no session: the broker knows the device from its first connection on."""
+        online = threading.Event()
+        client = Client(CallbackAPIVersion.VERSION2, client_id="watch")
+        client.username_pw_set(self.backend.name, self.backend.password)
+        client.on_connect = lambda client, *_: client.subscribe(f"wearcast/v1/{DEVICE}/status", qos=1)
+        client.on_message = lambda *_: online.set()
+        client.connect(self.broker.host, self.broker.port)
+        client.loop_start()
+        assert online.wait(30)
+        client.disconnect()
+        client.loop_stop()
 
     @contextmanager
     def agent(self, tmp_path: Path, *, allow: frozenset[CommandKind] = frozenset(CommandKind)) -> Iterator[None]:
@@ -150,6 +166,7 @@ class Scene:
         with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1):
             agent.start()
             try:
+                self.wait_until_online()
                 yield
             finally:
                 stop.set()
@@ -166,6 +183,7 @@ def scene(registered: Connection, database_url: str, tmp_path: Path) -> Iterator
     with private_broker(fresh=True, users=(backend, device)) as broker:
         yield Scene(
             broker=broker,
+            backend=backend,
             device=device,
             environment={
                 "WEARCAST_DATABASE_URL": database_url,

@@ -1,0 +1,260 @@
+"""What an engineer is shown, from ECUs by script: scan, codes with freeze frames, clearing, raw requests."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edge_agent.diagnose.clear import (
+    ClearRefusedError,
+    Motion,
+    append_record,
+    clear_codes,
+    refusal,
+)
+from edge_agent.diagnose.codes import read_report
+from edge_agent.diagnose.raw import parse_request
+from edge_agent.diagnose.scan import scan
+from edge_agent.diagnose.session import diagnosing
+from edge_agent.errors import ConfigurationError
+from edge_agent.tester.testing import ScriptedTester
+
+SPEED = "Vehicle.Speed"
+COOLANT = "Vehicle.Powertrain.CombustionEngine.EngineCoolant.Temperature"
+NO = bytes.fromhex
+
+
+class Engine:
+    """An engine ECU with P0301 and its freeze frame, until it is cleared."""
+
+    def __init__(self, *, speed: int | None = 0, engine_speed: int = 0, refuses: int | None = None) -> None:
+        self.speed = speed
+        self.engine_speed = engine_speed
+        self.refuses = refuses
+        self.codes = 1
+        self.cleared: list[bytes] = []
+
+    def __call__(self, request: bytes) -> bytes | None:
+        fixed = {
+            "0100": "4100" + "08180000",  # 05, 0C, 0D
+            "0902": "490201" + b"WVWZZZ1KZAW000001".hex(),
+            "090a": "490a01" + b"ECM\x00-EngineControl\x00\x00".hex(),
+            "0700": "",
+            "07": "4700",
+            "0a": "4a00",
+            "020200": "420200" + ("0301" if self.codes else "0000"),
+            "020000": "420000" + "08000000",  # 05
+            "020500": "420500" + "7b",
+            "1902ff": "5902ff" + ("0301008c" if self.codes else ""),
+            "03": "43" + ("010301" if self.codes else "00"),
+            "010c": "410c" + (self.engine_speed * 4).to_bytes(2).hex(),
+        }
+        if request == NO("010d"):
+            return None if self.speed is None else NO("410d") + bytes((self.speed,))
+        if request[0] in {0x04, 0x14}:
+            if self.refuses is not None:
+                return bytes((0x7F, request[0], self.refuses))
+            self.cleared.append(request)
+            self.codes = 0
+            return bytes((request[0] + 0x40,))
+        answer = fixed.get(request.hex())
+        return bytes((0x7F, request[0], 0x12)) if answer is None else NO(answer) if answer else None
+
+
+def test_scan_names_every_ecu_and_what_it_has() -> None:
+    found = scan(ScriptedTester({"7E8": Engine()}))
+    assert found.vin == "WVWZZZ1KZAW000001"
+    (ecu,) = found.ecus
+    assert (ecu.ecu, ecu.name) == ("7E8", "ECM - EngineControl")
+    assert ecu.pids == {0x05, 0x0C, 0x0D}
+    assert ecu.services == {0x01, 0x03, 0x07, 0x0A}
+    assert ecu.calibrations == ()
+    assert found.faults == ()
+
+
+def test_scan_of_silence_is_empty() -> None:
+    assert scan(ScriptedTester({})).ecus == ()
+
+
+def test_codes_come_with_lamp_and_freeze_frame() -> None:
+    report = read_report(ScriptedTester({"7E8": Engine()}))
+    assert report.entries is not None
+    (entry,) = report.entries
+    assert (entry.code.code, entry.code.status, entry.code.warning_lamp) == ("P0301", "confirmed", True)
+    assert entry.record is not None
+    assert entry.record.pending
+    assert entry.frame is not None
+    assert entry.frame.values == {COOLANT: 83.0}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, NO("7F0322"), NO("4302"), NO("43020301"), b"\x41\x0c\x11\x22"],
+    ids=["silence", "refused", "truncated", "announces two, gives one", "to something else"],
+)
+def test_codes_that_could_not_be_read_are_not_no_codes(answer: bytes | None) -> None:
+    engine = Engine()
+    tester = ScriptedTester({"7E8": lambda request: answer if request == b"\x03" else engine(request)})
+    report = read_report(tester)
+    if report.entries is not None:
+        assert [entry.code.code for entry in report.entries] == ["P0301"], "what UDS told is no less true"
+    assert report.ecus_read == frozenset()
+    assert report.faults
+
+
+@pytest.mark.parametrize(
+    ("motion", "stands", "word"),
+    [
+        (Motion(speed=1.0, engine_speed=0.0), False, "drives"),
+        (Motion(speed=1.0, engine_speed=None), True, "drives"),
+        (Motion(speed=0.0, engine_speed=780.0), True, "engine runs"),
+        (Motion(speed=None, engine_speed=0.0), False, "--it-stands"),
+        (Motion(speed=None, engine_speed=None), False, "--it-stands"),
+    ],
+)
+def test_codes_are_not_cleared_while_it_may_drive(motion: Motion, *, stands: bool, word: str) -> None:
+    assert word in (refusal(motion, stands=stands) or "")
+
+
+@pytest.mark.parametrize(
+    ("motion", "stands"),
+    [
+        (Motion(speed=0.0, engine_speed=0.0), False),
+        (Motion(speed=0.0, engine_speed=None), False),
+        (Motion(speed=None, engine_speed=0.0), True),
+    ],
+)
+def test_a_standing_car_may_be_cleared(motion: Motion, *, stands: bool) -> None:
+    assert refusal(motion, stands=stands) is None
+
+
+def test_clearing_says_what_was_cleared_and_what_is_left(tmp_path: Path) -> None:
+    engine = Engine()
+    cleared = clear_codes(ScriptedTester({"7E8": engine}))
+    assert engine.cleared == [b"\x04"], "an ECU that cleared by service 04 is not cleared again by 14"
+    assert cleared.answers == {"7E8": "cleared"}
+    assert cleared.before.entries is not None
+    assert cleared.after.entries == ()
+    file = tmp_path / "state" / "cleared.jsonl"
+    for _ in range(2):
+        append_record(file, cleared, at=datetime(2026, 6, 1, tzinfo=UTC), by="anna", vin="WVWZZZ1KZAW000001")
+    first, second = (json.loads(line) for line in file.read_text().splitlines())
+    assert first == second
+    assert (first["by"], first["left"]) == ("anna", [])
+    (entry,) = first["cleared"]
+    assert entry["code"]["code"] == "P0301"
+    assert entry["frame"]["values"] == {COOLANT: 83.0}
+
+
+@pytest.mark.parametrize(
+    "engine", [Engine(speed=30), Engine(speed=None), Engine(engine_speed=800)], ids=["drives", "untold", "runs"]
+)
+def test_a_refusal_sends_nothing_that_clears(engine: Engine) -> None:
+    with pytest.raises(ClearRefusedError):
+        clear_codes(ScriptedTester({"7E8": engine}))
+    assert engine.cleared == []
+
+
+def test_a_car_that_starts_to_drive_meanwhile_keeps_its_codes() -> None:
+    engine = Engine()
+
+    def drives_off(request: bytes) -> bytes | None:
+        if request == b"\x03":
+            engine.speed = 10
+        return engine(request)
+
+    with pytest.raises(ClearRefusedError, match="drives"):
+        clear_codes(ScriptedTester({"7E8": drives_off}))
+    assert engine.cleared == []
+
+
+def test_codes_that_cannot_be_read_are_not_cleared_blindly() -> None:
+    engine = Engine()
+
+    def mute(request: bytes) -> bytes | None:
+        return None if request[0] in {0x03, 0x07, 0x0A, 0x19} else engine(request)
+
+    with pytest.raises(ClearRefusedError, match="could not be read"):
+        clear_codes(ScriptedTester({"7E8": mute}))
+    assert engine.cleared == []
+
+
+def test_without_codes_the_monitors_are_left_alone() -> None:
+    engine = Engine()
+    engine.codes = 0
+    with pytest.raises(ClearRefusedError, match="no codes"):
+        clear_codes(ScriptedTester({"7E8": engine}))
+    assert engine.cleared == []
+
+
+def test_an_ecu_that_will_not_clear_is_named() -> None:
+    cleared = clear_codes(ScriptedTester({"7E8": Engine(refuses=0x22)}))
+    assert "NRC 0x22" in cleared.answers["7E8"]
+    assert cleared.after.entries, "it is still there, and told so"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "transmit", "receive", "payload"),
+    [
+        (["7E0", "22", "F1", "90"], None, 0x7E0, 0x7E8, "22F190"),
+        (["18DA10F1", "22F190"], None, 0x18DA10F1, 0x18DAF110, "22F190"),
+        (["79b", "21", "61"], "7BB", 0x79B, 0x7BB, "2161"),
+    ],
+)
+def test_a_request_as_typed(words: list[str], answer: str | None, transmit: int, receive: int, payload: str) -> None:
+    request = parse_request(words, answer)
+    assert request.address is not None
+    assert (request.address.transmit_id, request.address.receive_id) == (transmit, receive)
+    assert request.payload == NO(payload)
+    assert request.only_reads
+
+
+@pytest.mark.parametrize("service", range(256))
+def test_only_known_readers_pass_as_such(service: int) -> None:
+    request = parse_request(["7E0", f"{service:02X}01"])
+    reads = {0x01, 0x02, 0x03, 0x06, 0x07, 0x09, 0x0A, 0x10, 0x19, 0x1A, 0x21, 0x22, 0x3E}
+    assert request.only_reads == (service in reads)
+    assert request.clears == (service in {0x04, 0x14})
+    assert not parse_request(["7E0", "1003"]).only_reads
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["7E0"], "identifier and bytes"),
+        (["XYZ", "01"], "no CAN identifier"),
+        (["7E0", "0G"], "no bytes in hex"),
+        (["FFFFFFFF", "01"], "11 or 29 bits"),
+        (["7DF", "22F190F19122F190"], "at most 7 bytes"),
+    ],
+)
+def test_what_is_no_request(words: list[str], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        parse_request(words)
+
+
+def test_29_bit_identifiers_are_tried_after_11_bit_ones() -> None:
+    opened: list[tuple[int, ScriptedTester]] = []
+
+    def connect(_addresses: object, bits: int) -> ScriptedTester:
+        opened.append((bits, ScriptedTester({"18DAF110": Engine()} if bits == 29 else {})))
+        return opened[-1][1]
+
+    with diagnosing(connect) as session:
+        assert session.identifier_bits == 29
+    assert [bits for bits, _ in opened] == [11, 29]
+    assert all(tester.closed for _, tester in opened)
+
+
+def test_a_car_where_nobody_answers_leaves_a_tester_to_try_on() -> None:
+    testers: list[ScriptedTester] = []
+
+    def connect(_addresses: object, _bits: int) -> ScriptedTester:
+        testers.append(ScriptedTester({}))
+        return testers[-1]
+
+    with diagnosing(connect) as session:
+        assert session.identifier_bits is None
+        assert not testers[-1].closed
+    assert all(tester.closed for tester in testers)

@@ -1,0 +1,294 @@
+"""``wearcast agent scan|dtc|vin|raw|clear``: ask a car once, with nothing but an adapter."""
+
+import getpass
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from wearcast.commands.adapter import AdapterOption, ConfigOption, choose
+from wearcast.commands.agent import app
+from wearcast.commands.common import JsonOption
+from wearcast.output import print_json, print_rows
+
+if TYPE_CHECKING:
+    from edge_agent.config import AgentConfig
+    from edge_agent.diagnose.codes import CodesReport
+
+LanguageOption = Annotated[str, typer.Option(help="Language of meanings: en or zh.")]
+_NOBODY = (
+    "Nobody answered. Is the ignition on? `wearcast agent doctor` looks for the reason step by step; "
+    "without a car, `wearcast agent garage` gives a virtual one."
+)
+
+
+@app.command()
+def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Find the ECUs that answer, and what each has.
+
+    Example: wearcast agent scan --adapter elm327:/dev/ttyUSB0
+    """
+    from edge_agent.diagnose.scan import scan as look
+    from edge_agent.diagnose.session import diagnosing
+
+    with diagnosing(choose(adapter, config).connect) as session:
+        found = look(session.tester)
+    if as_json:
+        print_json(found)
+    else:
+        print_rows(
+            [
+                {
+                    "ecu": ecu.ecu,
+                    "name": ecu.name,
+                    "services": " ".join(f"{service:02X}" for service in sorted(ecu.services)),
+                    "parameters": len(ecu.pids),
+                    "calibrations": ", ".join(ecu.calibrations),
+                    "verification": ", ".join(ecu.verification_numbers),
+                }
+                for ecu in found.ecus
+            ],
+            as_json=False,
+            title=f"VIN {found.vin or 'not read'}",
+            empty=_NOBODY,
+        )
+        _print_faults(found.faults)
+    if not found.ecus:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dtc(
+    adapter: AdapterOption = None,
+    config: ConfigOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Read the trouble codes: status, what they mean in plain words, what to do, and the freeze frame.
+
+    Example: wearcast agent dtc --language zh
+    """
+    from edge_agent.diagnose.codes import read_report
+    from edge_agent.diagnose.session import diagnosing
+
+    spoken = _language(language)
+    with diagnosing(choose(adapter, config).connect) as session:
+        report = read_report(session.tester)
+    _print_report(report, spoken, as_json=as_json)
+    if report.entries is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def clear(
+    adapter: AdapterOption = None,
+    config: ConfigOption = None,
+    language: LanguageOption = "en",
+    stands: Annotated[bool, typer.Option("--it-stands", help="You see that it stands, and it does not tell.")] = False,
+    record: Annotated[Path | None, typer.Option(help="File that the record is added to.")] = None,
+) -> None:
+    """Clear the trouble codes, after asking: never while the car drives, and recorded with what was cleared.
+
+    With the codes go their freeze frames and the state of the monitors: an inspection may fail until the car has
+    tested itself again. A cleared code comes back if its fault is still there.
+    """
+    from edge_agent.diagnose.clear import append_record, clear_codes, read_motion, refusal
+    from edge_agent.diagnose.codes import read_report
+    from edge_agent.diagnose.scan import scan as look
+    from edge_agent.diagnose.session import diagnosing
+    from edge_agent.errors import EdgeAgentError
+
+    spoken = _language(language)
+    chosen = choose(adapter, config)
+    with diagnosing(chosen.connect) as session:
+        if reason := refusal(read_motion(session.tester), stands=stands):
+            raise EdgeAgentError(f"not cleared: {reason}")
+        _print_report(read_report(session.tester), spoken, as_json=False)
+        if typer.prompt("Type 'clear' to clear them; anything else leaves them") != "clear":
+            print("Nothing was cleared.")
+            raise typer.Exit(1)
+        cleared = clear_codes(session.tester, stands=stands)
+        vin = look(session.tester).vin
+    now, by = datetime.now(UTC), getpass.getuser()
+    file = record or _state_folder() / "cleared.jsonl"
+    append_record(file, cleared, at=now, by=by, vin=vin)
+    if chosen.config is not None:
+        _tell_the_backend(chosen.config, cleared.before, at=now, by=by)
+    for ecu, said in sorted(cleared.answers.items()):
+        print(f"{ecu}: {said}")
+    print(f"Recorded in {file}.")
+    if cleared.after.entries is None:
+        print("The codes could not be read again.")
+    elif cleared.after.entries:
+        print("Still there:", ", ".join(f"{e.code.code} ({e.code.status})" for e in cleared.after.entries))
+    else:
+        print("No codes are left.")
+    if not any(said == "cleared" for said in cleared.answers.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def vin(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Read the vehicle identification number, and say what its characters tell."""
+    from edge_agent.diagnose.session import diagnosing
+    from edge_agent.recognition.take import take_fingerprint
+    from edge_agent.recognition.vin import check_digit_is_right, has_check_digit, model_years
+
+    with diagnosing(choose(adapter, config).connect) as session:
+        number = take_fingerprint(session.tester).vin
+    if number is None:
+        print_json({"vin": None}) if as_json else print(f"The car does not tell its VIN. {_NOBODY}")
+        raise typer.Exit(1)
+    told: dict[str, object] = {
+        "vin": number,
+        "maker": number[:3],
+        "model_years": list(model_years(number)),
+        "check_digit": check_digit_is_right(number) if has_check_digit(number) else None,
+    }
+    if as_json:
+        print_json(told)
+        return
+    print(number)
+    print(f"  maker (WMI)  {number[:3]}")
+    print(f"  model year   {' or '.join(map(str, model_years(number))) or 'not told'}")
+    if has_check_digit(number):
+        print(f"  check digit  {'right' if told['check_digit'] else 'WRONG: misread, or not a North American car'}")
+
+
+@app.command()
+def raw(
+    request: Annotated[list[str], typer.Argument(help="Identifier and bytes in hex: 7E0 22 F1 90", show_default=False)],
+    answer: Annotated[str | None, typer.Option(help="Identifier of the answer, if not where standards put it.")] = None,
+    adapter: AdapterOption = None,
+    config: ConfigOption = None,
+    may_change: Annotated[
+        bool, typer.Option("--may-change-the-car", help="Let services through that do more than read; asks again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one request and show the answers as they are.
+
+    Example: wearcast agent raw 7DF 01 0C
+    """
+    from edge_agent.diagnose.raw import parse_request
+    from edge_agent.diagnose.session import diagnosing
+    from edge_agent.errors import ConfigurationError
+    from edge_agent.obd.answers import AnswerError
+
+    asked = parse_request(request, answer)
+    if asked.clears:
+        raise ConfigurationError("this clears trouble codes: wearcast agent clear does it, and records what was there")
+    if not asked.only_reads:
+        if not may_change:
+            raise ConfigurationError(
+                f"service {asked.payload[0]:02X} may change the car; if that is wanted, give --may-change-the-car"
+            )
+        if typer.prompt("This may change the car. Type 'send' to send it") != "send":
+            raise typer.Exit(1)
+    answers: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    also = () if asked.address is None else (asked.address,)
+    with diagnosing(choose(adapter, config).connect, also=also) as session:
+        if asked.address is None:
+            exchange = session.tester.functional(asked.payload, expected=None)
+            answers = {ecu: payload.hex(" ").upper() for ecu, payload in exchange.answers.items()}
+            if not answers:
+                reasons["all"] = exchange.reason(session.tester.timeout_s)
+        else:
+            try:
+                answers[asked.address.ecu] = session.tester.physical(asked.address, asked.payload).hex(" ").upper()
+            except AnswerError as error:
+                reasons[asked.address.ecu] = str(error)
+    if as_json:
+        print_json({"answers": answers, "failed": reasons})
+    else:
+        for ecu, payload in sorted(answers.items()):
+            print(f"{ecu}  {payload}")
+        for ecu, reason in reasons.items():
+            print(f"{ecu}: {reason}")
+    if not answers:
+        raise typer.Exit(1)
+
+
+def _print_report(report: "CodesReport", language: Literal["en", "zh"], *, as_json: bool) -> None:
+    from telemetry.trouble_codes import describe
+
+    rows: list[dict[str, object]] = []
+    for entry in report.entries or ():
+        code = entry.code
+        meaning = describe(code.code, language)
+        rows.append(
+            {
+                "code": code.code,
+                "ecu": code.ecu,
+                "status": code.status,
+                "lamp": code.warning_lamp,
+                "severity": meaning.severity,
+                "meaning": meaning.meaning,
+                "what_to_do": meaning.advice,
+            }
+        )
+    if as_json:
+        print_json(
+            {
+                "codes": None
+                if report.entries is None
+                else [
+                    row | {"record": entry.record, "freeze_frame": entry.frame}
+                    for row, entry in zip(rows, report.entries, strict=True)
+                ],
+                "ecus_read": sorted(report.ecus_read),
+                "faults": report.faults,
+            }
+        )
+        return
+    if report.silent:
+        print(_NOBODY)
+    elif report.entries is None:
+        print("The trouble codes could not be read: this is not the same as having none.")
+    else:
+        print_rows(rows, as_json=False, empty=f"No trouble codes, in {', '.join(sorted(report.ecus_read))}.")
+    for entry in report.entries or ():
+        if entry.frame is not None:
+            print(f"\nFreeze frame of {entry.code.code} at {entry.frame.ecu}:")
+            _print_values(entry.frame.values)
+    _print_faults(report.faults)
+
+
+def _print_values(values: Mapping[str, float]) -> None:
+    from telemetry.catalogue import catalogue
+
+    for path, value in sorted(values.items()):
+        print(f"  {path.removeprefix('Vehicle.'):<50} {value:g} {catalogue().by_path(path).unit.sign}")
+
+
+def _print_faults(faults: object) -> None:
+    for fault in faults if isinstance(faults, tuple) else ():
+        print(f"Not read: {fault.request}: {fault.reason}")
+
+
+def _tell_the_backend(config: "AgentConfig", before: "CodesReport", *, at: datetime, by: str) -> None:
+    """An event in the outbox, sent when the agent runs next; an agent that runs holds the outbox."""
+    from edge_agent.diagnose.report import queue_cleared
+    from edge_agent.errors import OutboxError
+
+    try:
+        queue_cleared(config, before, at=at, by=by)
+    except OutboxError as error:
+        print(f"The backend is not told: {error}")
+
+
+def _language(text: str) -> Literal["en", "zh"]:
+    from edge_agent.errors import ConfigurationError
+
+    if text not in {"en", "zh"}:
+        raise ConfigurationError(f"language {text!r}: meanings exist in en and zh")
+    return "zh" if text == "zh" else "en"
+
+
+def _state_folder() -> Path:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "wearcast"
