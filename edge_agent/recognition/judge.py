@@ -34,6 +34,7 @@ _ECU_THERE: Final = 0.7  # one that is not there shows by its silence to the pro
 _DRIVE_FITS, _DRIVE_NEAR, _DRIVE_MISSES = 0.5, -0.5, -4.0
 _FIRST_ANSWER, _FURTHER_ANSWER = 2.0, 1.2
 _REFUSED, _IMPLAUSIBLE, _BUSY = -1.2, -1.5, -0.2
+_NOTHING_FITS: Final = -2.0  # all that was answered was a refusal or could not be: a VIN alone must not outweigh that
 _SILENT_ECU, _SILENT_BESIDE_OTHERS = -1.0, -0.2  # an ECU may sleep while others answer
 # ISO 14229-1: the ECU lacks the service or the identifier. Other codes (busy, conditions, session) say less.
 _LACKS: Final = frozenset({0x11, 0x12, 0x31})
@@ -179,8 +180,10 @@ def _article(kind: str) -> str:
 
 
 def _weigh_ecus(case: _Case, fingerprint: Fingerprint, match: Match) -> None:
+    """A refusal tells of an ECU at that address, of whatever car."""
+    giving = {question.address.ecu for question, probe in fingerprint.probes.items() if probe.payload is not None}
     for ecu in (f"{identifier:03X}" for identifier in match.ecus):
-        if ecu in fingerprint.ecus:
+        if ecu in fingerprint.pids or ecu in giving:
             case.add(_ECU_THERE, f"ECU {ecu} answers.")
 
 
@@ -191,7 +194,7 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
         for name, definition in zip([each.name for each in case.profile.dids], profile_dids(case.profile), strict=True)
         if (question := Question.of(definition)) in fingerprint.probes
     ]
-    answering = 0
+    answering = contradicted = 0
     for name, definition, probe in definitions:
         if probe.payload is None:
             continue
@@ -200,9 +203,11 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
             decoded = did.decode(definition, probe.payload)
         except AnswerError as error:
             case.add(_IMPLAUSIBLE, f"{asked} answered, but not as expected: {error}.")
+            contradicted += 1
             continue
         if decoded.faults:
             case.add(_IMPLAUSIBLE, f"{asked} answered what cannot be: {decoded.faults[0].reason}.")
+            contradicted += 1
             continue
         told = ", ".join(_told(path, value) for path, value in decoded.values.items())
         said = f"plausibly: {told}" if told else "that it has no value now"
@@ -210,7 +215,11 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
         answering += 1
     for name, definition, probe in definitions:
         if probe.payload is None and not probe.silent:
-            case.add(_refusal(probe), f"{name} ({definition.request_name}) was refused: {probe.reason}.")
+            weight = _refusal(probe)
+            case.add(weight, f"{name} ({definition.request_name}) was refused: {probe.reason}.")
+            contradicted += weight == _REFUSED
+    if contradicted and not answering:
+        case.add(_NOTHING_FITS, "Nothing that only this car has was answered as expected.")
     silent = sorted(
         {
             question.ecu

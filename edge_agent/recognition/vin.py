@@ -54,19 +54,21 @@ def has_check_digit(vin: str) -> bool:
 def model_years(vin: str) -> tuple[int, ...]:
     """The model years its 10th character can mean: one or two, 30 years apart; none where it means no year.
 
-    The 7th character of a North American car tells the two apart: a digit before 2010, a letter from then on.
+    The 7th character of a North American car tells the two apart: a digit before 2010, a letter from then on. So it
+    does in a car made elsewhere for that market; a check digit that is right by chance then misleads only if a digit
+    stood there, which is therefore not believed.
     """
     if len(vin) < _YEAR_POSITION or (index := _YEAR_CODES.find(vin[_YEAR_POSITION - 1])) < 0:
         return ()
     early, late = _FIRST_YEAR + index, _FIRST_YEAR + len(_YEAR_CODES) + index
-    if not year_is_certain(vin):
-        return (early, late)
-    return (early,) if vin[6].isdigit() else (late,)
+    if vin[6].isalpha() and (year_is_certain(vin) or check_digit_is_right(vin)):
+        return (late,)
+    return (early,) if year_is_certain(vin) else (early, late)
 
 
 def year_is_certain(vin: str) -> bool:
-    """Whether the 10th character is the model year by law: North American, or with a check digit that is right."""
-    return vin[:1] in _NORTH_AMERICA or check_digit_is_right(vin)
+    """Whether the 10th character is the model year by law: North American cars."""
+    return vin[:1] in _NORTH_AMERICA
 
 
 def beginning(vin: str) -> str:
