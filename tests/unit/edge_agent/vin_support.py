@@ -10,7 +10,7 @@ _YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"
 
 
 def vin_of(profile: VehicleProfile, pattern: str | None = None, serial: str = "048123") -> str:
-    """A VIN of that pattern (else the first one), in the profile's first model year; its check digit is right if it is one."""
+    """A VIN of that pattern (else the first one), in the first model year; its check digit is right if it is one."""
     match = profile.match
     assert match is not None
     begin = _CLASS.sub(r"\1", match.vin[0] if pattern is None else pattern).replace("?", "A")
