@@ -4,11 +4,15 @@ from datetime import datetime, timedelta
 
 
 class Batcher:
-    """A batch is due when it has enough samples, or when its first sample has waited long enough."""
+    """A batch is due when it has enough samples, or when its first sample has waited long enough.
 
-    def __init__(self, *, samples: int, seconds: float) -> None:
+    ``first_seconds``: how long the very first sample waits: whoever plugs a dongle in looks whether something comes.
+    """
+
+    def __init__(self, *, samples: int, seconds: float, first_seconds: float | None = None) -> None:
         self._samples = samples
-        self._wait_ms = seconds * 1000
+        self._later_ms = seconds * 1000
+        self._wait_ms = self._later_ms if first_seconds is None else first_seconds * 1000
         self._count = 0
         self._first_ms = 0  # monotonic, of the first sample
 
@@ -29,6 +33,8 @@ class Batcher:
 
     def sealed(self) -> None:
         """The batch was sealed; the next one is empty."""
+        if self._count:
+            self._wait_ms = self._later_ms
         self._count = 0
 
 

@@ -37,6 +37,8 @@ from telemetry.records import Estimate, EventKind, Sample, VehicleEvent, ms_from
 
 log = logging.getLogger(__name__)
 
+FIRST_BATCH_SECONDS: Final = 0.3  # of a live car: its first values come one after the other, within so long
+
 _MAX_FAULTS_TOLD: Final = 200  # distinct requests named in the log; a failing sensor fails every second
 _TELL_LOSSES_MS: Final = 86_400_000  # what had to be given up is told at most once a day while it goes on
 
@@ -57,7 +59,11 @@ class Recorder:
         self._estimators = estimators
         self._outbox = outbox
         self._clock = clock
-        self._batcher = Batcher(samples=config.batch_samples, seconds=config.batch_seconds)
+        self._batcher = Batcher(
+            samples=config.batch_samples,
+            seconds=config.batch_seconds,
+            first_seconds=None if config.source.recorded else min(FIRST_BATCH_SECONDS, config.batch_seconds),
+        )
         self._replay_key = f"replay.{config.source.identity}"
         self._started_ms = clock.monotonic_ms()
         self._first_recorded: datetime | None = None

@@ -10,6 +10,18 @@ from edge_agent.batcher import Batcher, EstimateSchedule
 NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 
 
+def test_the_first_sample_of_all_waits_less() -> None:
+    batcher = Batcher(samples=10, seconds=5.0, first_seconds=0.3)
+    batcher.sealed()  # nothing was in it
+    batcher.added(1000)
+    assert not batcher.due(1299)
+    assert batcher.due(1300)
+    batcher.sealed()
+    batcher.added(2000)
+    assert not batcher.due(2300)
+    assert batcher.due(7000)
+
+
 def test_an_empty_batch_is_never_due() -> None:
     batcher = Batcher(samples=60, seconds=10)
     assert not batcher.due(10**12)
