@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from edge_agent.build import CONNECTORS
+from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.tester.base import Connect
@@ -24,10 +25,11 @@ _EXAMPLES: Final = "can:socketcan:can0, can:slcan:/dev/ttyACM0, elm327:/dev/ttyU
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """An adapter by its address, and how it is opened."""
+    """An adapter by its address, and how it is opened. ``bus``: where it shows raw frames too."""
 
     address: str
     connect: Connect
+    bus: CanBusConfig | None = None
 
 
 def adapter_at(address: str) -> Adapter:
@@ -35,7 +37,7 @@ def adapter_at(address: str) -> Adapter:
     kind, _, rest = address.partition(":")
     if kind == "can":
         options = _can_options(address, rest)
-        return Adapter(address=address, connect=_connector("obd_can", address, options))
+        return Adapter(address=address, connect=_connector("obd_can", address, options), bus=_bus(options))
     if kind == "elm327" and rest:
         port, at, baud = rest.rpartition("@")
         options = {"port": port if at else rest} | ({"baud": _whole(address, baud)} if at else {})
@@ -78,6 +80,20 @@ def _can_options(address: str, rest: str) -> dict[str, object]:
     if query:
         options["options"] = {key: int(value) if value.isdecimal() else value for key, value in parse_qsl(query)}
     return options
+
+
+def _bus(options: dict[str, object]) -> CanBusConfig:
+    """To listen on: a bit rate that was not given is the usual one, where the interface takes any."""
+    rate, more = options.get("bitrate", BIT_RATE), options.get("options", {})
+    assert isinstance(rate, int)
+    assert isinstance(more, dict)
+    interface = str(options["interface"])
+    return CanBusConfig(
+        interface=interface,
+        channel=str(options["channel"]),
+        bitrate=None if interface == "socketcan" else rate,
+        options=more,
+    )
 
 
 def _connector(kind: str, address: str, options: dict[str, object]) -> Connect:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from edge_agent.can_bus import CanBusConfig
     from edge_agent.config import AgentConfig
     from edge_agent.tester.base import Connect
 
@@ -26,6 +27,7 @@ class Chosen:
 
     name: str
     connect: "Connect"
+    bus: "CanBusConfig | None" = None  # where it shows raw frames
     config: "AgentConfig | None" = None
 
 
@@ -38,7 +40,8 @@ def choose(adapter: str | None, config: Path | None) -> Chosen:
 
     loaded = None if config is None else load_config(config, needs_password=False)
     if adapter is not None:
-        return Chosen(name=adapter, connect=adapter_at(adapter).connect, config=loaded)
+        named = adapter_at(adapter)
+        return Chosen(name=adapter, connect=named.connect, bus=named.bus, config=loaded)
     if loaded is not None:
         return Chosen(name=f"the source of {config}", connect=build_connect(loaded), config=loaded)
     found = found_adapters()
@@ -50,4 +53,5 @@ def choose(adapter: str | None, config: Path | None) -> Chosen:
     if len(found) > 1:
         raise ConfigurationError(f"several adapters were found; name one by --adapter: {', '.join(found)}")
     typer.echo(f"Adapter: {found[0]}", err=True)
-    return Chosen(name=found[0], connect=adapter_at(found[0]).connect)
+    only = adapter_at(found[0])
+    return Chosen(name=only.address, connect=only.connect, bus=only.bus)

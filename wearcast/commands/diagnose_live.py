@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wearcast.commands.adapter import AdapterOption, ConfigOption, choose
+from wearcast.commands.adapter import AdapterOption, Chosen, ConfigOption, choose
 from wearcast.commands.agent import app
 from wearcast.commands.common import stop_on_signal
+from wearcast.output import print_rows
 
 if TYPE_CHECKING:
     from edge_agent.diagnose.trace import TraceRow
@@ -50,16 +51,22 @@ def record(
     profile: ProfileOption = "generic",
     seconds: SecondsOption = None,
 ) -> None:
-    """Record every question and answer while a car is read, one JSON object a line. The VIN is in it.
+    """Record a car. A name ending in .jsonl: every question and answer while it is read, the VIN among them.
 
+    Ending in .log (candump), .asc, .blf or .trc: every frame on the bus, and nothing is asked; a CAN adapter only.
     To hand on what a car answers without its VIN, use `wearcast agent capture`.
     """
+    from edge_agent.diagnose.frames import FORMATS
     from edge_agent.diagnose.tape import RecordingTester, read_tape
     from edge_agent.errors import ConfigurationError
 
-    connect = choose(adapter, config).connect
+    chosen = choose(adapter, config)
+    connect = chosen.connect
     if out.exists():
         raise ConfigurationError(f"{out} exists; give another name, or remove it first")
+    if out.suffix in FORMATS:
+        _record_frames(chosen, out, seconds)
+        return
     with out.open("xb") as file:
         source = _car(lambda bits, addresses: RecordingTester(connect(addresses, bits), file), profile)
         _watch(source, [], seconds, as_json=False)
@@ -70,14 +77,74 @@ def record(
 def replay(
     recording: Annotated[Path, typer.Argument(help="A recording of `wearcast agent record`.", show_default=False)],
     profile: ProfileOption = "generic",
+    dbc: Annotated[Path | None, typer.Option(help="Of frames: the DBC that says what is in them.")] = None,
     seconds: SecondsOption = 5.0,
     as_json: JsonLinesOption = False,
 ) -> None:
-    """Read a recorded car as if it were there: what another profile would make of it, or why a value is missing."""
+    """Read a recorded car as if it were there: what another profile would make of it, or why a value is missing.
+
+    A recording of frames is summed up: each identifier with its rate, its last data and the bytes that move; with
+    --dbc the signals in them.
+    """
+    from edge_agent.diagnose.frames import FORMATS
     from edge_agent.diagnose.tape import TapeTester, read_tape
+
+    if FORMATS & set(recording.suffixes):
+        _show_frames(recording, dbc, as_json=as_json)
+        return
 
     entries = read_tape(recording)
     _watch(_car(lambda _bits, _addresses: TapeTester(entries), profile), [], seconds, as_json=as_json)
+
+
+def _record_frames(chosen: Chosen, out: Path, seconds: float | None) -> None:
+    from edge_agent.diagnose.frames import record_frames
+    from edge_agent.errors import ConfigurationError
+
+    if chosen.bus is None:
+        raise ConfigurationError(f"{chosen.name} shows no raw frames; name a CAN adapter, or record to a .jsonl file")
+    until = None if seconds is None else time.monotonic() + seconds
+    with stop_on_signal() as stop:
+        count, took = record_frames(
+            chosen.bus, out, go_on=lambda: not stop.is_set() and (until is None or time.monotonic() < until)
+        )
+    print(f"{count} frames in {out}, {count / max(took, 0.001):.0f} a second")
+
+
+def _show_frames(recording: Path, dbc: Path | None, *, as_json: bool) -> None:
+    from edge_agent.diagnose.frames import FrameTable, decoded, read_frames
+    from edge_agent.diagnose.trace import Trace
+
+    if dbc is not None:
+        trace, last = Trace(), 0.0
+        for last, values in decoded(read_frames(recording), dbc):
+            trace.add(values, last)
+        print_rows(
+            [
+                {"signal": row.path, "value": row.value, "low": row.low, "high": row.high, "course": row.course}
+                for row in trace.rows(last)
+            ],
+            as_json=as_json,
+            empty="none of the frames is in this DBC",
+        )
+        return
+    frames = FrameTable()
+    for frame in read_frames(recording):
+        frames.add(frame)
+    print_rows(
+        [
+            {
+                "identifier": row.name,
+                "frames": row.count,
+                "period_ms": None if row.period_s is None else round(row.period_s * 1000, 1),
+                "data": row.data.hex(" ").upper(),
+                "moving_bytes": " ".join(map(str, sorted(row.moving))),
+            }
+            for row in frames.rows()
+        ],
+        as_json=as_json,
+        empty="no frames",
+    )
 
 
 def _car(open_tester: Callable[[int, Any], "Tester"], profile: str) -> "Source":
