@@ -60,5 +60,5 @@ def show(table: Sequence[Row]) -> None:
     """Print it, with goals and ratios."""
     for entry in table:
         verdict = "" if entry["met"] is None else f"  goal {entry['goal']:g}: {'met' if entry['met'] else 'MISSED'}"
-        ratio = "" if entry["ratio"] is None else f"  {entry['ratio']:g} times {entry['against']}"
+        ratio = "" if entry["ratio"] is None else f"  {entry['ratio']:g} times better than {entry['against']}"
         print(f"{entry['value']:>12,} {entry['unit']:<24} {entry['name']}{ratio}{verdict}", flush=True)  # noqa: T201 - this is its output
