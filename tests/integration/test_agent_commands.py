@@ -64,7 +64,7 @@ def test_codes_in_both_languages_with_their_freeze_frame(run: Run) -> None:
     assert ENGINE_SPEED in frame["values"]
     assert "cylinder 1" in run("dtc").stdout
     assert "失火" in run("dtc", "--language", "zh").stdout
-    assert run("dtc", "--language", "de").exit_code == 1
+    assert run("dtc", "--language", "de").exit_code == 2
 
 
 def test_clearing_a_car_that_runs_is_refused_before_anything_is_asked(run: Run) -> None:

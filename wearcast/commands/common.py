@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wearcast.car_tables import Language
 from wearcast.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ingest.database import Connection
 
+LanguageOption = Annotated[Language, typer.Option(help="Language of what trouble codes mean.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -3,22 +3,23 @@
 import getpass
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wearcast.car_tables import Language, code_row, unit_of
 from wearcast.commands.adapter import AdapterOption, ConfigOption, choose
 from wearcast.commands.agent import app
-from wearcast.commands.common import JsonOption
+from wearcast.commands.common import JsonOption, LanguageOption
 from wearcast.output import print_json, print_rows
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
     from edge_agent.diagnose.codes import CodesReport
 
-LanguageOption = Annotated[str, typer.Option(help="Language of meanings: en or zh.")]
 _NOBODY = (
     "Nobody answered. Is the ignition on? `wearcast agent doctor` looks for the reason step by step; "
     "without a car, `wearcast agent garage` gives a virtual one."
@@ -64,7 +65,7 @@ def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Js
 def dtc(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
-    language: LanguageOption = "en",
+    language: LanguageOption = Language.EN,
     as_json: JsonOption = False,
 ) -> None:
     """Read the trouble codes: status, what they mean in plain words, what to do, and the freeze frame.
@@ -74,10 +75,9 @@ def dtc(
     from edge_agent.diagnose.codes import read_report
     from edge_agent.diagnose.session import diagnosing
 
-    spoken = _language(language)
     with diagnosing(choose(adapter, config).connect) as session:
         report = read_report(session.tester)
-    _print_report(report, spoken, as_json=as_json)
+    _print_report(report, language, as_json=as_json)
     if report.entries is None:
         raise typer.Exit(1)
 
@@ -86,7 +86,7 @@ def dtc(
 def clear(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
-    language: LanguageOption = "en",
+    language: LanguageOption = Language.EN,
     stands: Annotated[bool, typer.Option("--it-stands", help="You see that it stands, and it does not tell.")] = False,
     record: Annotated[Path | None, typer.Option(help="File that the record is added to.")] = None,
 ) -> None:
@@ -101,12 +101,11 @@ def clear(
     from edge_agent.diagnose.session import diagnosing
     from edge_agent.errors import EdgeAgentError
 
-    spoken = _language(language)
     chosen = choose(adapter, config)
     with diagnosing(chosen.connect) as session:
         if reason := refusal(read_motion(session.tester), stands=stands):
             raise EdgeAgentError(f"not cleared: {reason}")
-        _print_report(read_report(session.tester), spoken, as_json=False)
+        _print_report(read_report(session.tester), language, as_json=False)
         if typer.prompt("Type 'clear' to clear them; anything else leaves them") != "clear":
             print("Nothing was cleared.")
             raise typer.Exit(1)
@@ -213,24 +212,8 @@ def raw(
         raise typer.Exit(1)
 
 
-def _print_report(report: "CodesReport", language: Literal["en", "zh"], *, as_json: bool) -> None:
-    from telemetry.trouble_codes import describe
-
-    rows: list[dict[str, object]] = []
-    for entry in report.entries or ():
-        code = entry.code
-        meaning = describe(code.code, language)
-        rows.append(
-            {
-                "code": code.code,
-                "ecu": code.ecu,
-                "status": code.status,
-                "lamp": code.warning_lamp,
-                "severity": meaning.severity,
-                "meaning": meaning.meaning,
-                "what_to_do": meaning.advice,
-            }
-        )
+def _print_report(report: "CodesReport", language: Language, *, as_json: bool) -> None:
+    rows = [code_row(asdict(entry.code), language) for entry in report.entries or ()]
     if as_json:
         print_json(
             {
@@ -259,10 +242,8 @@ def _print_report(report: "CodesReport", language: Literal["en", "zh"], *, as_js
 
 
 def _print_values(values: Mapping[str, float]) -> None:
-    from telemetry.catalogue import catalogue
-
     for path, value in sorted(values.items()):
-        print(f"  {path.removeprefix('Vehicle.'):<50} {value:g} {catalogue().by_path(path).unit.sign}")
+        print(f"  {path.removeprefix('Vehicle.'):<50} {value:g} {unit_of(path)}")
 
 
 def _print_faults(faults: object) -> None:
@@ -279,14 +260,6 @@ def _tell_the_backend(config: "AgentConfig", before: "CodesReport", *, at: datet
         queue_cleared(config, before, at=at, by=by)
     except OutboxError as error:
         print(f"The backend is not told: {error}")
-
-
-def _language(text: str) -> Literal["en", "zh"]:
-    from edge_agent.errors import ConfigurationError
-
-    if text not in {"en", "zh"}:
-        raise ConfigurationError(f"language {text!r}: meanings exist in en and zh")
-    return "zh" if text == "zh" else "en"
 
 
 def _state_folder() -> Path:

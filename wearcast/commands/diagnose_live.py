@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wearcast.car_tables import live_table
 from wearcast.commands.adapter import AdapterOption, Chosen, ConfigOption, choose
 from wearcast.commands.agent import app
 from wearcast.commands.common import stop_on_signal
 from wearcast.output import print_rows
 
 if TYPE_CHECKING:
-    from edge_agent.diagnose.trace import TraceRow
     from edge_agent.sources.base import Source
     from edge_agent.tester.base import Tester
 
@@ -184,44 +184,13 @@ def _watch(source: "Source", wanted: Iterable[str], seconds: float | None, *, as
                     print(json.dumps({"s": round(now - started, 3), "values": values}), flush=True)
                 elif screen is not None and now - shown >= _SHOWN_EVERY_S:
                     shown = now
-                    screen.update(table(trace.rows(now), faults), refresh=True)
+                    screen.update(live_table(trace.rows(now), faults), refresh=True)
     finally:
         source.close()
     if not as_json and screen is None:
         from rich.console import Console
 
-        Console(width=160, highlight=False).print(table(trace.rows(time.monotonic()), faults))
-
-
-def table(rows: "Iterable[TraceRow]", faults: dict[str, str]) -> Any:
-    """The table of what is known, and below it what could not be read."""
-    from rich.table import Table
-
-    from telemetry.catalogue import catalogue
-
-    caption = "\n".join(f"not read: {request}: {reason}" for request, reason in sorted(faults.items())[:8])
-    shown = Table(box=None, header_style="bold", pad_edge=False, caption=caption or None, caption_justify="left")
-    for column, side in (
-        ("signal", "left"),
-        ("value", "right"),
-        ("unit", "left"),
-        ("course", "left"),
-        ("low", "right"),
-    ):
-        shown.add_column(column, justify="right" if side == "right" else "left", no_wrap=True)
-    shown.add_column("high", justify="right")
-    shown.add_column("age", justify="right")
-    for row in rows:
-        shown.add_row(
-            row.path.removeprefix("Vehicle."),
-            f"{row.value:g}",
-            catalogue().by_path(row.path).unit.sign,
-            row.course,
-            f"{row.low:g}",
-            f"{row.high:g}",
-            f"{row.age_s:.0f} s",
-        )
-    return shown
+        Console(width=160, highlight=False).print(live_table(trace.rows(time.monotonic()), faults))
 
 
 def _is_wanted(path: str, wanted: Iterable[str]) -> bool:

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_agent.diagnose.trace import Trace
 from telemetry.commands import LONGEST_LIVE_SECONDS, CommandKind, CommandResult
-from wearcast.commands.common import JsonOption, database_url
+from wearcast.car_tables import Language, code_row, live_table, unit_of
+from wearcast.commands.common import JsonOption, LanguageOption, database_url
 from wearcast.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def remote(
     ],
     seconds: Annotated[float, typer.Option(help="How long live goes on.", min=1, max=LONGEST_LIVE_SECONDS)] = 30.0,
     wait: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=1, max=600)] = 30.0,
-    language: Annotated[str, typer.Option(help="Language of the codes' meanings: en or zh.")] = "en",
+    language: LanguageOption = Language.EN,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a device something through the broker: only reads, and a sleeping car is left asleep.
@@ -43,8 +45,6 @@ def remote(
     from wearcast.settings import SettingsError, load_settings
 
     settings = load_settings()
-    if language not in {"en", "zh"}:
-        raise SettingsError(f"language {language!r}: meanings exist in en and zh")
     try:
         token = settings.operator_token_file.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -54,7 +54,7 @@ def remote(
         ) from error
     live_s = seconds if what is CommandKind.LIVE else 0.0
     patience = timedelta(seconds=wait + (live_s + _MARGIN_S if live_s else 0))
-    show = _Show(what, as_json=as_json, language="zh" if language == "zh" else "en")
+    show = _Show(what, as_json=as_json, language=language)
     with database_url(settings) as url:
         final = asyncio.run(
             _ask(url, broker_config(settings), token, device, what, seconds=live_s, patience=patience, show=show)
@@ -115,11 +115,11 @@ def _silence(device: str, patience: timedelta, *, accepted: bool, seen: Any) -> 
 class _Show:
     """What a person sees of the answer, or a program: with JSON one object a line for live, one at all for the rest."""
 
-    def __init__(self, kind: CommandKind, *, as_json: bool, language: Literal["en", "zh"]) -> None:
+    def __init__(self, kind: CommandKind, *, as_json: bool, language: Language) -> None:
         self._kind = kind
         self._json = as_json
         self._language = language
-        self._values: dict[str, float] = {}
+        self._trace = Trace()
         self._live: Any = None
 
     def screen(self) -> AbstractContextManager[object]:
@@ -147,9 +147,10 @@ class _Show:
 
             print(json.dumps({"time": result.time.isoformat(), "values": values}), flush=True)
             return
-        self._values |= {path: float(value) for path, value in values.items()}
+        at = result.time.timestamp()
+        self._trace.add({path: float(value) for path, value in values.items()}, at)
         if self._live is not None:
-            self._live.update(_table(self._values, result.time))
+            self._live.update(live_table(self._trace.rows(at)))
         else:
             print(result.time.isoformat(timespec="seconds"), *(f"{p.split('.')[-1]}={v:g}" for p, v in values.items()))
 
@@ -162,14 +163,12 @@ class _Show:
         if "trouble_codes" in result.data:
             _print_codes(result.data, self._language)
         if self._kind is CommandKind.SNAPSHOT:
-            from telemetry.catalogue import catalogue
-
             print_rows(
                 [
                     {
                         "signal": path,
                         "value": entry.get("value"),
-                        "unit": catalogue().by_path(path).unit.sign if path in catalogue() else "",
+                        "unit": unit_of(path),
                         "read": entry.get("time"),
                     }
                     for path, entry in sorted(_mapping(result.data.get("values")).items())
@@ -178,40 +177,14 @@ class _Show:
             )
 
 
-def _print_codes(data: Mapping[str, object], language: Literal["en", "zh"]) -> None:
-    from telemetry.trouble_codes import describe
-
+def _print_codes(data: Mapping[str, object], language: Language) -> None:
     entries = data["trouble_codes"]
-    assert isinstance(entries, list)
-    rows = []
-    for entry in entries:
-        meaning = describe(str(entry.get("code")), language)
-        rows.append(
-            {
-                "code": entry.get("code"),
-                "ecu": entry.get("ecu"),
-                "status": entry.get("status"),
-                "lamp": entry.get("warning_lamp"),
-                "severity": meaning.severity,
-                "meaning": meaning.meaning,
-                "advice": meaning.advice,
-            }
-        )
-    print_rows(rows, as_json=False, title=f"Trouble codes, read {data.get('codes_read_at')}", empty="no trouble codes")
-
-
-def _table(values: Mapping[str, float], at: datetime) -> Any:
-    from rich.table import Table
-
-    from telemetry.catalogue import catalogue
-
-    table = Table(title=at.isoformat(sep=" ", timespec="seconds"), box=None)
-    for column in ("signal", "value", "unit"):
-        table.add_column(column)
-    for path, value in sorted(values.items()):
-        unit = catalogue().by_path(path).unit.sign if path in catalogue() else ""
-        table.add_row(path.removeprefix("Vehicle."), f"{value:g}", unit)
-    return table
+    print_rows(
+        [code_row(_mapping(entry), language) for entry in entries] if isinstance(entries, list) else [],
+        as_json=False,
+        title=f"Trouble codes, read {data.get('codes_read_at')}",
+        empty="no trouble codes",
+    )
 
 
 def _mapping(value: object) -> dict[str, Any]:
