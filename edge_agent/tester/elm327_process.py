@@ -125,6 +125,8 @@ class AdapterProcess:
     def gone(self, reason: str) -> SourceError:
         """The error that the adapter cannot be used, with a cheap look whether it may be there again."""
         hint = "is it plugged in, powered and paired, and may this user open the port (group dialout)?"
+        if "://" in self.port:
+            hint = "is it powered, is this machine in its network, and is nobody else connected to it?"
         return SourceError(f"ELM327 adapter at {self.port}: {reason}; {hint}", returned=_returned(self.port))
 
     def _connect(self, deadline: float) -> None:
@@ -134,13 +136,13 @@ class AdapterProcess:
             try:
                 kind, content = self._message(min(deadline, time.monotonic() + within_s))
             except AdapterStuckError as error:
-                raise AdapterStuckError(f"{error}; the last step was {step}") from None
+                raise AdapterStuckError(f"{error}; the last step was {step}: another baud rate?") from None
             if kind == child.CONNECTED:
                 self.protocol = content
                 return
             if kind == child.FAILED:
                 raise AdapterStuckError(f"cannot be set up ({content})")
-            step = content
+            step = content.removeprefix("write: b'").removesuffix("\\r'")  # as python-OBD logs what it sends
 
     def _message(self, deadline: float) -> tuple[bytes, str]:
         """The next message of the process; AdapterStuckError if it does not come in time: the process is killed."""
