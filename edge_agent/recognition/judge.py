@@ -25,6 +25,7 @@ from telemetry.catalogue import catalogue
 
 CHOOSE_FROM: Final = 0.7  # certainty below which the generic profile is the honest one
 
+_MOST: Final = 0.99  # nothing here is certain: a variant nobody knows of may answer alike
 _ALIKE: Final = 0.5  # a second profile at least half as certain as the first is too near to it
 _PRIOR: Final = -2.5  # most cars on the road have no profile here
 _MAKER, _VEHICLE_POSITION = 1.5, 0.6  # a fitting VIN: its maker, and each character of the model looked at
@@ -78,7 +79,7 @@ def rank(fingerprint: Fingerprint, profiles: Iterable[VehicleProfile]) -> tuple[
         Recognition(
             profile=case.profile.name,
             title=case.profile.title,
-            certainty=math.exp(case.weight) / total,
+            certainty=min(math.exp(case.weight) / total, _MOST),
             reasons=tuple(case.reasons),
         )
         for case in cases

@@ -43,7 +43,8 @@ def check(config: ConfigArgument) -> None:
     names = ", ".join(estimator.name for estimator in build_estimators(loaded, profile))
     print(
         f"{config}: good. Device {loaded.device} reads {loaded.source.kind} with profile "
-        f"{profile.name if profile else 'none'}, estimates {names}, sends to {loaded.mqtt.host}:{loaded.mqtt.port}."
+        f"{profile.name if profile else loaded.vehicle_profile or 'none'}, estimates {names}, "
+        f"sends to {loaded.mqtt.host}:{loaded.mqtt.port}."
     )
 
 
