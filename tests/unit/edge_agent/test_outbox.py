@@ -25,6 +25,7 @@ from tests.unit.edge_agent.outbox_support import (
     DEVICE,
     KERNEL,
     NOW,
+    NOW_MS,
     NUMBER,
     acknowledged,
     all_waiting,
@@ -56,6 +57,28 @@ def test_batches_are_numbered_as_they_are_published_from_one_in_each_run() -> No
     assert numbers_of(published) == [0, 1, 2, 3]
 
 
+def test_neighbours_of_a_backlog_are_published_as_one() -> None:
+    outbox = memory()
+    for number in range(6):
+        seal(outbox, *range(100 * number, 100 * number + 80), clock_ms=NOW_MS if number < 5 else None)
+        if number == 1:
+            seal_event(outbox, 7777)
+    published = outbox.publish(outbox.waiting("readings", 10))
+    assert [len(numbers_of([entry])) for entry in published] == [240, 160, 80]  # at most 300; and one of another clock
+    assert [entry.key.sequence for entry in published] == [1, 2, 3]
+    assert outbox.pending_batches() == 4
+    assert outbox.counters()["batches_joined"] == 3
+    assert numbers_of(published) == [100 * number + n for number in range(6) for n in range(80)]
+
+
+def test_what_was_published_or_comes_newest_first_is_not_joined() -> None:
+    outbox = memory()
+    for number in range(4):
+        seal(outbox, number)
+    outbox.publish(outbox.waiting("readings", 1))
+    assert len(outbox.publish(outbox.waiting("readings", 10, newest_first=True))) == 4
+
+
 def test_a_published_batch_keeps_its_bytes() -> None:
     outbox = memory()
     seal(outbox, 1)
@@ -82,7 +105,7 @@ def test_what_stays_is_what_was_neither_committed_nor_rejected_in_order(
     outbox = memory()
     for number in range(1, count + 1):
         seal(outbox, number)
-    sent = outbox.publish(all_waiting(outbox)[:published])
+    sent = [entry for batch in all_waiting(outbox)[:published] for entry in outbox.publish([batch])]
     ack = acknowledged(*ranges, rejected=tuple(rejected))
     gone = outbox.acknowledge(ack)
     expected_gone = {entry.key.sequence for entry in sent if ack.covers(entry.key.sequence)}
@@ -215,7 +238,7 @@ def test_two_threads_may_seal_and_acknowledge_at_once(tmp_path: Path) -> None:
 
         def drain() -> None:
             while not (done.is_set() and outbox.pending_batches() == 0):
-                for entry in outbox.publish(outbox.waiting("readings", 8)):
+                for entry in outbox.publish(outbox.waiting("readings", 8)):  # joined, as it happens
                     seen.extend(numbers_of([entry]))
                     outbox.acknowledge(acknowledged((entry.key.sequence, entry.key.sequence)))
 
@@ -259,7 +282,8 @@ for number in itertools.count(first):
     if number % 7 == 0:
         seal(outbox)
     if number % 20 == 0:
-        for entry in outbox.publish(outbox.waiting("readings", 2)):
+        for batch in outbox.waiting("readings", 2):
+            (entry,) = outbox.publish([batch])
             line = {"key": str(entry.key), "n": numbers_of([entry])}
             os.write(backend, msgspec.json.encode(line) + b"\\n")
             outbox.acknowledge(acknowledged((entry.key.sequence, entry.key.sequence), boot=entry.key.boot))
@@ -309,7 +333,7 @@ def test_the_ledger_is_read_beside_a_running_agent(tmp_path: Path) -> None:
         outbox.begin_boot(BOOT)
         for _ in range(3):
             seal(outbox, *range(60))
-        outbox.publish(outbox.waiting("readings", 3))
+        publish_all(outbox)
         seal_event(outbox)
         outbox.acknowledge(acknowledged((1, 1), rejected=(2,)))
         outbox.add_samples([sample(1)], recorded=False)
