@@ -58,6 +58,6 @@ class Accounts(msgspec.Struct, kw_only=True):
         """By the controller while the board is off: nobody can save it, so it is only written down."""
         self.day(wall).parked_mah += mah
 
-    def refill(self, seconds: float, *, mah_per_day: float) -> None:
-        """Time passes: the purse fills up to one day's worth."""
-        self.purse_mah = min(mah_per_day, self.purse_mah + mah_per_day * seconds / _DAY_S)
+    def refill(self, seconds: float, *, mah_per_day: float, most_mah: float) -> None:
+        """Time passes: the purse fills, up to a bound; what it holds beyond a bound that was lowered is gone."""
+        self.purse_mah = min(most_mah, self.purse_mah + mah_per_day * seconds / _DAY_S)

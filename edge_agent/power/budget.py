@@ -71,7 +71,10 @@ class Budget:
     def refill(self, seconds: float) -> None:
         """Time passes; the purse fills."""
         tier = self.tier()
-        self._memory.accounts.refill(seconds, mah_per_day=0.0 if tier is None else tier.mah_per_day)
+        per_day = 0.0 if tier is None else tier.mah_per_day
+        # A day's worth, but always enough for one check and one wake: else a small purse could never pay for them.
+        most_mah = max(per_day, self._settings.check_mah + self._settings.wake_mah) if per_day > 0 else 0.0
+        self._memory.accounts.refill(seconds, mah_per_day=per_day, most_mah=most_mah)
 
     def plan(self) -> None:
         """When to wake next: as often as the tier allows and its charge pays for."""

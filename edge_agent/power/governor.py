@@ -72,6 +72,11 @@ class Governor:
         self._changed = self._measure = False
         return decision
 
+    @property
+    def voltage(self) -> float | None:
+        """The voltage of now, if anybody measures it."""
+        return self._budget.voltage(self._now)
+
     def was_cut(self) -> None:
         """The board's power is about to go: the next start reckons the time until then as off."""
         self.memory.cut = True

@@ -98,8 +98,14 @@ class Parking:
     """One run. ``settings`` None: without a dongle."""
 
     def __init__(
-        self, car: SimulatedCar, battery: ParkedBattery, settings: PowerSettings | None, fitting: Fitting | None = None
+        self,
+        car: SimulatedCar,
+        battery: ParkedBattery,
+        settings: PowerSettings | None,
+        fitting: Fitting | None = None,
+        memory: Memory | None = None,
     ) -> None:
+        """``memory``: what the dongle knows at the beginning; None: it is plugged in then."""
         self.car, self.battery, self.settings = car, battery, settings
         self.fitting = Fitting() if fitting is None else fitting
         self.outcome = Outcome(charge_mah=battery.capacity_mah * battery.soc_percent / 100)
@@ -113,7 +119,7 @@ class Parking:
         self._wake_at: float | None = None
         self._boot_until = 0.0
         self._restarts = list(self.fitting.restarts)
-        self._governor = None if settings is None else Governor(settings, self._moment())
+        self._governor = None if settings is None else Governor(settings, self._moment(), memory)
         self._decision: Decision | None = None
 
     def run(self, seconds: float, floor_v: float) -> Outcome:
@@ -267,7 +273,7 @@ class Parking:
             return 1.0 if self._read < (self._drive() or 0) else 5.0
         if self._self_awake() or (self._decision is not None and self._decision.talk) or t < self._asked_until:
             return 1.0
-        moments = [t + 60.0]
+        moments = [t + (5.0 if 0 <= t - self._boot_until < 120.0 else 60.0)]
         if self._decision is not None and self._decision.send and self._off_since is None:
             moments.append(t + 5.0)
         if car.wakes_every_s is not None:
