@@ -14,12 +14,10 @@ from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 from edge_agent.tester.base import Connect
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
-from firmware_profiles.profile import VehicleProfile
+from firmware_profiles.profile import AUTOMATIC, VehicleProfile
 from health.errors import HealthError
 from health.estimator import Estimator
 from health.registry import build_estimators as estimators_of_kind
-
-AUTO = "auto"  # as vehicle_profile: the agent finds out which one the car has
 
 SourceBuilder = Callable[[Section, VehicleProfile | None], Source]
 
@@ -29,7 +27,7 @@ def build_profile(config: AgentConfig) -> VehicleProfile | None:
 
     None where none is named, and where the agent is to find out by itself (``auto``).
     """
-    if config.vehicle_profile in {None, AUTO}:
+    if config.vehicle_profile in {None, AUTOMATIC}:
         return None
     file = config.folder / config.vehicle_profile
     try:
@@ -40,7 +38,7 @@ def build_profile(config: AgentConfig) -> VehicleProfile | None:
 
 def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
     """The source of the configuration, not yet open; ConfigurationError names the option that is wrong."""
-    if config.vehicle_profile == AUTO and profile is None:
+    if config.vehicle_profile == AUTOMATIC and profile is None:
         return _recognising(config)
     section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
     source: Source

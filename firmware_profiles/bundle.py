@@ -10,7 +10,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,7 @@ import yaml
 from firmware_profiles.authority import Authority, Credentials, write_secret
 from firmware_profiles.errors import BundleError
 from firmware_profiles.loader import load_hardware_profile, load_vehicle_profile
-from firmware_profiles.profile import HardwareProfile, VehicleProfile
+from firmware_profiles.profile import AUTOMATIC, HardwareProfile, VehicleProfile
 from telemetry.topics import require_device_id
 
 MANIFEST = "SHA256SUMS"
@@ -34,7 +34,8 @@ _PUBLIC, _PROGRAM, _SECRET = 0o644, 0o755, 0o600
 class BundleRequest:
     """What to make.
 
-    ``hardware`` and ``vehicle`` are names of profiles that ship, or paths; ``out`` is a folder that does not exist
+    ``hardware`` and ``vehicle`` are names of profiles that ship, or paths; ``vehicle`` may be ``auto``: the agent finds
+    out which profile the car has, and installs none. ``out`` is a folder that does not exist
     yet, or a file ending in ``.tar.gz``, ``.tgz`` or ``.zip``. With ``tls`` the device gets a certificate of the
     authority in ``ca_dir``, valid for ``valid_days``.
     """
@@ -48,6 +49,11 @@ class BundleRequest:
     out: Path
     ca_dir: Path | None = None
     valid_days: int = 1095
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the agent chooses the vehicle profile itself."""
+        return self.vehicle == AUTOMATIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ class BundleReport:
 def write_bundle(request: BundleRequest, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> BundleReport:
     """Make and write a bundle; BundleError, ProfileError or AuthorityError say what to change."""
     _check(request)
-    vehicle = load_vehicle_profile(request.vehicle)
+    vehicle = _any_car() if request.automatic else load_vehicle_profile(request.vehicle)
     hardware = load_hardware_profile(request.hardware)
     credentials: Credentials | None = None
     authority_pem = b""
@@ -98,7 +104,7 @@ def write_bundle(request: BundleRequest, *, clock: Callable[[], datetime] = lamb
     return BundleReport(
         out=request.out,
         device_id=request.device_id,
-        vehicle=vehicle.name,
+        vehicle=AUTOMATIC if request.automatic else vehicle.name,
         hardware=hardware.name,
         files=files,
         fingerprint=None if credentials is None else credentials.fingerprint,
@@ -157,12 +163,18 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
         mqtt["tls"] = {"ca": "tls/ca.pem", "certificate": "tls/device.pem", "key": "tls/device-key.pem"}
     document = {
         "device": request.device_id,
-        "vehicle_profile": f"vehicles/{vehicle.files[0].name}",
+        "vehicle_profile": AUTOMATIC if request.automatic else f"vehicles/{vehicle.files[0].name}",
         "source": source,
         "mqtt": mqtt,
         "outbox": {"path": "/var/lib/wearcast/outbox.sqlite"},
     }
     return f"# {vehicle.title}; {hardware.title}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _any_car() -> VehicleProfile:
+    """The generic profile's bus under a title of its own; its files need not lie on the dongle."""
+    title = "The car it is plugged into, by the profile that fits"
+    return replace(load_vehicle_profile("generic"), title=title, notes="", files=())
 
 
 def agent_unit() -> str:
@@ -247,7 +259,7 @@ def _readme(request: BundleRequest, vehicle: VehicleProfile, hardware: HardwareP
     ]
     return Template(_template("README.txt")).substitute(
         device=request.device_id,
-        vehicle=vehicle.name,
+        vehicle=AUTOMATIC if request.automatic else vehicle.name,
         vehicle_title=vehicle.title,
         hardware=hardware.name,
         hardware_title=hardware.title,

@@ -16,6 +16,7 @@ InterfaceKind = Literal["socketcan", "slcan", "gs_usb"]
 OffWhen = Literal["asleep", "protected"]
 Scalar = str | int | float | bool
 
+AUTOMATIC = "auto"  # in place of a vehicle profile's name: the agent finds out which one the car has
 MAX_11_BIT_IDENTIFIER = 0x7FF  # ISO 11898-1: base format; anything above needs the extended (29 bit) format
 
 

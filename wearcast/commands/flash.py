@@ -54,7 +54,9 @@ def bundle(
     device: Annotated[str, typer.Argument(help="Device id; it becomes the CN of the certificate.", show_default=False)],
     broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder, .tar.gz or .zip to write.", show_default=False)],
-    vehicle: Annotated[str, typer.Option(help="Vehicle profile.")] = "generic",
+    vehicle: Annotated[
+        str, typer.Option(help="Vehicle profile; auto: the one that fits the car it is plugged into.")
+    ] = "generic",
     hardware: Annotated[str, typer.Option(help="Hardware profile.")] = "pi_zero_2w_mcp2515",
     ca: Annotated[
         Path | None, typer.Option(help="Folder of the certificate authority, made on first use; --no-tls needs none.")

@@ -120,6 +120,16 @@ def test_without_tls_there_is_no_certificate_but_a_warning(request_for: Make) ->
     assert [warning[:11] for warning in report.warnings] == ["without TLS"]
 
 
+def test_auto_leaves_the_choice_to_the_agent(request_for: Make) -> None:
+    report = write(replace(request_for("out"), vehicle="auto"))
+    document = yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))
+    assert document["vehicle_profile"] == "auto"
+    assert document["source"]["bitrate"] == 500_000
+    assert not any("/vehicles/" in file.path for file in report.files)
+    assert "Vehicle:  The car it is plugged into, by the profile that fits (auto)" in content(report, "README.txt")
+    assert (report.vehicle, report.warnings) == ("auto", ())
+
+
 def test_a_simulated_car_is_warned_of(request_for: Make) -> None:
     report = write(replace(request_for("out"), vehicle="virtual_petrol"))
     assert report.warnings[0].startswith("virtual_petrol describes simulated ECUs")
