@@ -17,6 +17,8 @@ from edge_agent.config import AgentConfig
 from edge_agent.errors import SourceError
 from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
+from edge_agent.power.build import build_power
+from edge_agent.power.port import AlwaysOn, Power
 from edge_agent.recognition.port import Recognising
 from edge_agent.recorder import Recorder
 from edge_agent.remote.service import RemoteService
@@ -31,6 +33,7 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
 _RECOGNITION: Final = "recognition"  # the name of what is known of the cars, in the outbox's state
+REST_SECONDS: Final = 1.0  # between two looks at a parked car: an ignition is noticed within seconds
 IDLE_SECONDS: Final = 0.05  # after a poll with nothing in it: a source that returns at once must not spin
 
 
@@ -44,8 +47,14 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
         config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes, form=config.form
     ) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
+        power = build_power(config, outbox, clock, wait=stop.wait)
         remote = RemoteService(
-            device=config.device, allowed=config.remote.allow, source=source, channel=uplink, clock=clock
+            device=config.device,
+            allowed=config.remote.allow,
+            source=source,
+            channel=uplink,
+            clock=clock,
+            asleep=lambda: not power.talks,
         )
         uplink.on_command = remote.receive
         Agent(
@@ -57,6 +66,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             clock=clock,
             notifier=Notifier(),
             remote=remote,
+            power=power,
         ).run(stop)
 
 
@@ -74,6 +84,7 @@ class Agent:
         clock: Clock,
         notifier: Notifier,
         remote: RemoteService | None = None,
+        power: Power | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
@@ -84,6 +95,8 @@ class Agent:
         self._clock = clock
         self._notifier = notifier
         self._remote = remote
+        self._power: Power = AlwaysOn() if power is None else power
+        self._online = False
         self._jitter = jitter
         self._recognising = source if isinstance(source, Recognising) else None
         if self._recognising is not None:
@@ -97,7 +110,7 @@ class Agent:
 
     def run(self, stop: threading.Event) -> None:
         """Read until the end or until told to stop, seal what is left, let the acknowledgements arrive."""
-        self._uplink.start()
+        self._connect()
         try:
             ended = self._read(stop)
             self._recorder.finish(ended=ended)
@@ -107,17 +120,30 @@ class Agent:
             raise
         finally:
             self._notifier.stopping()
+            self._power.close()
+            if self._online:
+                self._uplink.stop()
+
+    def _connect(self) -> None:
+        """Be connected to the broker as the power plan has it."""
+        if self._power.sends and not self._online:
+            self._uplink.start()
+        elif self._online and not self._power.sends:
             self._uplink.stop()
+        self._online = self._power.sends
 
     def _read(self, stop: threading.Event) -> bool:
         """Open and poll the source, again and again; True when it has ended."""
         while not stop.is_set():
+            if not self._power.talks:
+                self._rest(stop)
+                continue
             gone: SourceError | None = None
             try:
                 self._source.open()
                 if self._recording is not None:
                     self._recording.skip(self._recorder.replayed)
-                while not stop.is_set():
+                while not stop.is_set() and self._power.talks:
                     if not self._poll(stop):
                         return True
             except SourceError as error:
@@ -128,12 +154,23 @@ class Agent:
             self._back_off(stop, gone)
         return False
 
+    def _rest(self, stop: threading.Event) -> None:
+        """Leave a parked car alone until it is used again: not a word to it, and to the broker by the plan only."""
+        while not stop.is_set() and not self._power.talks:
+            self._connect()
+            measured = self._power.rest(REST_SECONDS)
+            if measured is not None:
+                self._recorder.accept(measured)
+            self._housekeeping()
+        self._connect()
+
     def _poll(self, stop: threading.Event) -> bool:
         """One reading into the outbox; False when the source has ended."""
         reading = self._source.poll()
         if reading is None:
             return False
         self._recognised()
+        self._power.heard(reading)
         self._pause = FIRST_PAUSE_SECONDS
         position = None if self._recording is None else self._recording.position
         if not self._recorder.accept(reading, position=position):
@@ -153,7 +190,8 @@ class Agent:
 
     def _housekeeping(self) -> None:
         self._recorder.tick()
-        self._uplink.tick()
+        if self._online:
+            self._uplink.tick()
         if self._remote is not None:
             self._remote.tick()
         self._clock.remember()
@@ -165,9 +203,12 @@ class Agent:
         if self._notifier.watchdog_seconds is not None and now - self._beat_at >= self._notifier.watchdog_seconds:
             self._beat_at = now
             self._notifier.alive()
-        if self._told is None and not self._uplink.connected and now - self._started_at < BROKER_SECONDS:
+        waits = self._online and not self._uplink.connected
+        if self._told is None and waits and now - self._started_at < BROKER_SECONDS:
             return
-        status = "connected to the broker" if self._uplink.connected else "no broker: everything waits in the outbox"
+        status = (
+            "no broker: everything waits in the outbox" if waits else self._power.status or "connected to the broker"
+        )
         if self._told is None:
             self._notifier.ready(status)
         elif status != self._told:
@@ -181,7 +222,8 @@ class Agent:
         """
         until = time.monotonic() + self._pause * (0.5 + self._jitter())
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+        while not stop.is_set() and self._power.talks and (rest := until - time.monotonic()) > 0:
+            self._power.heard(None)
             self._housekeeping()
             stop.wait(min(rest, 1.0))
             if gone is not None and gone.returned is not None and gone.returned():
@@ -189,6 +231,8 @@ class Agent:
 
     def _drain(self, stop: threading.Event) -> None:
         """Wait until all is acknowledged: as long as configured, and only a moment once told to stop."""
+        if not self._online:
+            return
         begun = time.monotonic()
         stopped_at: float | None = None
         self._uplink.tick()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from edge_agent.errors import ConfigurationError
+from edge_agent.power.config import PowerConfig, read_power
 from edge_agent.section import Section
 from telemetry.commands import CommandKind
 from telemetry.topics import require_device_id
@@ -90,6 +91,7 @@ class AgentConfig:
     mqtt: MqttConfig = MqttConfig()
     uplink: UplinkConfig = UplinkConfig()
     remote: RemoteConfig = RemoteConfig()
+    power: PowerConfig = field(default_factory=PowerConfig)
     form: Form = "compact"
     batch_seconds: float = 10.0  # a sample waits at most so long for its batch
     batch_samples: int = 60  # at most 100: the JSON form of a full sample takes 5 kB, a payload at most 512 KiB
@@ -134,6 +136,7 @@ def load_config(
         ),
         uplink=_uplink(root.section("uplink", optional=True)),
         remote=_remote(root.section("remote", optional=True)),
+        power=read_power(root, recorded=source.recorded),
         form=cast("Form", root.choice("form", ("compact", "json"), "compact")),
         batch_seconds=root.duration("batch", 10.0),
         batch_samples=root.integer("batch_samples", 60, minimum=1, maximum=100),

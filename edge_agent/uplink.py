@@ -86,6 +86,7 @@ class MqttUplink:
         self._mqtt = mqtt
         self._outbox = outbox
         self._clock = clock
+        self._uplink = uplink
         self._window = Window(size=uplink.window, ack_timeout_seconds=uplink.ack_timeout_seconds)
         self._lock = threading.RLock()
         self._connected = False
@@ -98,7 +99,11 @@ class MqttUplink:
         self._client = self._build(uplink)
 
     def start(self) -> None:
-        """Connect in the background, again and again with growing pauses."""
+        """Connect in the background, again and again with growing pauses; after a stop, anew."""
+        if self._stopped:  # what the former client had not finished is due at once
+            self._window = Window(size=self._uplink.window, ack_timeout_seconds=self._uplink.ack_timeout_seconds)
+            self._client = self._build(self._uplink)
+            self._stopped = False
         self._client.connect_async(self._mqtt.host, self._mqtt.port, keepalive=round(self._mqtt.keepalive_seconds))
         self._client.loop_start()
 
@@ -137,6 +142,7 @@ class MqttUplink:
         self._client.disconnect()
         # paho's thread may sit in a connect or a TLS handshake that nobody answers: it is left to end by itself.
         self._stopped = True
+        self._connected = False
         ending = threading.Thread(target=self._client.loop_stop, name="end of the network thread", daemon=True)
         ending.start()
         ending.join(NETWORK_END_SECONDS)
@@ -228,7 +234,7 @@ class MqttUplink:
     def _on_connect(
         self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        if self._stopped:
+        if self._is_over(client):
             return
         with self._guard():
             if reason.is_failure:
@@ -248,13 +254,13 @@ class MqttUplink:
 
     def _on_disconnect(
         self,
-        _client: Client,
+        client: Client,
         _userdata: object,
         _flags: DisconnectFlags,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if self._stopped:
+        if self._is_over(client):
             return
         with self._guard(), self._lock:
             if self._connected:
@@ -263,8 +269,8 @@ class MqttUplink:
                 self._trouble.dropped()
             self._connected = False
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        if self._stopped:
+    def _on_message(self, client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if self._is_over(client):
             return
         with self._guard():
             command = command_of(self._device, message.topic)
@@ -282,6 +288,10 @@ class MqttUplink:
                 if self._connected:
                     self._pump()
             self._news.set()
+
+    def _is_over(self, client: Client) -> bool:
+        """Whether a callback comes from a client that was stopped; its thread may outlive it."""
+        return self._stopped or client is not self._client
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

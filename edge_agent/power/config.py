@@ -131,7 +131,7 @@ def _settings(section: Section, plan: PowerPlan | None, mode: Mode) -> PowerSett
     wakes.done()
     try:
         return PowerSettings(
-            governed=mode == "governed",
+            governed=mode != "supplied",
             off_when=cast("OffWhen", section.choice("off_when", ("asleep", "protected"), usual.off_when)),
             awake_ma=section.number("awake_ma", usual.awake_ma, minimum=1.0),
             idle_ma=section.number("idle_ma", usual.idle_ma, minimum=0.0),
