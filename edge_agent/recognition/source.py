@@ -57,7 +57,7 @@ class RecognisingSource:
         self._told = False  # whether this start has said what the car is
         self._verified = False  # whether the VIN of this start is that of the memory
         self._retry_s = FIRST_RETRY_S
-        self._next_try = 0.0
+        self._next_try = float("-inf")
 
     @property
     def profile(self) -> VehicleProfile:
@@ -88,7 +88,9 @@ class RecognisingSource:
         """Open by the profile of the last car, or find out which it is."""
         self.close()
         known = self._memory.last_car
-        profile = None if known is None or not self._still_good(known) else self._loaded(known)
+        asked_lately = self._clock() < self._next_try  # an adapter that comes and goes is no reason to ask again
+        good = known is not None and (asked_lately or self._still_good(known))
+        profile = self._loaded(known) if known is not None and good else None
         if profile is None:
             self._look(expected_vin=None)
         else:

@@ -220,6 +220,17 @@ def test_a_silent_car_is_not_asked_again_before_it_answers() -> None:
     assert len(bench.bits) == asked
 
 
+def test_an_adapter_that_comes_and_goes_is_no_reason_to_ask_again() -> None:
+    bench = Bench(car(obd=None))
+    bench.source.open()
+    asked = len(bench.bits)
+    bench.source.open()
+    assert len(bench.bits) == asked
+    bench.clock.now += FIRST_RETRY_S
+    bench.source.open()
+    assert len(bench.bits) == 2 * asked
+
+
 def test_new_profiles_let_a_generic_car_be_asked_again_and_a_chosen_one_not() -> None:
     bench = Bench(car(vin="KNDC3DLC5N5000001", pids=PETROL))
     bench.source.open()

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.sources.base import DtcStatus, Reading, TroubleCode
+from edge_agent.sources.base import DtcStatus, Identified, Reading, TroubleCode
 from edge_agent.vehicle_watch import ENGINE_SPEED, SPEED, VehicleWatch
 from telemetry.records import EventKind, VehicleEvent
 
@@ -47,6 +47,27 @@ def test_a_code_appears_changes_and_is_cleared_once_each() -> None:
     assert changed.data == {"code": "P0301", "ecu": "7E8", "status": "confirmed", "mil": True}
     assert told(car.observe(read(), NOW)) == [("dtc.cleared", "P0301", "confirmed")]
     assert told(car.observe(read(), NOW)) == []
+
+
+def test_another_car_has_not_cleared_the_codes_of_the_former_one() -> None:
+    car = watch()
+    car.observe(Reading(vin="WVWZZZ1KZAW000001", trouble_codes=(code("P0301"),), values={SPEED: 30}), NOW)
+    events = car.observe(Reading(vin="WVWZZZ1KZAW000002", trouble_codes=()), after(1))
+    assert [event.kind for event in events] == [EventKind.TRIP_ENDED, EventKind.VEHICLE_IDENTIFIED]
+    again = car.observe(Reading(vin="WVWZZZ1KZAW000001", trouble_codes=(code("P0301"),)), after(2))
+    assert [event.kind for event in again] == [EventKind.VEHICLE_IDENTIFIED, EventKind.DTC_APPEARED]
+
+
+def test_a_car_is_told_again_when_more_is_known_of_it() -> None:
+    car = watch()
+    identified = Identified(profile="kona", certainty=0.9, reasons=("The VIN fits.",))
+    (first,) = car.observe(Reading(vin="WVWZZZ1KZAW000001"), NOW)
+    assert first.data == {"vin": "WVWZZZ1KZAW000001"}
+    (second,) = car.observe(Reading(vin="WVWZZZ1KZAW000001", identified=identified), NOW)
+    assert second.data["profile"] == "kona"
+    assert car.observe(Reading(vin="WVWZZZ1KZAW000001"), NOW) == ()
+    (without,) = watch().observe(Reading(identified=identified), NOW)
+    assert without.data == {"profile": "kona", "certainty": 0.9, "reasons": ["The VIN fits."]}
 
 
 def test_a_failed_read_changes_nothing() -> None:
