@@ -68,7 +68,7 @@ _HEAD: Final = """\
 #   which model years there are: one car shows neither.
 # - Each entry of `dids` is a definition of another model that this car answered plausibly. Compare with the instrument
 #   cluster; strike out what does not fit, and name in `source` where a definition for this car is published.
-# - `docs/profiles.md` explains every key; `wearcast agent check` checks an agent.yaml with its profile.
+# - `docs/profiles.md` explains every key; `wearcast flash check` with this file's path checks it.
 """
 
 
