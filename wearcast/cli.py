@@ -21,6 +21,7 @@ from wearcast.commands import (
     ingest,
     operators,
     portal,
+    power,
     recognise,
     remote,
     rules,
@@ -41,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # These join the group `agent`.
-assert all(module.app is agent.app for module in (diagnose, diagnose_live, doctor, recognise))
+assert all(module.app is agent.app for module in (diagnose, diagnose_live, doctor, power, recognise))
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")
