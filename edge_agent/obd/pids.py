@@ -4,9 +4,11 @@ Formulas are those of SAE J1979-DA, written as raw * scale + offset in the unit 
 given in 0.1 km, has a scale of 100 m). A6 and B2 (battery state of health) are checked against OBDb/SAEJ1979.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 
 Combine = Literal["first", "sum", "any"]
@@ -35,7 +37,14 @@ class PidSignal:
         """Value in the catalogue's unit."""
         shift = len(data) * 8 - self.bit_offset - self.bit_length
         raw = (int.from_bytes(data) >> shift) & ((1 << self.bit_length) - 1)
-        return float(raw * self.scale + self.offset)
+        factor, offset, divisor = self._whole_numbers
+        return (raw * factor + offset) / divisor
+
+    @cached_property
+    def _whole_numbers(self) -> tuple[int, int, int]:
+        """Scale and offset over one divisor: rounded once, as fractions are, and many times as fast."""
+        divisor = math.lcm(self.scale.denominator, self.offset.denominator)
+        return int(self.scale * divisor), int(self.offset * divisor), divisor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ class Elm327Tester:
         self._frames: dict[_Asked, int] = {}  # frames that came; 0: not to be counted on
         self._misses: dict[_Asked, int] = {}
         self._lengths = FrameLengths()
+        self._usual = Timing(timeout_s=timeout_s)
         if process.protocol in ElmSession.PROTOCOLS:
             self._session.found(process.protocol)
 
@@ -176,7 +177,11 @@ class Elm327Tester:
 
     def _timing(self, request: bytes) -> Timing:
         """Requests that may not be repeated are given the longest time from the start."""
-        return Timing(timeout_s=self.timeout_s) if request[:1] in _READING else PATIENT
+        if request[:1] not in _READING:
+            return PATIENT
+        if self._usual.timeout_s != self.timeout_s:
+            self._usual = Timing(timeout_s=self.timeout_s)
+        return self._usual
 
     def _sort(self, request: bytes, heard: Heard, exchange: Exchange) -> bool:
         """Put what was heard into the exchange; whether an ECU asks for patience and has not answered."""

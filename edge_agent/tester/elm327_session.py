@@ -53,6 +53,7 @@ class ElmSession:
         self._send = send
         self._set: dict[str, str] = {}  # what for -> command in force
         self._started = False
+        self._prepared: tuple[IsoTpAddress | None, Timing] | None = None  # what all of it is set for
         self._protocol = ""  # of the car's OBD ECUs
         self.lacking: set[str] = set()
 
@@ -70,14 +71,18 @@ class ElmSession:
         """The adapter may have lost its settings: everything is set again before the next request."""
         self._set.clear()
         self._started = False
+        self._prepared = None
 
     def found(self, protocol: str) -> None:
         """Note the protocol in force: the adapter found the car speaking it."""
-        self._protocol = protocol
+        self._protocol, self._prepared = protocol, None
         self._set["protocol"] = f"ATTP{protocol}"
 
     def prepare(self, address: IsoTpAddress | None, timing: Timing) -> None:
         """Set what a request to this ECU (None: to all OBD ECUs) needs. AnswerError if the adapter cannot."""
+        if self._prepared == (address, timing):
+            return
+        self._prepared = None
         if not self._started:
             self._start()
         if self._protocol:
@@ -85,11 +90,12 @@ class ElmSession:
         for purpose, command in zip(("adaptive", "timeout"), timing.commands, strict=True):
             self._change(purpose, command)
         if self.identifier_bits is None:
-            return  # not found yet, or a line with one way to ask
+            return  # not found yet
         if address is FUNCTIONAL:
             self._to_all()
         else:
             self._to_one(address)
+        self._prepared = address, timing
 
     def ask(self, command: str) -> str | None:
         """The reply to a command that is asked for its text; None if the adapter does not know it."""

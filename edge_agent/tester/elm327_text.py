@@ -47,14 +47,6 @@ _CAN_DATA_BYTES: Final = 8
 _SURE, _DOUBT, _SUREST = 3, 3, 12  # replies
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One line: who sent it (CAN identifier) and its bytes."""
-
-    sender: int
-    data: bytes
-
-
 @dataclass(kw_only=True)
 class Heard:
     """What one reply of the adapter says.
@@ -76,51 +68,54 @@ class Heard:
 
 def lines_of(text: str) -> list[str]:
     """The lines of a reply without the prompt, blanks and NUL bytes (some clones send them)."""
-    stripped = text.replace("\0", "").replace(PROMPT, "\r")
-    return [line.strip() for line in re.split(r"[\r\n]", stripped) if line.strip()]
+    lines = text.replace("\0", "").replace(PROMPT, "\r").replace("\n", "\r").split("\r")
+    return [stripped for line in lines if (stripped := line.strip())]
 
 
 def hear(text: str, *, command: str, identifier_bits: int) -> Heard:
     """Understand a reply to ``command`` on a bus with 11 or 29 bit identifiers."""
     heard = Heard()
-    frames: list[Frame] = []
+    assembly = Assembly()
     for number, line in enumerate(lines_of(text)):
-        if number == 0 and line.replace(" ", "") == command:
+        frame = frame_of(line, identifier_bits)
+        if frame is not None and (number or line != command):
+            heard.lines += 1
+            sender, data = frame
+            (heard.full if len(data) == _CAN_DATA_BYTES else heard.short).add(sender)
+            assembly.take(sender, data)
+        elif number == 0 and line.replace(" ", "") == command:
             heard.reset = True  # it was told to echo nothing
             return _refused(heard, "the adapter repeats what it is told: it has lost its settings")
-        if _PROGRESS.fullmatch(line):
-            continue
-        if (reason := _known(line, RESET)) is not None:
-            heard.reset = True
-            return _refused(heard, reason)
-        if (reason := _known(line, _NOBODY)) is not None:
-            heard.trouble, heard.nobody = reason, True
-            continue
-        if (reason := _known(line, _SPOILT)) is not None or _INTERNAL_ERROR.fullmatch(line):
-            return _refused(heard, reason or f"the adapter reports an error of its own ({line})")
-        frame = frame_of(line, identifier_bits)
-        if frame is None:
-            heard.reset = True  # or has it lost its headers?
-            quote = line[:_LONGEST_QUOTE].encode("ascii", "backslashreplace").decode()
-            return _refused(heard, f"the adapter wrote something that is no frame ({quote})")
-        frames.append(frame)
-    heard.lines = len(frames)
-    if not frames:
+        elif not _PROGRESS.fullmatch(line) and not _understood(line, heard):
+            return heard
+    if not heard.lines:
         heard.trouble = heard.trouble or "the adapter gave an empty reply"
         return heard
-    assembly = Assembly()
-    for frame in frames:
-        (heard.full if len(frame.data) == _CAN_DATA_BYTES else heard.short).add(frame.sender)
-        assembly.take(frame)
     heard.payloads = assembly.whole
     heard.nobody = False
-    if (broken := assembly.trouble()) is not None:
-        heard.trouble = broken
+    heard.trouble = assembly.trouble() or heard.trouble
     return heard
 
 
-def frame_of(line: str, identifier_bits: int) -> Frame | None:
-    """The frame of a line with its header, with or without blanks; None if it cannot be one."""
+def _understood(line: str, heard: Heard) -> bool:
+    """Take a line that is no frame; False if nothing of the reply counts."""
+    if (reason := _known(line, RESET)) is not None:
+        heard.reset = True
+    elif (reason := _known(line, _NOBODY)) is not None:
+        heard.trouble, heard.nobody = reason, True
+        return True
+    elif (reason := _known(line, _SPOILT)) is None and _INTERNAL_ERROR.fullmatch(line):
+        reason = f"the adapter reports an error of its own ({line})"
+    elif reason is None:
+        heard.reset = True  # or has it lost its headers?
+        quote = line[:_LONGEST_QUOTE].encode("ascii", "backslashreplace").decode()
+        reason = f"the adapter wrote something that is no frame ({quote})"
+    _refused(heard, reason)
+    return False
+
+
+def frame_of(line: str, identifier_bits: int) -> tuple[int, bytes] | None:
+    """Who sent a line (CAN identifier) and its bytes, with or without blanks; None if it cannot be a frame."""
     digits = line.replace(" ", "")
     header = 3 if identifier_bits == 11 else 8
     if not _HEX.fullmatch(digits) or (len(digits) - header) % 2 or len(digits) - header < 2:
@@ -128,7 +123,7 @@ def frame_of(line: str, identifier_bits: int) -> Frame | None:
     sender, data = int(digits[:header], 16), bytes.fromhex(digits[header:])
     if sender > (0x7FF if identifier_bits == 11 else 0x1FFFFFFF) or len(data) > _CAN_DATA_BYTES:
         return None
-    return Frame(sender=sender, data=data)
+    return sender, data
 
 
 class FrameLengths:
@@ -159,25 +154,25 @@ class Assembly:
         self._parts: dict[int, _Parts] = {}
         self._trouble: str | None = None
 
-    def take(self, frame: Frame) -> None:
+    def take(self, sender: int, data: bytes) -> None:
         """Take the next frame."""
-        kind, data = frame.data[0] >> 4, frame.data
+        kind = data[0] >> 4
         if kind == 0:
             length = data[0] & 0x0F
             if not 1 <= length <= len(data) - 1:
-                self._broken(frame, f"has {len(data) - 1} of {length} bytes")
+                self._broken(sender, data, f"has {len(data) - 1} of {length} bytes")
                 return
-            self.whole.append((frame.sender, data[1 : 1 + length]))
+            self.whole.append((sender, data[1 : 1 + length]))
         elif kind == 1 and len(data) == _CAN_DATA_BYTES:
             length = (data[0] & 0x0F) << 8 | data[1]
             if length < _CAN_DATA_BYTES:
-                self._broken(frame, f"announces {length} bytes in several frames")
+                self._broken(sender, data, f"announces {length} bytes in several frames")
                 return
-            self._parts[frame.sender] = _Parts(length=length, data=bytearray(data[2:]))
+            self._parts[sender] = _Parts(length=length, data=bytearray(data[2:]))
         elif kind == 2:
-            self._consecutive(frame)
+            self._consecutive(sender, data)
         elif kind != 3:  # flow control of another tester is none of our business
-            self._broken(frame, "is of no known kind")
+            self._broken(sender, data, "is of no known kind")
 
     def trouble(self) -> str | None:
         """Why not everything became a payload."""
@@ -187,29 +182,29 @@ class Assembly:
             )
         return self._trouble
 
-    def _consecutive(self, frame: Frame) -> None:
-        parts = self._parts.get(frame.sender)
+    def _consecutive(self, sender: int, data: bytes) -> None:
+        parts = self._parts.get(sender)
         if parts is None:
-            self._broken(frame, "continues nothing")
+            self._broken(sender, data, "continues nothing")
             return
-        number = frame.data[0] & 0x0F
+        number = data[0] & 0x0F
         if number != parts.next_number:
-            del self._parts[frame.sender]
-            self._broken(frame, f"is number {number}, expected was {parts.next_number}: a frame was lost")
+            del self._parts[sender]
+            self._broken(sender, data, f"is number {number}, expected was {parts.next_number}: a frame was lost")
             return
         missing = parts.length - len(parts.data)
-        if len(frame.data) - 1 < min(missing, _CAN_DATA_BYTES - 1):
-            del self._parts[frame.sender]
-            self._broken(frame, "is cut short")
+        if len(data) - 1 < min(missing, _CAN_DATA_BYTES - 1):
+            del self._parts[sender]
+            self._broken(sender, data, "is cut short")
             return
         parts.next_number = (number + 1) % 16
-        parts.data += frame.data[1 : 1 + missing]
+        parts.data += data[1 : 1 + missing]
         if len(parts.data) == parts.length:
-            self.whole.append((frame.sender, bytes(parts.data)))
-            del self._parts[frame.sender]
+            self.whole.append((sender, bytes(parts.data)))
+            del self._parts[sender]
 
-    def _broken(self, frame: Frame, what: str) -> None:
-        self._trouble = self._trouble or f"truncated frame: {frame.data.hex().upper()} of {frame.sender:03X} {what}"
+    def _broken(self, sender: int, data: bytes, what: str) -> None:
+        self._trouble = self._trouble or f"truncated frame: {data.hex().upper()} of {sender:03X} {what}"
 
 
 @dataclass(kw_only=True)
