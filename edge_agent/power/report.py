@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from edge_agent.errors import OutboxError
+from edge_agent.power.accounts import Day
 from edge_agent.power.battery import tier_of
 from edge_agent.power.config import PowerConfig
 from edge_agent.power.memory import STATE_NAME, Memory
@@ -96,16 +97,18 @@ def power_report(config: PowerConfig, memory: Memory, now: datetime) -> PowerRep
         purse_mah=accounts.purse_mah,
         next_wake=None if planned is None or memory.saved is None else memory.saved + timedelta(seconds=planned),
         sign_of_life=memory.heard,
-        days=tuple(DayCost(day=day, **asdict_of(accounts.days[day])) for day in days if day in accounts.days),
+        days=tuple(_cost(day, accounts.days[day]) for day in days if day in accounts.days),
     )
 
 
-def asdict_of(day: msgspec.Struct) -> dict[str, float | int]:
-    """Fields of a page of the ledger, mAh to a tenth."""
-    return {
-        name: round(value, 1) if isinstance(value, float) else value
-        for name, value in msgspec.structs.asdict(day).items()
-    }
+def _cost(name: str, day: Day) -> DayCost:
+    return DayCost(
+        day=name,
+        parked_mah=round(day.parked_mah, 1),
+        in_use_mah=round(day.in_use_mah, 1),
+        wakes=day.wakes,
+        checks=day.checks,
+    )
 
 
 def as_json(report: PowerReport) -> dict[str, object]:
