@@ -28,6 +28,33 @@ _POLL_PERIOD: Final = "30s"
 _UNKNOWN_SHOWN: Final = 120  # lines of answers without a meaning
 
 
+class _Hex(str):
+    """Hexadecimal digits: in quotes, as some readers of YAML take 7E8 for a number."""
+
+    __slots__ = ()
+
+
+class _Line(list[object]):
+    """A list on one line."""
+
+
+class _Record(dict[str, object]):
+    """A mapping on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a profile as people do."""
+
+
+_Dumper.add_representer(_Hex, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+_Dumper.add_representer(
+    _Line, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)
+_Dumper.add_representer(
+    _Record, lambda dumper, items: dumper.represent_mapping("tag:yaml.org,2002:map", items, flow_style=True)
+)
+
+
 def profile_name(text: str) -> str:
     """A name a profile may have, made of any text: ``My Car-2`` is my_car_2."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
@@ -48,11 +75,11 @@ def draft(capture: Capture, name: str, profiles: Sequence[VehicleProfile], base_
         document["can"] = {"identifier_bits": 29}
     more = sorted(pid for pid in capture.fingerprint.supported if pid in PIDS and pid not in base_pids)
     if more:
-        document["poll"] = [{"pid": f"{pid:02X}", "period": _POLL_PERIOD} for pid in more]
+        document["poll"] = [_Record(pid=_Hex(f"{pid:02X}"), period=_POLL_PERIOD) for pid in more]
     definitions = list(_answering(capture, profiles))
     if definitions:
         document["dids"] = [_did(*each) for each in definitions]
-    body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     explained = {Question.of(protocol_did(definition)) for definition, _ in definitions}
     return f"{_HEAD}{body}{_unknown(capture, explained)}"
 
@@ -87,10 +114,11 @@ def _title(capture: Capture) -> str:
 def _match(capture: Capture) -> dict[str, object]:
     match: dict[str, object] = {}
     if capture.vin_begins is not None:
-        match["vin"] = [capture.vin_begins[:MODEL_ENDS]]
+        match["vin"] = _Line([_Hex(capture.vin_begins[:MODEL_ENDS])])
     if len(capture.years) == 1:
-        match["years"] = {"first": capture.years[0], "last": capture.years[0]}
-    match["ecus"] = [ecu.address.ecu for ecu in capture.ecus if any(answer.payload for answer in ecu.answers)]
+        match["years"] = _Record(first=capture.years[0], last=capture.years[0])
+    giving = [ecu.address.ecu for ecu in capture.ecus if any(answer.payload for answer in ecu.answers)]
+    match["ecus"] = _Line(map(_Hex, giving))
     return match
 
 
@@ -137,10 +165,10 @@ def _did(definition: DidDefinition, values: dict[str, tuple[bytes, float]]) -> d
     did_digits = 2 if definition.service == did.READ_LOCAL_DATA else 4
     return {
         "name": definition.name,
-        "request_id": f"{definition.request_id:0{digits}X}",
-        "response_id": f"{definition.response_id:0{digits}X}",
-        **({"service": f"{definition.service:02X}"} if definition.service != did.READ_DATA else {}),
-        "did": f"{definition.did:0{did_digits}X}",
+        "request_id": _Hex(f"{definition.request_id:0{digits}X}"),
+        "response_id": _Hex(f"{definition.response_id:0{digits}X}"),
+        **({"service": _Hex(f"{definition.service:02X}")} if definition.service != did.READ_DATA else {}),
+        "did": _Hex(f"{definition.did:0{did_digits}X}"),
         "period": _duration(definition.period_s),
         "source": f"answered by this car; meaning from {definition.source}",
         "signals": [
@@ -159,8 +187,8 @@ def _signal(signal: SignalDefinition, data: bytes, value: float) -> dict[str, ob
         "scale": _ratio(signal.scale),
         **({"offset": _ratio(signal.offset)} if signal.offset else {}),
         **({"signed": True} if signal.signed else {}),
-        **({"absent": list(signal.absent)} if signal.absent else {}),
-        "example": {"payload": shown.hex(" ").upper(), "value": value},
+        **({"absent": _Line(signal.absent)} if signal.absent else {}),
+        "example": _Record(payload=_Hex(shown.hex(" ").upper()), value=value),
     }
 
 

@@ -37,6 +37,7 @@ _FIRST_ANSWER, _FURTHER_ANSWER = 2.0, 1.2
 _REFUSED, _IMPLAUSIBLE, _BUSY = -1.2, -1.5, -0.2
 _NOTHING_FITS: Final = -2.0  # all that was answered was a refusal or could not be: a VIN alone must not outweigh that
 _SILENT_ECU, _SILENT_BESIDE_OTHERS = -1.0, -0.2  # an ECU may sleep while others answer
+_VALUES_TOLD: Final = 4  # of one answer: a reason is a sentence and no table
 # ISO 14229-1: the ECU lacks the service or the identifier. Other codes (busy, conditions, session) say less.
 _LACKS: Final = frozenset({0x11, 0x12, 0x31})
 _NEAR: Final = frozenset(
@@ -210,7 +211,7 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
             case.add(_IMPLAUSIBLE, f"{asked} answered what cannot be: {decoded.faults[0].reason}.")
             contradicted += 1
             continue
-        told = ", ".join(_told(path, value) for path, value in decoded.values.items())
+        told = ", ".join(_told(path, value) for path, value in list(decoded.values.items())[:_VALUES_TOLD])
         said = f"plausibly: {told}" if told else "that it has no value now"
         case.add(_FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered {said}.")
         answering += 1
@@ -237,4 +238,5 @@ def _refusal(probe: Probe) -> float:
 
 def _told(path: str, value: float) -> str:
     signal = catalogue().by_path(path)
-    return f"{signal.column} {value:g} {signal.unit.sign}".rstrip()
+    number = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{signal.column} {number} {signal.unit.sign}".rstrip()

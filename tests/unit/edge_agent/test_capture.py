@@ -119,6 +119,7 @@ def test_the_draft_loads_and_reads_what_the_car_answered(tmp_path: Path) -> None
     assert {item.pid for item in draft.poll} >= {pid for pid in ELECTRIC if pid in PIDS}
     assert obd_config(draft).dids
     text = path.read_text(encoding="utf-8")
+    assert 'request_id: "7E4"' in text, "in quotes: other readers of YAML take 7E4 for a number"
     assert text.startswith("# A draft made by `wearcast agent capture`")
     assert "#   7EC  22 F1 87  ->" in text, "what has no meaning yet is shown"
 
