@@ -143,6 +143,8 @@ def bundle_files(
             _public(f"etc/systemd/network/80-{channel}.network", _network(vehicle, hardware)),
             BundleFile(path="sbin/wearcast-confirm-bus", mode=_PROGRAM, content=confirm.encode()),
         ]
+    if hardware.power.off_command[:1] == ("systemctl",):
+        files.append(_public("etc/polkit-1/rules.d/60-wearcast-power.rules", _template("wearcast-power.rules")))
     if hardware.config_txt:
         lines = ["# wearcast begin", "[all]", *hardware.config_txt, "# wearcast end"]
         files.append(_public("boot/config.txt", "\n".join(lines) + "\n"))
@@ -164,6 +166,7 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
     document = {
         "device": request.device_id,
         "vehicle_profile": AUTOMATIC if request.automatic else f"vehicles/{vehicle.files[0].name}",
+        "hardware_profile": f"hardware/{hardware.files[0].name}",
         "source": source,
         "mqtt": mqtt,
         "outbox": {"path": "/var/lib/wearcast/outbox.sqlite"},

@@ -32,6 +32,10 @@ if [ -f /etc/wearcast/tls/device-key.pem ]; then
 fi
 
 cp -R etc/systemd/. /etc/systemd/
+if [ -d etc/polkit-1 ]; then
+    install -d /etc/polkit-1/rules.d
+    cp etc/polkit-1/rules.d/60-wearcast-power.rules /etc/polkit-1/rules.d/
+fi
 if [ -f sbin/wearcast-confirm-bus ]; then
     install -m 0755 sbin/wearcast-confirm-bus /usr/local/sbin/wearcast-confirm-bus
 fi

@@ -57,6 +57,16 @@ def test_a_can_hat_gets_its_overlay_and_listens_first(request_for: Make) -> None
     assert "wearcast-confirm-bus" in content(report, "README.txt")
 
 
+def test_the_agent_plans_with_the_board_and_may_power_it_off(request_for: Make) -> None:
+    report = write(request_for("out"))
+    document = yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))
+    assert document["hardware_profile"] == "hardware/pi_zero_2w_mcp2515.yaml"
+    rule = content(report, "etc/polkit-1/rules.d/60-wearcast-power.rules")
+    assert 'subject.user === "wearcast"' in rule
+    assert "org.freedesktop.login1.power-off" in rule
+    assert "60-wearcast-power.rules" in content(report, "install.sh")
+
+
 def test_a_serial_adapter_gets_its_device_and_no_network(request_for: Make) -> None:
     report = write(replace(request_for("out"), hardware="pi_3_usb_slcan", vehicle="volkswagen_id4"))
     paths = {file.path for file in report.files}
