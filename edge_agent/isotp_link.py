@@ -86,9 +86,10 @@ class IsoTpLink:
         }
         self._bus = bus
         self._learn = learn
-        self._channels: list[_Channel] = []
         self._by_receive_id: dict[int, _Channel] = {}
         self._by_address: dict[IsoTpAddress, _Channel] = {}
+        self._active: dict[_Channel, None] = {}  # those with anything under way: looking at all of them costs time
+        self._single: list[tuple[IsoTpAddress, bytes]] = []  # payloads of single frames
         self.error_frames = 0
         for address in addresses:
             self.add(address)
@@ -103,7 +104,6 @@ class IsoTpLink:
         if address in self._by_address:
             return
         channel = _Channel(self._bus, address, self._parameters)
-        self._channels.append(channel)
         self._by_receive_id[address.receive_id] = channel
         self._by_address[address] = channel
 
@@ -112,6 +112,7 @@ class IsoTpLink:
         channel = self._by_address[address]
         channel.layer.send(payload)
         channel.layer.process()
+        self._active[channel] = None
 
     def send_frame(self, identifier: int, payload: bytes) -> None:
         """Send up to 7 bytes as a single frame without a channel: a functional request has many answers."""
@@ -122,14 +123,15 @@ class IsoTpLink:
     def forget(self) -> None:
         """Drop what is half received or not yet read: answers to questions nobody waits for any more."""
         self._take(0.0)
-        for channel in self._channels:
-            if channel.busy or channel.layer.available():
-                channel.inbox.clear()
-                channel.layer.reset()
+        for channel in self._active:
+            channel.inbox.clear()
+            channel.layer.reset()
+        self._active.clear()
+        self._single.clear()
 
     def receiving(self) -> bool:
         """Whether a multi-frame payload is under way."""
-        return any(channel.layer.is_rx_active() for channel in self._channels)
+        return any(channel.layer.is_rx_active() for channel in self._active)
 
     def pump(self, timeout_s: float) -> list[tuple[IsoTpAddress, bytes]]:
         """Move frames until a payload is complete or the time is over (0: one look); gives the complete ones."""
@@ -163,23 +165,31 @@ class IsoTpLink:
         if channel is None or message.is_remote_frame:
             return
         if message.is_extended_id == (message.arbitration_id > 0x7FF):
+            data = message.data
+            if channel not in self._active and data and 1 <= data[0] <= 7:  # most answers, and nothing to keep count of
+                if len(data) > data[0]:
+                    self._single.append((channel.address, bytes(data[1 : 1 + data[0]])))
+                return
+            self._active[channel] = None
             channel.inbox.append(
                 isotp.CanMessage(
-                    arbitration_id=message.arbitration_id, data=bytes(message.data), extended_id=message.is_extended_id
+                    arbitration_id=message.arbitration_id, data=bytes(data), extended_id=message.is_extended_id
                 )
             )
 
     def _process(self) -> list[tuple[IsoTpAddress, bytes]]:
-        arrived: list[tuple[IsoTpAddress, bytes]] = []
-        for channel in self._channels:
+        arrived, self._single = self._single, []
+        for channel in tuple(self._active):
             if channel.busy:
                 channel.layer.process()
             while channel.layer.available():
                 payload = channel.layer.recv()
                 if payload is not None:
                     arrived.append((channel.address, bytes(payload)))
+            if not channel.busy:
+                del self._active[channel]
         return arrived
 
     def _pause(self) -> float:
-        delays = [channel.layer.next_cf_delay() for channel in self._channels if channel.layer.is_tx_transmitting_cf()]
+        delays = [channel.layer.next_cf_delay() for channel in self._active if channel.layer.is_tx_transmitting_cf()]
         return min((delay for delay in delays if delay is not None), default=_LONGEST_WAIT_S)
