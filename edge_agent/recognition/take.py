@@ -5,6 +5,7 @@ nothing of it is left alone after the first question.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -20,10 +21,10 @@ from firmware_profiles.profile import VehicleProfile
 log = logging.getLogger(__name__)
 
 QUESTIONS_OF_A_PROFILE: Final = 4
-QUESTIONS_IN_ALL: Final = 24  # at 0.2 s a silent one, under 5 s
+QUESTIONS_OF_A_ROUND: Final = 40  # a silent ECU takes 0.2 s and is asked once, an answer far less
 _FUEL_TYPE: Final = 0x51
 _VIN_ECUS: Final = 3  # asked for it one by one where service 09 is nobody's, as in many electric cars
-_ROUNDS: Final = 2  # of questions: the first answers tell which profiles to ask further ones of
+_ROUNDS: Final = 3  # the first answers tell which profiles to ask further questions of, and those may tell the VIN
 
 
 class _Dialect(Protocol):
@@ -75,14 +76,28 @@ def recognise(
 def questions_for(fingerprint: Fingerprint, profiles: Sequence[VehicleProfile]) -> tuple[Question, ...]:
     """A few identifiers of each profile that may fit, the likelier first, that were not asked yet.
 
-    Of a profile one of each of its ECUs comes before a second one.
+    Of a profile one of each of its ECUs comes before a second one. Without a VIN every profile may fit: then one
+    question to each ECU comes first, and further ones are asked of the profiles that have an ECU which is there.
     """
     by_name = {profile.name: profile for profile in profiles}
-    ranked = rank(fingerprint, profiles)
-    lists = [_spread(by_name[found.profile])[:QUESTIONS_OF_A_PROFILE] for found in ranked]
+    lists = [_spread(by_name[found.profile]) for found in rank(fingerprint, profiles)]
+    if fingerprint.vin is None and not fingerprint.probes:
+        return _one_of_each_ecu(lists)
+    if fingerprint.vin is None:
+        there = {question.address for question, probe in fingerprint.probes.items() if not probe.silent}
+        lists = [own for own in lists if any(question.address in there for question in own)]
     wanted = dict.fromkeys(own[turn] for turn in range(QUESTIONS_OF_A_PROFILE) for own in lists if turn < len(own))
     unasked = [question for question in wanted if question not in fingerprint.probes]
-    return tuple(unasked[: max(0, QUESTIONS_IN_ALL - len(fingerprint.probes))])
+    return tuple(unasked[:QUESTIONS_OF_A_ROUND])
+
+
+def _one_of_each_ecu(lists: Sequence[Sequence[Question]]) -> tuple[Question, ...]:
+    """To each ECU the question that most profiles ask it."""
+    asked = Counter(question for own in lists for question in own)
+    commonest: dict[IsoTpAddress, Question] = {}
+    for question, _ in asked.most_common():
+        commonest.setdefault(question.address, question)
+    return tuple(commonest.values())[:QUESTIONS_OF_A_ROUND]
 
 
 def ask(

@@ -54,6 +54,20 @@ def test_a_foreign_vin_is_generic_whatever_answers(profile: VehicleProfile) -> N
     assert found.profile == "generic", found.reasons
 
 
+@pytest.mark.parametrize("profile", MATCHING, ids=lambda profile: profile.name)
+def test_without_a_vin_a_car_is_taken_for_its_own_profile_or_for_none(profile: VehicleProfile) -> None:
+    found = recognised(car(profile, pids=PIDS[profile.kind]))
+    assert found.profile in {profile.name, "generic"}, found.reasons
+
+
+def test_without_a_vin_cars_with_much_of_their_own_are_recognised() -> None:
+    """Many electric cars give their VIN to no standard request."""
+    found = {profile.name: recognised(car(profile, obd=None)).profile for profile in MATCHING}
+    right = [name for name, chosen in found.items() if name == chosen]
+    assert "nissan_leaf" in right, found
+    assert {chosen for name, chosen in found.items() if name != chosen} <= {"generic"}
+
+
 def test_generic_and_simulated_profiles_are_chosen_by_name_only() -> None:
     assert {profile.name for profile in PROFILES if profile.simulated} & {each.name for each in MATCHING} == set()
     assert GENERIC.match is None
