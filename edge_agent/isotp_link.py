@@ -9,7 +9,7 @@ from typing import Any
 import can
 import isotp
 
-from edge_agent.tester.base import IsoTpAddress
+from edge_agent.tester.base import IsoTpAddress, address_of, ecu_name
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 0.05  # between two looks at the timers of the transport
@@ -45,11 +45,6 @@ class _Channel:
     @property
     def busy(self) -> bool:
         return bool(self.inbox) or self.layer.transmitting() or self.layer.is_rx_active()
-
-
-def address_29_bit(receive_id: int) -> IsoTpAddress:
-    """Where the ECU is asked that answers with this identifier: 18DAF1xx at 18DAxxF1 (ISO 15765-4)."""
-    return IsoTpAddress(transmit_id=0x18DA00F1 | (receive_id & 0xFF) << 8, receive_id=receive_id)
 
 
 def is_obd_answer_29_bit(message: can.Message) -> bool:
@@ -160,7 +155,7 @@ class IsoTpLink:
             return
         channel = self._by_receive_id.get(message.arbitration_id)
         if channel is None and self._learn and is_obd_answer_29_bit(message):
-            self.add(address_29_bit(message.arbitration_id))
+            self.add(address_of(ecu_name(message.arbitration_id)))
             channel = self._by_receive_id[message.arbitration_id]
         if channel is None or message.is_remote_frame:
             return

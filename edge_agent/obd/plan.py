@@ -6,7 +6,8 @@ from collections.abc import Iterable
 class RatePlan:
     """Each read has a period in seconds; a read done late is due again one period after it was done.
 
-    Catching up would ask a busy bus more often, not less.
+    Catching up would ask a busy bus more often, not less. Where there is no time for all, those come first that are
+    late by the greatest part of their period: all become slower by the same factor, and none is starved.
     """
 
     def __init__(self, periods: Iterable[tuple[str, float]]) -> None:
@@ -14,8 +15,9 @@ class RatePlan:
         self._next = dict.fromkeys(self._periods, float("-inf"))
 
     def due(self, now: float) -> list[str]:
-        """Reads that are due, the longest waiting first."""
-        return sorted((key for key, moment in self._next.items() if moment <= now), key=lambda key: self._next[key])
+        """Reads that are due, those first that were never done, then by how late they are for their period."""
+        due = [key for key, moment in self._next.items() if moment <= now]
+        return sorted(due, key=lambda key: (now - self._next[key]) / self._periods[key], reverse=True)
 
     def done(self, key: str, now: float, *, again_s: float | None = None) -> None:
         """Note that a read was tried at ``now``; it is due again after its period, or after ``again_s``."""

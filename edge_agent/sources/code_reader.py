@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from edge_agent.obd import trouble_codes
 from edge_agent.obd.answers import AnswerError
+from edge_agent.obd.dialect import OBD, CodeRequest, Dialect
 from edge_agent.sources.base import ReadFault, TroubleCode
 from edge_agent.tester.base import IsoTpAddress, Tester
 
+_LACKING = frozenset({0x11, 0x12})  # service, or its sub-function, not supported
 _ALL_CODES = trouble_codes.STATUS_PENDING | trouble_codes.STATUS_CONFIRMED
 
 
@@ -24,7 +26,7 @@ class CodeReader:
     """Reads the codes of one car, again and again, and remembers which ECU has answered which service.
 
     Services 03 and 07 are every OBD ECU's; 0A came in 2010, so an ECU may lack it. An ECU that has answered a service
-    and does not answer it now was not read.
+    and does not answer it now was not read. ``services``: of 03, 07, 0A, in the car's ``dialect``.
     """
 
     def __init__(
@@ -37,15 +39,16 @@ class CodeReader:
         self._tester = tester
         self._services = services
         self._uds_ecus = uds_ecus
-        self._having: dict[int, set[str]] = {}  # service -> ECUs that have answered it
+        self._having: dict[bytes, set[str]] = {}  # request -> ECUs that have answered it
         self._begin()
 
-    def read(self, ecus: AbstractSet[str]) -> CodesRead:
+    def read(self, ecus: AbstractSet[str], dialect: Dialect = OBD) -> CodesRead:
         """Ask everything once. ``ecus``: response identifiers of the ECUs that answer OBD requests, none if none."""
         self._begin()
         if ecus:
-            for service in self._services:
-                self._stored(service, ecus)
+            requests = dialect.codes(self._services)
+            for request in requests:
+                self._stored(request, ecus, awake=requests[0])
         for address in self._uds_ecus:
             self._by_status(address)
         complete = frozenset(ecu for ecu in self._answered if ecu not in self._failed)
@@ -61,46 +64,45 @@ class CodeReader:
         self._answered: set[str] = set()
         self._failed: set[str] = set()
 
-    def _stored(self, service: int, ecus: AbstractSet[str]) -> None:
-        """One of services 03, 07, 0A: an ECU answers it in full, fails, or (0A alone) does not have it."""
-        optional = service == trouble_codes.PERMANENT
-        name = trouble_codes.request_name(service)
-        first = service not in self._having
-        having = self._having.get(service, set())
+    def _stored(self, asked: CodeRequest, ecus: AbstractSet[str], awake: CodeRequest) -> None:
+        """One of services 03, 07, 0A: an ECU answers it in full, fails, or (an optional one alone) does not have it."""
+        first = asked.request not in self._having
+        having = self._having.get(asked.request, set())
         if not first and not having:
             return  # a car without this service
         expected = ecus if first else having
-        exchange = self._tester.functional(bytes((service,)), expected=expected)
+        exchange = self._tester.functional(asked.request, expected=expected)
         if first and not exchange.answers.keys() >= expected:  # a frame lost now would hide an ECU for ever
-            again = self._tester.functional(bytes((service,)), expected=expected)
+            again = self._tester.functional(asked.request, expected=expected)
             exchange.answers.update(again.answers)
         reason = exchange.reason(self._tester.timeout_s)
         if not exchange.answers and first:
-            self._faults.append(ReadFault(request=name, reason=reason))
-            if optional and self._awake():
-                self._having[service] = having
+            self._faults.append(ReadFault(request=asked.name, reason=reason))
+            if asked.optional and self._answers(awake):
+                self._having[asked.request] = having
             else:
                 self._failed |= ecus | self._answered
             return
         for ecu, payload in sorted(exchange.answers.items()):
             try:
-                self._codes.extend(trouble_codes.decode_stored(service, payload, ecu=ecu))
+                self._codes.extend(asked.decode(payload, ecu))
             except AnswerError as error:
-                self._faults.append(ReadFault(request=f"{name} at {ecu}", reason=str(error)))
-                if not (optional and error.not_supported and ecu not in having):
+                self._faults.append(ReadFault(request=f"{asked.name} at {ecu}", reason=str(error)))
+                lacking = asked.optional and error.nrc in _LACKING and ecu not in having
+                if not lacking:
                     self._failed.add(ecu)
             else:
                 self._answered.add(ecu)
                 having.add(ecu)
-        self._having[service] = having
+        self._having[asked.request] = having
         for ecu in sorted(having - exchange.answers.keys()):
-            self._faults.append(ReadFault(request=f"{name} at {ecu}", reason=reason))
-        missing = having if optional else having | ecus | self._answered
+            self._faults.append(ReadFault(request=f"{asked.name} at {ecu}", reason=reason))
+        missing = having if asked.optional else having | ecus | self._answered
         self._failed |= missing - exchange.answers.keys()
 
-    def _awake(self) -> bool:
+    def _answers(self, request: CodeRequest) -> bool:
         """Whether the car still answers: else its silence says nothing of what it has."""
-        return bool(self._tester.functional(bytes((trouble_codes.CONFIRMED,)), expected=None, enough=1).answers)
+        return bool(self._tester.functional(request.request, expected=None, enough=1).answers)
 
     def _by_status(self, address: IsoTpAddress) -> None:
         ecu = address.ecu

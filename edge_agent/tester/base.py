@@ -75,6 +75,14 @@ ANY_IDENTIFIERS = 0  # whichever somebody answers
 Connect = Callable[[Sequence[IsoTpAddress], int], Tester]
 
 
+def address_of(ecu: str) -> IsoTpAddress:
+    """Where an ECU is asked that answers OBD as ``ecu`` (ISO 15765-4: 7E8 at 7E0, 18DAF110 at 18DA10F1)."""
+    receive_id = int(ecu, 16)
+    if receive_id <= 0x7FF:
+        return IsoTpAddress(transmit_id=receive_id - 8, receive_id=receive_id)
+    return IsoTpAddress(transmit_id=0x18DA00F1 | (receive_id & 0xFF) << 8, receive_id=receive_id)
+
+
 def ecu_name(receive_id: int) -> str:
     """A response identifier as answers are named by: at least three hex digits."""
     return f"{receive_id:03X}"

@@ -17,6 +17,7 @@ from edge_agent.sources.obd import ObdConfig, ObdSource
 from edge_agent.tester.base import IsoTpAddress, Tester
 from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig
+from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.garage import run_car
 
 VIN = "WVWZZZ1KZAW000001"
@@ -40,10 +41,11 @@ class Clock:
 
 
 @contextmanager
-def car_on(bus: CanBusConfig, **changes: object) -> Iterator[None]:
+def car_on(bus: CanBusConfig, *, disturbances: Disturbances | None = None, **changes: object) -> Iterator[None]:
     config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
     stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs={"ready_event": ready})
+    how = {"ready_event": ready, "disturbances": disturbances}
+    thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs=how)
     thread.start()
     try:
         assert ready.wait(5)

@@ -1,0 +1,123 @@
+"""A tester that minds the car: asks no more than the bus can spare, gives slow ECUs time, asks busy ones again.
+
+It stands before any other tester, so that whatever is asked through it counts.
+"""
+
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+
+from edge_agent.obd.answers import BUSY, NEGATIVE_RESPONSE, AnswerError
+from edge_agent.tester.base import Exchange, IsoTpAddress, Tester
+from edge_agent.tester.limits import Limits, Load, Patience, frames_of
+
+_BUSY_PAUSE_S = 0.1  # before an ECU that said NRC 0x21 is asked again
+_BUSY_REPEATS = 3
+
+
+class PoliteTester:
+    """Asks through ``tester`` within ``limits``. Its own sleeps are bounded by them."""
+
+    def __init__(
+        self,
+        tester: Tester,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._tester = tester
+        self._clock = clock
+        self._sleep = sleep
+        self._load = Load(limits, clock())
+        self._patience = Patience(tester.timeout_s)
+
+    @property
+    def timeout_s(self) -> float:
+        """Time the last request was given."""
+        return self._tester.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._patience = Patience(seconds)
+        self._tester.timeout_s = seconds
+
+    @property
+    def unanswered(self) -> int:
+        """See :class:`edge_agent.tester.base.Tester`."""
+        return self._tester.unanswered
+
+    @unanswered.setter
+    def unanswered(self, count: int) -> None:
+        self._tester.unanswered = count
+
+    def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
+        """See :class:`edge_agent.tester.base.Tester`; an ECU that is busy is asked again, and what others said kept."""
+        exchange = self._functional(request, expected, enough)
+        for _ in range(_BUSY_REPEATS):
+            busy = {ecu for ecu, payload in exchange.answers.items() if _is_busy(payload)}
+            if not busy:
+                break
+            self._sleep(_BUSY_PAUSE_S)
+            again = self._functional(request, busy, enough)
+            exchange.answers.update({ecu: again.answers[ecu] for ecu in busy & again.answers.keys()})
+        return exchange
+
+    def physical(self, address: IsoTpAddress, request: bytes) -> bytes:
+        """See :class:`edge_agent.tester.base.Tester`; an ECU that is busy is asked again."""
+        for _ in range(_BUSY_REPEATS):
+            try:
+                return self._physical(address, request)
+            except AnswerError as error:
+                if not error.busy:
+                    raise
+            self._sleep(_BUSY_PAUSE_S)
+        return self._physical(address, request)
+
+    def close(self) -> None:
+        """Let go of the adapter."""
+        self._tester.close()
+
+    def _functional(self, request: bytes, expected: AbstractSet[str] | None, enough: int | None) -> Exchange:
+        started = self._begin(self._patience.given_s(expected))
+        exchange = self._tester.functional(request, expected=expected, enough=enough)
+        took_s = self._clock() - started
+        self._end(request, list(exchange.answers.values()), any(len(ecu) > 3 for ecu in exchange.answers))
+        missing = (expected or set()) - exchange.answers.keys()
+        for ecu in exchange.answers:
+            # those that answered while others were waited for took less than all the time
+            self._patience.answered(ecu, 0.0 if missing or not expected else took_s)
+        if enough is None:
+            for ecu in missing:
+                self._patience.silent(ecu)
+        return exchange
+
+    def _physical(self, address: IsoTpAddress, request: bytes) -> bytes:
+        started = self._begin(self._patience.given_s((address.ecu,)))
+        before = self._tester.unanswered
+        answer = b""
+        try:
+            answer = self._tester.physical(address, request)
+        except AnswerError:
+            if self._tester.unanswered > before:
+                self._patience.silent(address.ecu)
+            raise
+        finally:
+            self._end(request, [answer], address.receive_id > 0x7FF)
+        self._patience.answered(address.ecu, self._clock() - started)
+        return answer
+
+    def _begin(self, timeout_s: float) -> float:
+        wait_s = self._load.wait_s(self._clock())
+        if wait_s > 0:
+            self._sleep(wait_s)
+        self._tester.timeout_s = timeout_s
+        return self._clock()
+
+    def _end(self, request: bytes, answers: list[bytes], extended: bool) -> None:
+        frames = frames_of(len(request)) + sum(frames_of(len(answer)) for answer in answers)
+        self._load.used(self._clock(), frames, identifier_bits=29 if extended else 11)
+
+
+def _is_busy(payload: bytes) -> bool:
+    return payload[:1] == bytes((NEGATIVE_RESPONSE,)) and payload[2:3] == bytes((BUSY,))
