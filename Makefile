@@ -5,10 +5,10 @@ ARGS ?=
 KILLS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge lint types format clean
+.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge check-arm64 lint types format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 environment: ## make the virtual environment (.venv) with all dependencies
 	@$(PYTHON) wearcast/embedded/bootstrap.py
@@ -33,6 +33,9 @@ bench-ingest: environment ## samples per second into the database: bare COPY, th
 
 bench-edge: environment ## the dongle's figures: bytes on the air and on the flash, memory, start, bus, queries (ARGS="bytes outbox")
 	$(BIN)/python -m tests.benchmarks.bench_edge $(ARGS)
+
+check-arm64: environment ## whether a Raspberry Pi installs the agent without a compiler (asks the package index)
+	$(BIN)/python -m tests.benchmarks.check_arm64
 
 lint: environment ## check style, format and import contracts
 	$(BIN)/ruff check .
