@@ -111,20 +111,21 @@ class Budget:
         low = voltage is not None and voltage < self._settings.off_below_v
         return not low and self._memory.accounts.purse_mah >= self._settings.wake_mah
 
-    def may_check(self, now: float, sign: Sign, *, paused: bool, sustained: bool) -> bool:
+    def may_check(self, now: float, sign: Sign, *, paused: bool, sustained: bool, protected: bool) -> bool:
         """All is paid for, and the next planned wake with it.
 
         Without charge a voltage that proves charging is looked into, unless that was in vain of late; and a bus that
-        does not fall silent, on a credit ever rarer, where no voltage speaks against it.
+        does not fall silent, on a credit ever rarer. A protected battery whose voltage is known has no credit.
         """
         if not self._settings.governed:
             return True
         needed_mah = self._settings.check_mah + self._settings.wake_mah
-        if self.exhausted(now) is None and self._memory.accounts.purse_mah >= needed_mah:
+        spared = protected or self.exhausted(now) is not None
+        if not spared and self._memory.accounts.purse_mah >= needed_mah:
             return True
         if sign == "level":
             return not paused
-        if self._low_since is not None or not sustained or now < self._credit_at:
+        if (spared and self.voltage(now) is not None) or not sustained or now < self._credit_at:
             return False
         self._credit_at = now + min(_CREDIT_S * 2.0 ** min(self._credits, 20), _LONGEST_CREDIT_S)
         self._credits += 1

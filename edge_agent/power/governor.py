@@ -37,7 +37,7 @@ class Governor:
         self.memory = Memory() if memory is None else memory
         self._budget = Budget(settings, self.memory)
         self._signs = Signs(settings, fruitless=self.memory.fruitless)
-        self._signs.rest(armed=True)  # whether the voltage was low before is not known
+        self._signs.rest(at.seconds, armed=True)  # whether the voltage was low before is not known
         self._at = at
         self._entered = self._last_use = self._last_power = self._last_charging = self._last_word = at.seconds
         self._silent_since: float | None = None
@@ -168,7 +168,11 @@ class Governor:
             self._last_power = now
             self._enter(PowerState.DRIVING, "the ignition line is on")
         elif sign is not None and budget.may_check(
-            now, sign, paused=self._signs.paused(now), sustained=self._signs.sustained(now)
+            now,
+            sign,
+            paused=self._signs.paused(now),
+            sustained=self._signs.sustained(now),
+            protected=state is PowerState.PROTECTED,
         ):
             self._ask(_SIGN_TEXT[sign])
         elif state is PowerState.PROTECTED:
@@ -205,7 +209,7 @@ class Governor:
 
     def _park(self, why: str) -> None:
         """The last word to the car is spoken; what is left is sent."""
-        self._signs.rest(runs_on=True)
+        self._signs.rest(self._now, runs_on=True)
         self._stay_until = self._now + self.settings.linger_s
         self._leave_by = self._now + self.settings.send_s
         if self._used_s >= _FRESH_BATTERY_S:

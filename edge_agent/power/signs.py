@@ -50,10 +50,11 @@ class Signs:
         """For how long it has talked."""
         return 0.0 if self._bus_since is None else now - self._bus_since
 
-    def rest(self, *, armed: bool = False, runs_on: bool = False) -> None:
+    def rest(self, now: float, *, armed: bool = False, runs_on: bool = False) -> None:
         """The car is left alone from now: what was seen before is of another time."""
         self._high_since = self._risen_since = self._least = None
-        self._bus_since = self._bus_at = None
+        self._bus_since = None
+        self._bus_at = now if runs_on else None  # silent or not is yet to be heard
         self._armed = armed
         self._bus_armed, self._runs_on = not runs_on, runs_on
 
@@ -61,9 +62,8 @@ class Signs:
         """A check is over."""
         self._checked_at = now
         self.fruitless = 0 if in_use else self.fruitless + 1
-        self.rest()
-        self._bus_armed = in_use
-        self._bus_at = now  # silent or not is yet to be heard
+        self.rest(now)
+        self._bus_armed, self._bus_at = in_use, now
 
     def look(self, now: float, seen: Seen) -> Sign | None:
         """The sign that this look completes."""
