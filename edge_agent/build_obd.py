@@ -1,6 +1,7 @@
 """Vehicle profile + bus or adapter of the configuration -> how the car is read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
 from edge_agent.tester.base import Connect, IsoTpAddress
 from edge_agent.tester.elm327 import LONGEST_TIMEOUT_S, Elm327Tester
+from edge_agent.tester.find_bus import OBD_BIT_RATES
+from edge_agent.tester.limits import Limits
 from firmware_profiles.profile import VehicleProfile
 
 
@@ -21,7 +24,7 @@ def build_obd_can(section: Section, profile: VehicleProfile | None, *, state: Pa
     if profile is None:
         raise section.error("kind", "obd_can needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
     connect = can_connector(section, bit_rate_of(profile), state=state)
-    config = obd_config(profile)
+    config = replace(obd_config(profile), limits=limits(section, bit_rate_of(profile)))
     return ObdSource(config, lambda: connect(config.addresses, identifier_bits_of(profile)))
 
 
@@ -30,7 +33,7 @@ def build_obd_elm327(section: Section, profile: VehicleProfile | None) -> ObdSou
     if profile is None:
         raise section.error("kind", "obd_elm327 needs a vehicle profile; set vehicle_profile, 'generic' reads any car")
     connect = elm327_connector(section, profile.can.bit_rate)
-    config = obd_config(profile)
+    config = replace(obd_config(profile), limits=limits(section, bit_rate_of(profile)))
     return ObdSource(config, lambda: connect(config.addresses, profile.can.identifier_bits))
 
 
@@ -48,6 +51,25 @@ def elm327_connector(section: Section, _bit_rate: int | None) -> Connect:
         return Elm327Tester.open(port, baud=baud, timeout_s=timeout_s)
 
     return connect
+
+
+def limits(section: Section, bit_rate: int | None) -> Limits:
+    """What reading may take of the bus; a bit rate that is not known yet is taken for the slower one of OBD.
+
+    Keys: max_requests_per_s, max_bus_percent.
+    """
+    usual = Limits()
+    percent = section.number("max_bus_percent", 100 * usual.bus_share)
+    if not 0 < percent <= 100:
+        raise section.error("max_bus_percent", f"{percent:g} is no share of the bus; give percent, 10 suits most cars")
+    requests_per_s = section.number("max_requests_per_s", usual.requests_per_s)
+    if requests_per_s <= 0:
+        raise section.error("max_requests_per_s", f"{requests_per_s:g} asks nothing; give a number above 0")
+    return Limits(
+        requests_per_s=requests_per_s,
+        bus_share=percent / 100,
+        bit_rate=min(OBD_BIT_RATES) if bit_rate is None else bit_rate,
+    )
 
 
 def obd_config(profile: VehicleProfile) -> ObdConfig:
