@@ -26,12 +26,12 @@ from edge_agent.outbox_file import (
     remove,
     replacement,
     schema,
-    suspect,
 )
 
 log = logging.getLogger(__name__)
 
-_PROBES: Final = 200_000  # ids tried one by one beyond the last row that can be read; some seconds at most
+_PROBES: Final = 200_000  # ids tried one by one between rows that can be read; some seconds at most
+_PROBES_BEYOND: Final = 20_000  # the same where nothing can be read from above
 
 # Columns of this version, as each version has them.
 _BATCH: Final = {
@@ -111,12 +111,13 @@ def _rebuild(path: Path, successor: Path, max_bytes: int) -> tuple[int, int, int
                 new.execute("COMMIT")
     finally:
         remove(copy)
-    suspect(successor)
     return saved
 
 
 def _open_damaged(copy: Path) -> sqlite3.Connection:
     """A connection that reads what there is; a first page that is no longer one is replaced by that of a new outbox."""
+    if copy.stat().st_size < PAGE_BYTES:  # SQLite would take it for new, and delete its WAL
+        return _lenient(_with_first_page(copy))
     connection = _lenient(copy)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -125,14 +126,19 @@ def _open_damaged(copy: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError:
         pass
     connection.close()
+    return _lenient(_with_first_page(copy))
+
+
+def _with_first_page(copy: Path) -> Path:
+    """The first page names the roots of all tables; those of an outbox lie where they lie in every new one."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         fresh.executescript(schema())
         first_page = bytearray(fresh.serialize()[:PAGE_BYTES])
     first_page[18:20] = b"\x02\x02"  # read and written with a WAL (SQLite file format, 1.3.3)
     first_page[28:32] = bytes(4)  # the number of pages is that of the file (1.3.7)
-    with copy.open("r+b" if copy.exists() else "w+b") as file:
+    with copy.open("r+b") as file:
         file.write(first_page)
-    return _lenient(copy)
+    return copy
 
 
 def _lenient(copy: Path) -> sqlite3.Connection:
@@ -196,7 +202,8 @@ def _rows_by_id(old: sqlite3.Connection, table: str, columns: str) -> Iterator[R
                 break
             above = row[0]
             yield row
-    for number in range(below + 1, min(below + _PROBES, above or below + _PROBES)):
+    last = min(above, below + _PROBES) if above is not None else below + _PROBES_BEYOND
+    for number in range(below + 1, last):
         with suppress(sqlite3.DatabaseError):
             yield from old.execute(f"SELECT {columns} FROM {table} WHERE id = ?", [number]).fetchall()  # noqa: S608 - as above
 

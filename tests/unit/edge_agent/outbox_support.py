@@ -57,7 +57,8 @@ def all_waiting(outbox: Outbox) -> tuple[StoredBatch, ...]:
 
 def publish_all(outbox: Outbox) -> tuple[Publication, ...]:
     """Each by itself: neighbours published together are joined."""
-    return tuple(entry for batch in all_waiting(outbox) for entry in outbox.publish([batch]))
+    with outbox.transaction(durable=True):
+        return tuple(entry for batch in all_waiting(outbox) for entry in outbox.publish([batch]))
 
 
 def numbers_of(published: Iterable[Publication]) -> list[int]:
