@@ -13,6 +13,7 @@ from edge_agent.build import build_estimators, build_profile, build_source
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.config import AgentConfig, MqttConfig, SourceConfig
 from edge_agent.profile_dids import did_documents
+from edge_agent.vehicle_watch import ENGINE_SPEED
 from firmware_profiles.loader import load_vehicle_profile
 from telemetry.records import EventKind, EventsBatch, ReadingsBatch, VehicleEvent
 from tests.integration.test_uplink_broker import FAST, Backend, backend_on, eventually
@@ -114,6 +115,15 @@ def test_a_car_is_recognised_and_its_own_values_arrive(
     assert all(0 < value < 1000 for value in values(backend, OWN[name]))
     assert f"is read by the profile {name}" in caplog.text
     assert vin not in caplog.text
+
+
+def test_an_unknown_car_of_29_bit_identifiers_is_read_at_once(broker: Broker, backend: Backend, tmp_path: Path) -> None:
+    bus = virtual_bus()
+    with car_on(bus, vin="ZFA31200000123456", identifier_bits=29), agent_on(bus, broker, tmp_path):
+        eventually(lambda: bool(identified(backend)), "the car is told")
+        eventually(lambda: bool(values(backend, ENGINE_SPEED)), "and read by standard OBD")
+    data = identified(backend)[0].data
+    assert (data["profile"], data["reasons"]) == ("generic", ["No profile fits what this car shows of itself."])
 
 
 def test_a_restart_asks_nothing_and_another_car_is_found_out(
