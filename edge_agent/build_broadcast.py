@@ -1,8 +1,10 @@
 """The bus of the configuration + a DBC or SAE J1939 -> what is heard on it without asking."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from edge_agent.can_bus import CanBusConfig
+from edge_agent.build_can import read_bus
+from edge_agent.can_interfaces import interface_named
 from edge_agent.errors import ConfigurationError
 from edge_agent.j1939.listener import J1939Listener
 from edge_agent.section import Section
@@ -19,21 +21,26 @@ _SHARED = ("socketcan", "udp_multicast", "virtual")
 def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
     """The source of ``source: {kind: broadcast, interface: …, channel: …, dbc: …, signals: […]}``.
 
-    With ``j1939: true`` it hears what heavy vehicles say; a DBC may then stand beside. ``cache``: the folder where a
-    compiled DBC is kept.
+    With ``j1939: true`` it hears what heavy vehicles say; a DBC may then stand beside. An adapter that can is told to
+    listen only, so that not even a wrong bit rate disturbs the bus. ``cache``: the folder of the compiled DBC.
     """
     heavy = section.flag("j1939")
     listeners = _listeners(section, cache, required=not heavy)
     if heavy:
         listeners += (J1939Listener(period_s=_period_s(section)),)
-    return BroadcastSource(_bus(section, default_bit_rate=250_000 if heavy else 500_000), listeners)
+    bus, automatic = read_bus(section, 250_000 if heavy else 500_000)
+    if automatic:
+        raise section.error("bitrate", "is found by asking, and nobody is asked here; give it, 500000 suits most cars")
+    if interface_named(bus.interface).listening is not None:
+        bus = replace(bus, listen_only=True)
+    return BroadcastSource(bus, listeners)
 
 
 def listening_too(section: Section, asking: Source, cache: Path) -> Source:
     """The source that asks; with a section ``broadcast`` in its own, one that also listens on the same bus."""
     if not section.has("broadcast"):
         return asking
-    bus = _bus(section)
+    bus, _ = read_bus(section, None)
     if bus.interface not in _SHARED:
         raise section.error(
             "broadcast",
@@ -44,18 +51,6 @@ def listening_too(section: Section, asking: Source, cache: Path) -> Source:
     heard = BroadcastSource(bus, _listeners(inner, cache))
     inner.done()
     return ListeningSource(asking, heard)
-
-
-def _bus(section: Section, default_bit_rate: int = 500_000) -> CanBusConfig:
-    interface = section.text("interface", "socketcan")
-    # a SocketCAN interface has its bit rate from the system, which set it up
-    bit_rate = section.integer("bitrate", default_bit_rate, minimum=10_000, maximum=8_000_000)
-    return CanBusConfig(
-        interface=interface,
-        channel=section.text("channel", "can0"),
-        bitrate=None if interface == "socketcan" else bit_rate,
-        options=section.mapping("options") if section.has("options") else {},
-    )
 
 
 def _listeners(section: Section, cache: Path, *, required: bool = True) -> tuple[Listener, ...]:

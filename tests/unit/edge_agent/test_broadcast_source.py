@@ -224,7 +224,7 @@ def test_beside_obd_a_configuration_makes_one_source_of_both(tmp_path: Path) -> 
 def test_a_heavy_vehicle_is_heard_with_a_dbc_or_without(tmp_path: Path, text: str) -> None:
     made = build_source(load(tmp_path, text), None)
     assert isinstance(made, BroadcastSource)
-    assert made._bus.bitrate == 250_000
+    assert (made._bus.bitrate, made._bus.listen_only) == ((250_000, True) if text is TRUCK else (None, False))
     eec1 = 0x0CF00400 | EXTENDED
     assert any(each.lets_through(eec1) for each in made._filters)
     assert any(each.lets_through(180) for each in made._filters) == ("dbc" in text)
@@ -241,6 +241,7 @@ def test_a_heavy_vehicle_is_heard_with_a_dbc_or_without(tmp_path: Path, text: st
         (TEXT.replace("  dbc: car.dbc\n", "").split("  signals")[0], "source.dbc: is missing"),
         (TEXT.replace("period: 100ms", "perod: 100ms"), "source.perod: unknown key; did you mean 'period'?"),
         (TEXT + "  j1939: yes please\n", "source.j1939: 'yes please' is neither true nor false"),
+        (TRUCK.replace("slcan,", "slcan, bitrate: auto,"), "source.bitrate: is found by asking, and nobody is asked"),
         (BESIDE.replace("interface: virtual", "interface: slcan"), "source.broadcast: slcan serves one program"),
         (BESIDE.replace("{dbc:", "{dcb: x, dbc:"), "source.broadcast.dcb: unknown key; did you mean 'dbc'?"),
     ],
