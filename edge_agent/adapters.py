@@ -98,7 +98,7 @@ def _bus(options: dict[str, object]) -> CanBusConfig:
 
 def _connector(kind: str, address: str, options: dict[str, object]) -> Connect:
     section = Section(options, where=f"adapter {address}", folder=Path.cwd())
-    connect = CONNECTORS[kind](section, BIT_RATE)  # type: ignore[index]  # the kind's name is checked below
+    connect = CONNECTORS[kind](section, None)  # type: ignore[index]  # the kind's name is checked below
     section.done()
     return connect
 

@@ -157,7 +157,9 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
     """The agent's configuration; paths in it are relative to its folder."""
     interface = hardware.interface
     source: dict[str, object] = {"kind": "obd_can", "interface": interface.kind, "channel": interface.channel}
-    source["bitrate"] = vehicle.can.bit_rate
+    of_any_car = request.automatic or vehicle.kind == "generic"
+    # the agent finds it out, except where the system sets the interface up
+    source["bitrate"] = "auto" if of_any_car and interface.kind != "socketcan" else vehicle.can.bit_rate
     if interface.serial_baud is not None:
         source["options"] = {"tty_baudrate": interface.serial_baud}  # python-can's name for it
     mqtt: dict[str, object] = {"host": request.broker_host, "port": request.broker_port}

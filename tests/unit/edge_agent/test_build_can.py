@@ -10,10 +10,11 @@ from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.tester.base import ANY_IDENTIFIERS
 from edge_agent.tester.limits import Limits
+from edge_agent.virtual_car.wire import Wire
 from firmware_profiles.loader import load_vehicle_profile
 from tests.unit.edge_agent.obd_support import VIN, car_on, polled, virtual_bus
 from tests.unit.edge_agent.slcan_peer import slcan_on
-from tests.unit.edge_agent.test_find_bus import Wire, car_on_wire
+from tests.unit.edge_agent.test_find_bus import car_on_wire
 
 GENERIC = load_vehicle_profile("generic")
 KONA = load_vehicle_profile("hyundai_kona_electric")

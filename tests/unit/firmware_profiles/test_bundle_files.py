@@ -85,6 +85,12 @@ def test_a_serial_adapter_gets_its_device_and_no_network(request_for: Make) -> N
     assert {"etc/wearcast/vehicles/volkswagen_id4.yaml", "etc/wearcast/vehicles/electric_drive.yaml"} <= paths
 
 
+@pytest.mark.parametrize("vehicle", ["generic", "auto"])
+def test_the_bit_rate_of_any_car_is_found_where_the_agent_sets_it(request_for: Make, vehicle: str) -> None:
+    report = write(replace(request_for("out"), hardware="pi_3_usb_slcan", vehicle=vehicle))
+    assert yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))["source"]["bitrate"] == "auto"
+
+
 def test_the_key_is_readable_by_its_owner_alone_and_never_shown(request_for: Make, tmp_path: Path) -> None:
     report = write(request_for("out"))
     key = tmp_path / "out/etc/wearcast/tls/device-key.pem"
