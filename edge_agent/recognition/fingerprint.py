@@ -52,12 +52,14 @@ class Probe:
 class Fingerprint:
     """A car as it showed itself.
 
-    ``vin`` None: not read; it may be masked behind its beginning. ``pids``: response identifier of each ECU that
+    ``vin`` None: not read; it may be masked behind its beginning. ``vin_at``: the ECU that gave it by identifier, None
+    where standard OBD did. ``pids``: response identifier of each ECU that
     answers 01 00 ("7E8", "18DAF110") -> the parameters of service 01 it says it has. ``fuel_type``: PID 51.
     ``probes``: makers' identifiers asked so far.
     """
 
     vin: str | None = None
+    vin_at: IsoTpAddress | None = None
     pids: Mapping[str, frozenset[int]] = field(default_factory=dict)
     fuel_type: int | None = None
     probes: Mapping[Question, Probe] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from edge_agent.recognition.fingerprint import Fingerprint
 from edge_agent.recognition.judge import Recognition
 
 _CARS: Final = 8  # a dongle that goes from car to car forgets the one it saw first
@@ -15,7 +16,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What one car was recognised as.
 
     ``settled``: asking again would tell no more; otherwise an ECU slept, or nobody answered. ``profiles``: a digest of
-    the profiles it was chosen from, so that an update may know better.
+    the profiles it was chosen from, so that an update may know better. ``vin_at``: CAN identifiers, request and answer,
+    of the ECU that gave the VIN by identifier; None where standard OBD gives it.
     """
 
     profile: str
@@ -25,10 +27,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool
     profiles: str
     identifier_bits: int | None = None
+    vin_at: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, found: Recognition, *, settled: bool, profiles: str, identifier_bits: int | None) -> "Known":
+    def of(cls, found: Recognition, fingerprint: Fingerprint, *, settled: bool, profiles: str) -> "Known":
         """A fresh recognition."""
+        at = fingerprint.vin_at
         return cls(
             profile=found.profile,
             title=found.title,
@@ -36,7 +40,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
             reasons=found.reasons,
             settled=settled,
             profiles=profiles,
-            identifier_bits=identifier_bits,
+            identifier_bits=fingerprint.identifier_bits,
+            vin_at=None if at is None else (at.transmit_id, at.receive_id),
         )
 
 

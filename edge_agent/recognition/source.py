@@ -17,7 +17,7 @@ from edge_agent.recognition.judge import Recognition, choose
 from edge_agent.recognition.memory import Known, Memory
 from edge_agent.recognition.port import Change
 from edge_agent.recognition.profiles import Profiles
-from edge_agent.recognition.take import recognise, take_fingerprint
+from edge_agent.recognition.take import recognise, take_fingerprint, vin_by_identifier
 from edge_agent.sources.base import Identified, Reading, Source
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT
 from edge_agent.tester.base import Connect, IsoTpAddress, Tester
@@ -91,9 +91,14 @@ class RecognisingSource:
         asked_lately = self._clock() < self._next_try  # an adapter that comes and goes is no reason to ask again
         good = known is not None and (asked_lately or self._still_good(known))
         profile = self._loaded(known) if known is not None and good else None
-        if profile is None:
+        if known is None or profile is None:
             self._look(expected_vin=None)
+            return
+        vin = self._vin_of(known)
+        if vin is not None and vin != self._memory.last_vin:
+            self._enter(vin)
         else:
+            self._verified = self._verified or vin is not None
             self._read_by(profile)
 
     def poll(self) -> Reading | None:
@@ -104,8 +109,8 @@ class RecognisingSource:
         if reading is None:
             return None
         if reading.vin is not None and reading.vin != self._memory.last_vin:
-            log.info("this is another car than before: finding out which")
-            return self._of_another_car(reading.vin)  # its values were read by the former car's definitions
+            self._enter(reading.vin)
+            return self._with_identity(Reading(vin=reading.vin))  # its values were read by another car's definitions
         if reading.vin is not None:
             self._verified = True
         known = self._memory.last_car
@@ -119,7 +124,9 @@ class RecognisingSource:
         """Let go of the adapter; may be called twice."""
         self._close_inner()
 
-    def _of_another_car(self, vin: str) -> Reading:
+    def _enter(self, vin: str) -> None:
+        """It is another car than before: read it by what is known of it, or find out."""
+        log.info("this is another car than before")
         self._close_inner()
         self._told, self._retry_s = False, FIRST_RETRY_S
         known = self._memory.of(vin)
@@ -130,7 +137,17 @@ class RecognisingSource:
             self._remember(vin, known)
             self._read_by(profile)
         self._verified = True
-        return self._with_identity(Reading(vin=vin))
+
+    def _vin_of(self, known: Known) -> str | None:
+        """The VIN of the car there is, asked where the source itself does not: of the ECU that gave it before."""
+        if known.vin_at is None:
+            return None
+        address = IsoTpAddress(transmit_id=known.vin_at[0], receive_id=known.vin_at[1])
+        tester = open_for(self._connect, (address,), known.identifier_bits or 11)
+        try:
+            return vin_by_identifier(tester, (address,))[0]
+        finally:
+            tester.close()
 
     def _look(self, *, expected_vin: str | None) -> None:
         """Ask the car, choose, remember, and open the source of what was chosen."""
@@ -142,9 +159,9 @@ class RecognisingSource:
         chosen = found.profile != self._profiles.generic.name
         known = Known.of(
             found,
+            fingerprint,
             settled=chosen or not (fingerprint.silent or any(probe.silent for probe in fingerprint.probes.values())),
             profiles=self._profiles.digest(),
-            identifier_bits=fingerprint.identifier_bits,
         )
         self._verified = fingerprint.vin is not None
         log.info(
@@ -195,8 +212,10 @@ class RecognisingSource:
     def _with_identity(self, reading: Reading) -> Reading:
         """Say once a start what the car is: with its VIN, or with its first values where it tells none."""
         known = self._memory.last_car
-        sure = self._verified or (self._memory.last_vin is None and bool(reading.values))
-        if self._told or known is None or not sure:
+        if self._told or known is None:
+            return reading
+        tells_no_vin = self._memory.last_vin is None or known.vin_at is not None
+        if not self._verified and not (tells_no_vin and reading.values):
             return reading
         self._told = True
         identified = Identified(profile=known.profile, certainty=round(known.certainty, 3), reasons=known.reasons)

@@ -53,7 +53,8 @@ def take_fingerprint(tester: Tester) -> Fingerprint:
         if pids:
             having = any(_FUEL_TYPE in each for each in pids.values())
             fuel_type = _fuel_type(tester, dialect.request(_FUEL_TYPE)) if having else None
-            return Fingerprint(vin=_vin(tester, pids), pids=pids, fuel_type=fuel_type)
+            vin, vin_at = _vin(tester, pids)
+            return Fingerprint(vin=vin, vin_at=vin_at, pids=pids, fuel_type=fuel_type)
     return Fingerprint()
 
 
@@ -69,7 +70,8 @@ def recognise(
         fingerprint = replace(fingerprint, probes=probes)
         if fingerprint.vin is None:
             answering = dict.fromkeys(question.address for question, probe in probes.items() if probe.payload)
-            fingerprint = replace(fingerprint, vin=_vin_by_identifier(tester, answering))
+            vin, vin_at = vin_by_identifier(tester, answering)
+            fingerprint = replace(fingerprint, vin=vin, vin_at=vin_at)
     return fingerprint, rank(fingerprint, profiles)
 
 
@@ -171,21 +173,22 @@ def _fuel_type(tester: Tester, request: bytes) -> int | None:
     return None
 
 
-def _vin(tester: Tester, pids: Iterable[str]) -> str | None:
+def _vin(tester: Tester, pids: Iterable[str]) -> tuple[str | None, IsoTpAddress | None]:
     exchange = tester.functional(vehicle_information.VIN_REQUEST, expected=None, enough=1)
     for payload in exchange.answers.values():
         try:
-            return vehicle_information.decode_vin(payload)
+            return vehicle_information.decode_vin(payload), None
         except AnswerError as error:
             log.info("the VIN cannot be read: %s", error)
-    return _vin_by_identifier(tester, map(address_of, sorted(pids)))
+    return vin_by_identifier(tester, map(address_of, sorted(pids)))
 
 
-def _vin_by_identifier(tester: Tester, addresses: Iterable[IsoTpAddress]) -> str | None:
+def vin_by_identifier(tester: Tester, addresses: Iterable[IsoTpAddress]) -> tuple[str | None, IsoTpAddress | None]:
+    """The VIN and the ECU that gave it by identifier; the first few of the addresses are asked."""
     for address in tuple(addresses)[:_VIN_ECUS]:
         for request in (obd_on_uds.VIN_REQUEST_OF_MAKER, obd_on_uds.VIN_REQUEST):
             try:
-                return obd_on_uds.decode_vin(request, tester.physical(address, request))
+                return obd_on_uds.decode_vin(request, tester.physical(address, request)), address
             except AnswerError:
                 continue
-    return None
+    return None, None

@@ -284,6 +284,44 @@ def test_a_car_without_vin_is_told_with_its_first_values() -> None:
     assert told.vin is None
 
 
+def by_identifier(vin: str, profile: VehicleProfile) -> ScriptedTester:
+    """A car whose VIN one ECU alone gives, by identifier: no standard request tells it."""
+    gateway = next(iter(own_answers(profile))).address.ecu
+    return car(profile, obd=None, more={gateway: {b"\x22\xf1\x90": b"\x62\xf1\x90" + vin.encode()}})
+
+
+def test_where_standard_obd_tells_no_vin_a_start_asks_the_ecu_that_gave_it() -> None:
+    """One question instead of a recognition; else a dongle moved to another car would go on with the former profile."""
+    bench = Bench(by_identifier(ID4_VIN, id4()))
+    bench.source.open()
+    told = bench.poll()
+    assert told.vin == ID4_VIN
+    tester = by_identifier(ID4_VIN, id4())
+    same = Bench(tester)
+    same.source.restore(bench.source.state())
+    same.source.open()
+    assert [request for _, request in tester.asked] == [b"\x22\xf1\x90"]
+    assert tester.closed
+    assert same.poll().identified is not None
+    other_vin = ID4_VIN[:-1] + "9"
+    moved = Bench(by_identifier(other_vin, id4()))
+    moved.source.restore(bench.source.state())
+    moved.source.open()
+    assert moved.poll().vin == other_vin
+    assert moved.source.take_change() == Change(other_car=True)
+
+
+def test_where_that_ecu_sleeps_the_car_is_told_with_its_first_values() -> None:
+    bench = Bench(by_identifier(ID4_VIN, id4()))
+    bench.source.open()
+    asleep = Bench(car(obd=None), readings=[Reading(), Reading(values=SPEED)])
+    asleep.source.restore(bench.source.state())
+    asleep.source.open()
+    assert asleep.source.profile.name == "volkswagen_id4"
+    assert asleep.poll().identified is None
+    assert asleep.poll().vin == ID4_VIN
+
+
 def test_an_adapter_that_is_gone_is_a_source_error_and_nothing_is_remembered() -> None:
     tester = kona_car()
     tester.gone = True

@@ -51,14 +51,14 @@ def test_a_car_of_the_new_dialect_is_read_by_identifiers() -> None:
         bytes.fromhex("22F802"): bytes.fromhex("62F802") + KONA_VIN.encode(),
     }
     tester = car(obd=None, more={"7E8": script})
-    assert take_fingerprint(tester) == Fingerprint(
-        vin=KONA_VIN, pids={"7E8": frozenset({0x0C, 0x0D, 0x51})}, fuel_type=4
-    )
+    pids, at = {"7E8": frozenset({0x0C, 0x0D, 0x51})}, address_of("7E8")
+    assert take_fingerprint(tester) == Fingerprint(vin=KONA_VIN, vin_at=at, pids=pids, fuel_type=4)
 
 
 def test_the_vin_is_read_by_identifier_where_service_09_is_refused() -> None:
     tester = car(more={"7E8": {b"\x22\xf1\x90": b"\x62\xf1\x90" + KONA_VIN.encode()}})
-    assert take_fingerprint(tester).vin == KONA_VIN
+    found = take_fingerprint(tester)
+    assert (found.vin, found.vin_at) == (KONA_VIN, address_of("7E8"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 17, b"KM8K33AG4LU00000", b"0" * 17 + b"1"])
