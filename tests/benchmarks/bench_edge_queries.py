@@ -9,6 +9,7 @@ Two settings: an adapter that answers at once, where only the software counts; a
 10 ms, as in a car.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -22,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import can
 import yaml
 
-from edge_agent.can_bus import CanBusConfig
+from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.obd import service01
 from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.tester.base import Tester
@@ -71,7 +73,8 @@ def rows() -> list[Row]:
             {
                 BARE: ("python-obd", f"{folder}/1"),
                 "ours, ELM327": ("elm327", f"{folder}/2"),
-                "ours, CAN": ("can", ""),
+                "ours, CAN": ("can", str(CAN_PORT)),
+                "python-can alone, frames unchecked": ("can-bare", str(CAN_PORT + 1)),
                 "ours, ELM327, 6 parameters a request": ("elm327-6", f"{folder}/3"),
             },
         )
@@ -93,7 +96,7 @@ def _table(results: dict[str, list[Round]], where: str) -> list[Row]:
     for name, rounds in results.items():
         rate = statistics.median(each.per_second for each in rounds)
         cpu = statistics.median(each.cpu_us for each in rounds)
-        ours = name != BARE
+        ours = name.startswith("ours")
         table += [
             row(
                 f"{name}{where}",
@@ -163,7 +166,8 @@ def _garage(folder: Path) -> Iterator[None]:
     buses: list[dict[str, object]] = [
         {"interface": "elm327", "channel": str(folder / str(n)), **(PACED if n > 3 else {})} for n in range(1, 7)
     ]
-    buses.append({"interface": "udp_multicast", "channel": CAN_GROUP, "port": CAN_PORT})
+    # of its own each: all that are on one bus hear all of it
+    buses += [{"interface": "udp_multicast", "channel": CAN_GROUP, "port": CAN_PORT + n} for n in (0, 1)]
     cars = [{"name": f"car-{n}", "vin": "WVWZZZ1KZAW000001", "bus": bus} for n, bus in enumerate(buses)]
     file = folder / "garage.yaml"
     file.write_text(yaml.safe_dump({"cars": cars}))
@@ -212,11 +216,11 @@ def _asker(kind: str, port: str) -> tuple[Callable[[int], None], Callable[[], li
 
         return bare, lambda: [os.getpid()]
     tester: Tester
-    if kind == "can":
-        bus = CanBusConfig(interface="udp_multicast", channel=CAN_GROUP, options={"port": CAN_PORT})
-        tester = CanTester.open(bus, DEFAULT_ECUS)
-    else:
-        tester = Elm327Tester.open(port)
+    options = {"port": int(port)} if kind.startswith("can") else {}
+    bus = CanBusConfig(interface="udp_multicast", channel=CAN_GROUP, options=options)
+    if kind == "can-bare":
+        return _bare_frames(bus), lambda: [os.getpid()]
+    tester = CanTester.open(bus, DEFAULT_ECUS) if kind == "can" else Elm327Tester.open(port)
     having = {pid: set(tester.functional(service01.request(pid), expected=None).answers) for pid in PIDS}
 
     def one_each(queries: int) -> None:
@@ -232,11 +236,28 @@ def _asker(kind: str, port: str) -> tuple[Callable[[int], None], Callable[[], li
             data = service01.decode_several(PIDS, exchange.answers["7E8"])
             assert all(service01.decode_data(pid, data[pid], "").values for pid in PIDS)
 
+    atexit.register(tester.close)
+
     def processes() -> list[int]:
         own = [os.getpid()]
         return [*own, tester.pid] if isinstance(tester, Elm327Tester) and tester.pid is not None else own
 
     return several if kind.endswith("-6") else one_each, processes
+
+
+def _bare_frames(config: CanBusConfig) -> Callable[[int], None]:
+    """What the bus itself costs: a frame out, the engine's answer in, nothing looked at."""
+    bus = open_can_bus(config)
+    bus.set_filters([{"can_id": 0x7E8, "can_mask": 0x7FF}])
+    atexit.register(bus.shutdown)
+
+    def frames(queries: int) -> None:
+        for n in range(queries):
+            data = bytes((2, 1, PIDS[n % len(PIDS)])).ljust(8, b"\xaa")
+            bus.send(can.Message(arbitration_id=0x7DF, data=data, is_extended_id=False))
+            assert bus.recv(1) is not None
+
+    return frames
 
 
 def _cpu_s(pids: list[int]) -> float:
