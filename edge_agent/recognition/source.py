@@ -18,7 +18,7 @@ from edge_agent.recognition.memory import Known, Memory
 from edge_agent.recognition.port import Change
 from edge_agent.recognition.profiles import Profiles
 from edge_agent.recognition.take import recognise, take_fingerprint, vin_by_identifier
-from edge_agent.sources.base import Identified, Reading, Source
+from edge_agent.sources.base import Identified, Reading, ReadsCodesOnDemand, Source
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT
 from edge_agent.tester.base import Connect, IsoTpAddress, Tester
 from firmware_profiles.errors import FirmwareProfilesError
@@ -119,6 +119,11 @@ class RecognisingSource:
             self._close_inner()
             self._look(expected_vin=self._memory.last_vin)
         return self._with_identity(reading)
+
+    def read_codes_soon(self) -> None:
+        """See :class:`edge_agent.sources.base.ReadsCodesOnDemand`."""
+        if isinstance(self._inner, ReadsCodesOnDemand):
+            self._inner.read_codes_soon()
 
     def close(self) -> None:
         """Let go of the adapter; may be called twice."""

@@ -10,7 +10,7 @@ from edge_agent.errors import SourceError
 from edge_agent.recognition.port import Change, Recognising
 from edge_agent.recognition.profiles import Profiles
 from edge_agent.recognition.source import FIRST_RETRY_S, RecognisingSource
-from edge_agent.sources.base import Reading
+from edge_agent.sources.base import Reading, ReadsCodesOnDemand
 from edge_agent.tester.testing import ScriptedTester
 from edge_agent.testing import ScriptedSource
 from firmware_profiles.errors import ProfileError
@@ -30,6 +30,15 @@ from tests.unit.edge_agent.recognition_support import (
 )
 
 SPEED = {"Vehicle.Speed": 50.0}
+
+
+class AskableSource(ScriptedSource):
+    """Counts how often trouble codes were asked for out of turn."""
+
+    asked = 0
+
+    def read_codes_soon(self) -> None:
+        self.asked += 1
 
 
 class SomeProfiles(Profiles):
@@ -67,7 +76,8 @@ class Bench:
     def fresh(self) -> RecognisingSource:
         def build(profile: VehicleProfile) -> ScriptedSource:
             self.built.append(profile)
-            return ScriptedSource(self._script())
+            self.inner = AskableSource(self._script())
+            return self.inner
 
         return RecognisingSource(
             connect=self.connect,
@@ -96,6 +106,15 @@ def kona_car(vin: str | None = KONA_VIN) -> ScriptedTester:
 def test_it_is_what_the_agent_looks_for() -> None:
     assert isinstance(Bench(kona_car()).source, Recognising)
     assert not isinstance(ScriptedSource([]), Recognising)
+
+
+def test_trouble_codes_asked_for_out_of_turn_are_read_by_the_profile_that_was_chosen() -> None:
+    bench = Bench(kona_car())
+    assert isinstance(bench.source, ReadsCodesOnDemand)
+    bench.source.read_codes_soon()  # nothing is open: nothing to ask
+    bench.source.open()
+    bench.source.read_codes_soon()
+    assert bench.inner.asked == 1
 
 
 def test_at_plug_in_the_car_is_recognised_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
