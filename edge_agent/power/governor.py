@@ -201,7 +201,8 @@ class Governor:
         if state is PowerState.ASLEEP and memory.wake_in_s is None:
             self._budget.plan()
         self._first_look = False
-        self._silent_since = None
+        if memory.state not in TALKING:
+            self._silent_since = None
         self._last_use = self._last_charging = self._entered = now
         self._hold_s = hold_s
         self._changed = True

@@ -88,7 +88,7 @@ def power_report(config: PowerConfig, memory: Memory, now: datetime) -> PowerRep
         tier=None if tier is None else tier.name,
         thresholds={
             "protect_below_v": settings.protect_below_v,
-            "off_below_v": settings.off_below_v,
+            "off_below_v": round(settings.off_below_v, 3),
             "sleep_below_v": settings.sleep_below_v,
             "wake_above_v": settings.wake_above_v,
         },

@@ -48,7 +48,7 @@ def test_a_week_and_a_month_cost_what_was_planned(days: int) -> None:
 
 
 @pytest.mark.parametrize("offset", [-0.2, 0.0, 0.2])
-@pytest.mark.parametrize("power", [CUT, UNCUT], ids=["cut", "uncut"])
+@pytest.mark.parametrize("power", [CUT, UNCUT, replace(LEAN, idle_ma=20.0)], ids=["cut", "uncut", "lean"])
 def test_a_battery_that_the_car_itself_empties_gets_nothing_taken_on_its_way_down(
     power: PowerSettings, offset: float
 ) -> None:
