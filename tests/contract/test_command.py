@@ -190,7 +190,7 @@ def test_the_command_lines_of_a_document_exist(path: Path) -> None:
 def test_the_command_lines_of_units_and_of_the_makefile_exist() -> None:
     units = [*in_unit("\n".join(unit.read_text(encoding="utf-8") for unit in (ROOT / "systemd").glob("*.service")))]
     made = [*in_script((ROOT / "Makefile").read_text(encoding="utf-8"))]
-    assert ["agent", "run", "/etc/wearcast/agent.yaml"] in units
+    assert ["ingest", "run", "--name", "ingest-1"] in units
     assert ["demo", "run"] in made
     for words in (*units, *made):
         assert complaint(words) is None, f"wearcast {' '.join(words)}: {complaint(words)}"
