@@ -76,7 +76,7 @@ def find_bit_rate(
 ) -> int:
     """Give the bit rate in bit/s; SourceError says what was heard, and what to do, where there is none to be found.
 
-    ``known``: the rate found the last time. It is listened at first; on a silent bus it is believed without a question.
+    ``known``: the rate found the last time. It is tried first, and believed on a bus that is silent: the car sleeps.
     """
     order = rates if known is None else (known, *(rate for rate in rates if rate != known))
     listens = interface_named(config.interface).listening is not None
@@ -94,7 +94,7 @@ def find_bit_rate(
         if rate in wrong:
             continue
         answered = _asked_at(replace(config, bitrate=rate), open_bus, listen_s, timeout_s, listens=listens)
-        if answered:
+        if answered or (answered is False and rate == known):
             return rate
         if answered is None:
             wrong.append(rate)

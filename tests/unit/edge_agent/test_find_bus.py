@@ -152,6 +152,14 @@ def test_the_rate_is_remembered(tmp_path: Path) -> None:
     assert wire.disturbed == 0
 
 
+def test_an_adapter_that_cannot_listen_only_believes_what_it_knows_of_a_sleeping_car() -> None:
+    wire = Wire(250_000)
+    with car_on_wire(wire, chatty=False, activity="parked"):
+        found = find_bit_rate(SPEAKING, known=250_000, open_bus=wire.open, listen_s=0.02, timeout_s=0.02)
+    assert found == 250_000
+    assert wire.disturbed == 0
+
+
 @pytest.mark.parametrize("content", ["{ half", "[]", '{"CAN bus pcan:PCAN_USBBUS1": "500000"}', '{"x": 1}'])
 def test_a_memory_that_says_nothing(tmp_path: Path, content: str) -> None:
     memory = tmp_path / "bus.json"
