@@ -33,10 +33,11 @@ class Bench:
         return Moment(seconds=self.seconds, wall=self.wall + timedelta(seconds=self.seconds))
 
     def see(self, seen: Seen, seconds: float = 1.0, *, steps: int = 1) -> Decision:
+        decisions = []
         for _ in range(steps):
             self.seconds += seconds
-            decision = self.governor.step(self.moment(), seen)
-        return decision
+            decisions.append(self.governor.step(self.moment(), seen))
+        return decisions[-1]
 
     @property
     def state(self) -> PowerState:

@@ -69,6 +69,9 @@ class Bench:
         self.settings = settings
         self.keeper = self.start()
 
+    def state(self) -> PowerState:
+        return self.keeper._decision.state
+
     def start(self) -> PowerKeeper:
         return PowerKeeper(
             settings=self.settings,
@@ -109,15 +112,15 @@ def asleep(bench: Bench) -> Bench:
 def test_readings_tell_that_the_car_is_driven_charged_or_silent(outbox: Outbox) -> None:
     bench = Bench(outbox)
     bench.hear(RUNNING)
-    assert bench.keeper._decision.state is PowerState.DRIVING
+    assert bench.state() is PowerState.DRIVING
     bench.hear(Reading(values={CURRENT: 20.0, "Vehicle.Speed": 0.0}))
-    assert bench.keeper._decision.state is PowerState.CHARGING
+    assert bench.state() is PowerState.CHARGING
     bench.hear(Reading(values={CURRENT: 60.0, "Vehicle.Speed": 50.0}))  # braking charges too
-    assert bench.keeper._decision.state is PowerState.DRIVING
+    assert bench.state() is PowerState.DRIVING
     bench.hear(Reading(), 5)  # nothing was due: that says nothing
-    assert bench.keeper._decision.state is PowerState.DRIVING
+    assert bench.state() is PowerState.DRIVING
     bench.hear(SILENT, 7)
-    assert bench.keeper._decision.state is PowerState.PARKED
+    assert bench.state() is PowerState.PARKED
 
 
 def test_a_source_that_is_gone_is_no_car_that_drives(outbox: Outbox) -> None:
@@ -144,7 +147,7 @@ def test_a_state_that_cannot_be_understood_is_told_and_begins_anew(
 ) -> None:
     outbox.put_state(STATE_NAME, {"state": "hovering"})
     with caplog.at_level(logging.ERROR):
-        assert Bench(outbox).keeper._decision.state is PowerState.SETTLING
+        assert Bench(outbox).state() is PowerState.SETTLING
     assert "cannot be taken up" in caplog.text
 
 
