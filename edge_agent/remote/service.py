@@ -3,11 +3,11 @@
 import logging
 import queue
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Final, Protocol
 
 from edge_agent.clock import Clock
-from edge_agent.remote.desk import CommandDesk
+from edge_agent.remote.desk import CommandDesk, Instant
 from edge_agent.sources.base import Reading, ReadsCodesOnDemand, Source
 from telemetry.commands import CommandKind, CommandResult, decode_command, encode_result
 from telemetry.errors import WireError
@@ -15,7 +15,7 @@ from telemetry.errors import WireError
 log = logging.getLogger(__name__)
 
 _WAITING: Final = 16  # commands received and not yet looked at; an agent in a long poll answers those, no more
-_ASK_AGAIN: Final = timedelta(seconds=5)  # a car that did not give its codes is asked once more within the patience
+_ASK_AGAIN_MS: Final = 5_000  # a car that did not give its codes is asked once more within the patience
 
 
 class ResultChannel(Protocol):
@@ -46,24 +46,31 @@ class RemoteService:
         self._clock = clock
         self._asleep = asleep
         self._received: queue.Queue[tuple[str, bytes]] = queue.Queue(_WAITING)
-        self._codes_asked_at: datetime | None = None
+        self._codes_asked_ms: int | None = None
+        self._dropped = 0  # commands, since that was last told
 
     def receive(self, kind: str, payload: bytes) -> None:
         """Called on the network thread with what came on ``commands/{kind}``; never blocks."""
         try:
             self._received.put_nowait((kind, payload))
         except queue.Full:
-            log.warning("more commands arrive than are answered; one of kind %s was dropped", kind[:20])
+            self._dropped += 1
 
     def observe(self, reading: Reading) -> None:
         """A reading of the source may answer somebody."""
-        self._publish(self._desk.observe(reading, self._clock.now()))
+        self._publish(self._desk.observe(reading, self._now()))
 
     def tick(self) -> None:
         """Take what arrived and say what is due; cheap, called after each poll."""
-        moment = self._clock.now()
-        while not self._received.empty():
-            kind, payload = self._received.get_nowait()
+        moment = self._now()
+        if self._dropped:
+            log.warning("more commands arrive than are answered; %d were dropped", self._dropped)
+            self._dropped = 0
+        for _ in range(_WAITING):  # what arrives meanwhile waits for the next time: the car comes first
+            try:
+                kind, payload = self._received.get_nowait()
+            except queue.Empty:
+                break
             try:
                 command = decode_command(self._device, kind, payload)
             except WireError as error:
@@ -74,11 +81,14 @@ class RemoteService:
         self._publish(self._desk.tick(moment))
         self._ask_for_codes(moment)
 
-    def _ask_for_codes(self, moment: datetime) -> None:
+    def _now(self) -> Instant:
+        return Instant(time=self._clock.now(), ms=self._clock.monotonic_ms())
+
+    def _ask_for_codes(self, moment: Instant) -> None:
         if not self._desk.wants_codes:
-            self._codes_asked_at = None
-        elif self._codes_asked_at is None or moment - self._codes_asked_at >= _ASK_AGAIN:
-            self._codes_asked_at = moment
+            self._codes_asked_ms = None
+        elif self._codes_asked_ms is None or moment.ms - self._codes_asked_ms >= _ASK_AGAIN_MS:
+            self._codes_asked_ms = moment.ms
             if isinstance(self._source, ReadsCodesOnDemand):
                 self._source.read_codes_soon()
 
@@ -88,5 +98,5 @@ class RemoteService:
                 payload = encode_result(result)
             except ValueError as error:
                 log.warning("an answer to %s is not sent: %s", result.id, error)
-                continue
+                payload = encode_result(replace(result, state="failed", reason=str(error), data={}))
             self._channel.publish_result(result.kind, payload)
