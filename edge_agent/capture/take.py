@@ -115,7 +115,7 @@ class _Found:
         exchange = tester.functional(request, expected=set(expected) or None)
         for ecu, payload in sorted(exchange.answers.items()):
             if payload[0] == NEGATIVE_RESPONSE:
-                self._keep(address_of(ecu), Answer(request=request, reason=f"refused: {payload.hex().upper()}"))
+                self._keep(address_of(ecu), Answer(request=request, reason=f"refused: {payload[:3].hex().upper()}"))
             else:
                 self._keep(address_of(ecu), self._anonymous(request, payload))
 

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_agent.build_obd import obd_config
-from edge_agent.capture.draft import profile_name
+from edge_agent.capture.draft import draft, profile_name
 from edge_agent.capture.take import take_capture
-from edge_agent.capture.write import CaptureError, capture_files, write_capture
+from edge_agent.capture.write import CaptureError, capture_files, capture_text, write_capture
 from edge_agent.obd.pids import PIDS
 from edge_agent.tester.testing import ScriptedTester
 from firmware_profiles.loader import load_vehicle_profile
 from firmware_profiles.profile import VehicleProfile
 from tests.unit.edge_agent.recognition_support import (
+    DIESEL,
     ELECTRIC,
     KONA_VIN,
     PETROL,
@@ -78,6 +81,32 @@ def test_the_vin_is_nowhere_in_what_is_written(tmp_path: Path) -> None:
             assert part.encode("utf-16-be").hex().upper() not in digits, file.name
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.text(alphabet="ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=17, max_size=17).filter(lambda v: v[-8:] != v[:8]),
+    st.sampled_from(["ascii", "utf-16-be", "utf-16-le"]),
+    st.integers(0xF180, 0xF19E),
+    st.binary(max_size=30),
+    st.booleans(),
+)
+def test_no_vin_gets_through_wherever_an_ecu_puts_it(
+    vin: str, encoding: str, did: int, noise: bytes, known: bool
+) -> None:
+    """Also of another car, as in an ECU from a scrapyard; there the whole VIN is what shows it."""
+    request = b"\x22" + did.to_bytes(2)
+    spelled = b"\x62" + did.to_bytes(2) + noise + b"\0\0" + vin.encode(encoding) + b"\0\0" + noise
+    tester = car(pids=ELECTRIC, vin=vin if known else VIN, more={"7E8": {request: spelled}})
+    connect, _ = connects(tester)
+    capture, read = take_capture(connect, (kona(),))
+    texts = [capture_text(capture, TODAY), draft(capture, "car", (kona(),), frozenset())]
+    assert read == (vin if known else VIN)
+    for text in texts:
+        digits = "".join(c for c in text.upper() if c in "0123456789ABCDEF")
+        for part in {vin, vin[-8:], VIN if not known else vin}:
+            assert part not in text.upper()
+            assert part.encode(encoding).hex().upper() not in digits
+
+
 def test_what_a_profile_needs_is_there(tmp_path: Path) -> None:
     document, _ = written(kona_that_names_itself(), tmp_path)
     assert document["format"] == "wearcast capture 1"
@@ -106,18 +135,18 @@ def test_only_questions_that_change_nothing_are_asked(tmp_path: Path) -> None:
 
 def test_the_draft_loads_and_reads_what_the_car_answered(tmp_path: Path) -> None:
     _, path = written(kona_that_names_itself(), tmp_path)
-    draft = load_vehicle_profile(path)
-    assert (draft.name, draft.kind) == ("car", "electric")
-    assert "KM8K33AG" in draft.title
-    assert draft.match is not None
-    assert draft.match.vin == ("KM8K33AG",)
-    assert 0x7EC in draft.match.ecus
+    loaded = load_vehicle_profile(path)
+    assert (loaded.name, loaded.kind) == ("car", "electric")
+    assert "KM8K33AG" in loaded.title
+    assert loaded.match is not None
+    assert loaded.match.vin == ("KM8K33AG",)
+    assert 0x7EC in loaded.match.ecus
     expected = {signal.column: signal.example.value for did in kona().dids for signal in did.signals}
-    drafted = {signal.column: signal.example.value for did in draft.dids for signal in did.signals}
+    drafted = {signal.column: signal.example.value for did in loaded.dids for signal in did.signals}
     assert drafted.keys() == expected.keys()
     assert drafted["traction_battery_soh"] == pytest.approx(expected["traction_battery_soh"])
-    assert {item.pid for item in draft.poll} >= {pid for pid in ELECTRIC if pid in PIDS}
-    assert obd_config(draft).dids
+    assert {item.pid for item in loaded.poll} >= {pid for pid in ELECTRIC if pid in PIDS}
+    assert obd_config(loaded).dids
     text = path.read_text(encoding="utf-8")
     assert 'request_id: "7E4"' in text, "in quotes: other readers of YAML take 7E4 for a number"
     assert text.startswith("# A draft made by `wearcast agent capture`")
@@ -127,22 +156,39 @@ def test_the_draft_loads_and_reads_what_the_car_answered(tmp_path: Path) -> None
 def test_the_draft_of_a_car_that_nobody_knows_is_standard_obd(tmp_path: Path) -> None:
     document, path = written(car(pids=PETROL, vin="KNDC3DLC5N5048123"), tmp_path)
     assert document["recognised_as"] == []
-    draft = load_vehicle_profile(path)
-    assert (draft.kind, draft.dids) == ("petrol", ())
-    assert draft.match is not None
-    assert draft.match.vin == ("KNDC3DLC",)
-    periods = {item.pid: item.period_s for item in draft.poll}
+    loaded = load_vehicle_profile(path)
+    assert (loaded.kind, loaded.dids) == ("petrol", ())
+    assert loaded.match is not None
+    assert loaded.match.vin == ("KNDC3DLC",)
+    periods = {item.pid: item.period_s for item in loaded.poll}
     assert periods[0x0C] == 1.0, "what the base polls keeps its period"
+
+
+@pytest.mark.parametrize(
+    ("pids", "kind"),
+    [
+        (PETROL | {0x5B}, "hybrid"),
+        (DIESEL, "diesel"),
+        (frozenset({0x0C, 0x0D}), "generic"),
+        (frozenset({0x05, 0x0D}), "generic"),
+        (frozenset({0x0D}), "electric"),
+    ],
+)
+def test_every_kind_of_car_is_drafted_as_a_profile_that_loads(tmp_path: Path, pids: frozenset[int], kind: str) -> None:
+    _, path = written(car(pids=pids), tmp_path)
+    loaded = load_vehicle_profile(path)
+    assert (loaded.kind, loaded.title) == (kind, "Unknown car without a VIN")
+    assert obd_config(loaded).pids.keys() >= {pid for pid in pids if pid in PIDS}
 
 
 def test_a_car_of_29_bit_identifiers_is_drafted_as_one(tmp_path: Path) -> None:
     connect, _ = connects(car(obd=None), car(obd="18DAF110", pids=PETROL, vin=KONA_VIN))
     capture, vin = take_capture(connect, PROFILES)
     _, path = write_capture(capture, vin, tmp_path / "wide.json", PROFILES, today=TODAY)
-    draft = load_vehicle_profile(path)
-    assert draft.can.identifier_bits == 29
-    assert draft.match is not None
-    assert draft.match.ecus == (0x18DAF110,)
+    loaded = load_vehicle_profile(path)
+    assert loaded.can.identifier_bits == 29
+    assert loaded.match is not None
+    assert loaded.match.ecus == (0x18DAF110,)
 
 
 def test_definitions_of_several_models_are_drafted_once_each(tmp_path: Path) -> None:
