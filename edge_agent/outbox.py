@@ -28,7 +28,7 @@ import msgspec
 
 from edge_agent.errors import OutboxError
 from edge_agent.outbox_batches import BatchRows, Correction, Publication, RejectedEntry, StoredBatch
-from edge_agent.outbox_bound import Bound
+from edge_agent.outbox_bound import STEPS, Bound
 from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings, pack_values, unpack_values
 from edge_agent.outbox_file import (
     FormerVersionError,
@@ -86,6 +86,7 @@ class Outbox:
         self._durable = False
         self._closed = False
         self._run: int | None = None
+        self._warned = False  # that the outbox is full
         self._bound = Bound(connection, device=device, database_bytes=database_bytes(max_bytes))
         self._batches = BatchRows(connection, device=device, form=form, count=self._count)
         self.salvage: Salvage | None = None  # of a damaged predecessor that was put aside at open
@@ -349,20 +350,17 @@ class Outbox:
             return dict(self._db.execute("SELECT name, count FROM counter WHERE name <> 'batches_waiting'").fetchall())
 
     def _make_room(self) -> None:
-        samples = given_up = 0
-        while self._bound.exceeded() and (cost := self._bound.make_room()) is not None:
-            samples += cost.samples
-            given_up += cost.batches
+        for _ in range(STEPS):  # a page is free once all that shared it has moved: the first times it takes many
+            if not self._bound.exceeded() or (cost := self._bound.make_room()) is None:
+                return
             self._count("samples_thinned", cost.samples)
             self._count("batches_joined", cost.joined)
             self._count("batches_given_up", cost.batches)
             self._count("samples_given_up", cost.given_up_samples)
             self._count("batches_waiting", -cost.joined - cost.batches)
-        log.warning(
-            "the outbox is full: %d old samples were thinned, %d batches given up; the dongle must reach its broker",
-            samples,
-            given_up,
-        )
+            if not self._warned:
+                self._warned = True
+                log.warning("the outbox is full: old samples are thinned; the dongle needs to reach its broker")
 
     def _begun(self) -> int:
         if self._run is None:

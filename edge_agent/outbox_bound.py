@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 YOUNGEST_KEPT: Final = 6  # batches of readings that are never thinned: the present
 HIGHEST_LEVEL: Final = 16  # halved so often, a batch has one value of each signal and goes as a whole
-PAIRS: Final = 16  # merged in one transaction: 100 KB in the WAL
+PAIRS: Final = 16  # merged in one step: some 100 KB in the WAL
+STEPS: Final = 4  # in one transaction at most; each makes room for many times what is sealed in it
 _FREE: Final = "channel = 'readings' AND sequence IS NULL"
 
 

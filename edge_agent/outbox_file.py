@@ -38,9 +38,11 @@ def wal_pages(max_bytes: int) -> int:
 def database_bytes(max_bytes: int) -> int:
     """What the database may use for file and WAL to stay within ``max_bytes``: two WALs' worth is left for the WAL.
 
-    A WAL is reset at the first commit after its checkpoint, and grows by that one transaction beyond its limit.
+    A WAL is reset at the first commit after its checkpoint, and grows by one transaction beyond its limit. A sixteenth
+    more is left because making room frees pages only once all batches that share one have moved.
     """
-    return max(max_bytes, SMALLEST_BYTES) - 2 * wal_pages(max_bytes) * PAGE_BYTES
+    largest = max(max_bytes, SMALLEST_BYTES)
+    return largest - largest // 16 - 2 * wal_pages(max_bytes) * PAGE_BYTES
 
 
 def open_database(path: Path | str, max_bytes: int) -> sqlite3.Connection:
