@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.agent import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import SourceError
 from edge_agent.obd.did import definitions_from
@@ -87,7 +88,7 @@ OF_ADAPTER: Final[dict[str, AdapterFault]] = {
     },
 }
 UNPLUGGED: Final = "unplugged and plugged in"
-CELLS: Final = tuple(
+CELLS: Final[tuple[tuple[str, str], ...]] = tuple(
     (source, name) for source in SOURCES for name in (UNPLUGGED, *OF_CAR, *(OF_ADAPTER if source != "CAN" else ()))
 )
 
@@ -155,12 +156,17 @@ def matrix_config(discovery_period_s: float) -> ObdConfig:
     )
 
 
-def run_cell(source: str, disturbance: str, folder: Path, *, discovery_period_s: float = 0.3) -> Outcome:
-    """Read, disturb, watch, end the disturbance, read again. A silent car is asked every ``discovery_period_s``."""
+def run_cell(
+    source: str, disturbance: str, folder: Path, *, discovery_period_s: float = 0.3, as_agent: bool = False
+) -> Outcome:
+    """Read, disturb, watch, end the disturbance, read again. A silent car is asked every ``discovery_period_s``.
+
+    ``as_agent``: a source that is gone is opened again with the agent's pauses, otherwise nearly at once.
+    """
     outcome = Outcome(source=source, disturbance=disturbance)
     with scene(source, folder) as stage:
         reader = ObdSource(matrix_config(discovery_period_s), stage.connect)
-        watch = _Watch(reader, outcome)
+        watch = _Watch(reader, outcome, as_agent=as_agent)
         try:
             watch.until_whole()
             _disturb(stage, disturbance)
@@ -178,8 +184,10 @@ def run_cell(source: str, disturbance: str, folder: Path, *, discovery_period_s:
 class _Watch:
     """Polls as the agent does: a source that is gone is closed and opened again. Checks every reading."""
 
-    def __init__(self, source: ObdSource, outcome: Outcome) -> None:
+    def __init__(self, source: ObdSource, outcome: Outcome, *, as_agent: bool) -> None:
         self._source = source
+        self._as_agent = as_agent
+        self._pause_s = FIRST_PAUSE_SECONDS
         self._outcome = outcome
         self._open = False
         self._truth: dict[str, float] = {}
@@ -191,7 +199,6 @@ class _Watch:
         while len(values) < 5 or not {"7E8", "7E9"} <= ecus:
             reading = self._poll()
             if reading is None:
-                time.sleep(0.1)
                 continue
             values.update(reading.values)
             ecus |= reading.ecus_read or set()
@@ -206,6 +213,8 @@ class _Watch:
 
     def _poll(self) -> Reading | None:
         began = time.monotonic()
+        reading: Reading | None = None
+        gone: SourceError | None = None
         try:
             if not self._open:
                 self._source.open()
@@ -215,14 +224,29 @@ class _Watch:
             self._source.close()
             self._open = False
             self._outcome.noticed = self._outcome.noticed or str(error)
-            return None
+            gone = error
         finally:
             self._outcome.longest_poll_s = max(self._outcome.longest_poll_s, time.monotonic() - began)
+        if gone is not None:
+            self._back_off(gone)
+            return None
         assert reading is not None
+        self._pause_s = FIRST_PAUSE_SECONDS
         self._check(reading)
         if self._truth and reading.faults:
             self._outcome.noticed = self._outcome.noticed or reading.faults[0].reason
         return reading
+
+    def _back_off(self, gone: SourceError) -> None:
+        if not self._as_agent:
+            time.sleep(0.1)
+            return
+        until = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_SECONDS)
+        while (rest := until - time.monotonic()) > 0:
+            time.sleep(min(rest, 1.0))
+            if gone.returned is not None and gone.returned():
+                return
 
     def _check(self, reading: Reading) -> None:
         bogus = self._outcome.bogus
