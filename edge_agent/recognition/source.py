@@ -122,8 +122,9 @@ class RecognisingSource:
 
     def read_codes_soon(self) -> None:
         """See :class:`edge_agent.sources.base.ReadsCodesOnDemand`."""
-        if isinstance(self._inner, ReadsCodesOnDemand):
-            self._inner.read_codes_soon()
+        inner = self._inner
+        if inner is not None and isinstance(inner, ReadsCodesOnDemand):
+            inner.read_codes_soon()
 
     def close(self) -> None:
         """Let go of the adapter; may be called twice."""
