@@ -175,14 +175,14 @@ class CarWatch:
     def __init__(
         self,
         *,
-        bus: "CanBusConfig | None" = None,
+        bus: "Callable[[], CanBusConfig] | None" = None,
         voltmeter: Voltmeter | None = None,
         line: IgnitionLine | None = None,
         wait: Callable[[float], object] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``wait`` lets time pass where there is no bus to listen to."""
-        self._bus_config = bus
+        """``bus``: asked each time it is opened; ``wait`` lets time pass where there is no bus to listen to."""
+        self._where = bus
         self._voltmeter = voltmeter
         self._line = line
         self._wait = wait
@@ -238,11 +238,11 @@ class CarWatch:
         return frames
 
     def _open_bus(self) -> "can.BusABC | None":
-        if self._bus is None and self._bus_config is not None and self._monotonic() >= self._reopen_at:
+        if self._bus is None and self._where is not None and self._monotonic() >= self._reopen_at:
             from edge_agent.can_bus import open_can_bus
 
             try:
-                self._bus = open_can_bus(self._bus_config)
+                self._bus = open_can_bus(self._where())
             except SourceError as error:
                 log.warning("the parked car's bus cannot be listened to: %s", error)
                 self._reopen_at = self._monotonic() + _REOPEN_S

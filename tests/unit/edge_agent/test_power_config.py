@@ -1,13 +1,17 @@
 """The section ``power`` of agent.yaml: what comes from the hardware profile, what is refused, where it is told."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from edge_agent import build_can
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.errors import ConfigurationError
+from edge_agent.power.build import FOUND, build_watch
 from edge_agent.power.config import KEYS
+from edge_agent.power.watch import CarWatch, Elm327Voltmeter
 from edge_agent.section import Section
 
 PAGE = Path(__file__).parents[3] / "docs" / "installers.md"
@@ -95,6 +99,39 @@ def test_a_battery_of_agm_rests_higher_and_so_does_its_threshold(tmp_path: Path)
     assert load(tmp_path, hardware_profile="pi_4_mcp251xfd", power=power).power.settings.protect_below_v == 12.35
     with pytest.raises(ConfigurationError, match=r"below 12\.15"):
         load(tmp_path, hardware_profile="pi_4_mcp251xfd", power={**power, "protect_below_v": 12.1})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"kind": "obd_can"}, ("socketcan", "can0", None, False)),
+        ({"kind": "obd_can", "interface": "slcan", "channel": "/dev/ttyACM0", "bitrate": 250_000},
+         ("slcan", "/dev/ttyACM0", 250_000, True)),
+        ({"kind": "obd_can", "interface": "slcan", "channel": "/dev/ttyACM1", "bitrate": "auto"},
+         ("slcan", "/dev/ttyACM1", 500_000, True)),
+        ({"kind": "obd_can", "interface": "slcan", "channel": "/dev/ttyACM0", "bitrate": "auto"},
+         ("slcan", "/dev/ttyACM0", 250_000, True)),
+    ],
+    ids=["system's", "fixed", "not found yet", "found"],
+)  # fmt: skip
+def test_the_parked_car_is_listened_to_where_it_was_asked_and_silently_where_that_can_be(
+    tmp_path: Path, source: dict[str, object], expected: tuple[object, ...]
+) -> None:
+    (tmp_path / FOUND).write_text(json.dumps({"CAN bus slcan:/dev/ttyACM0": 250_000}), encoding="utf-8")
+    config = load(tmp_path, source=source, outbox={"path": "outbox.sqlite"})
+    watch = build_watch(config, wait=lambda _seconds: None)
+    assert isinstance(watch, CarWatch)
+    assert watch._where is not None
+    bus = watch._where()
+    assert (bus.interface, bus.channel, bus.bitrate, bus.listen_only) == expected
+    assert build_can._MEMORY == FOUND
+
+
+def test_an_elm327_measures_by_itself(tmp_path: Path) -> None:
+    watch = build_watch(load(tmp_path, source={"kind": "obd_elm327", "port": "/dev/ttyUSB0"}), wait=lambda _s: None)
+    assert isinstance(watch, CarWatch)
+    assert isinstance(watch._voltmeter, Elm327Voltmeter)
+    assert watch._where is None
 
 
 def test_the_installers_page_has_every_key_with_its_meaning_and_the_example_loads(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_an_ignition_line_is_on_off_or_unknown(tmp_path: Path) -> None:
 
 def test_frames_are_counted_and_none_is_sent() -> None:
     clock = Clock()
-    watch = CarWatch(bus=CanBusConfig(interface="virtual", channel="parked"), wait=clock.wait)
+    watch = CarWatch(bus=lambda: CanBusConfig(interface="virtual", channel="parked"), wait=clock.wait)
     with can.Bus(interface="virtual", channel="parked") as car:
         assert watch.look(0.01).frames == 0
         for _ in range(3):
@@ -122,7 +122,7 @@ def test_a_bus_that_cannot_be_opened_leaves_the_other_senses(tmp_path: Path, cap
     path.write_text("12.6", encoding="ascii")
     clock = Clock()
     watch = CarWatch(
-        bus=CanBusConfig(interface="socketcan", channel="nowhere9"),
+        bus=lambda: CanBusConfig(interface="socketcan", channel="nowhere9"),
         voltmeter=FileVoltmeter(path=path),
         wait=clock.wait,
         monotonic=clock,
