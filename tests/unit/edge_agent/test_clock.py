@@ -27,6 +27,8 @@ class Machine:
             wall_ms=lambda: self.wall,
             boottime_ms=lambda: self.boottime,
             synchronised=lambda: self.synchronised,
+            set_from_rtc=lambda: False,
+            kernel_boot=lambda: "kernel-1",
         )
 
     def pass_time(self, seconds: float) -> None:
@@ -120,3 +122,39 @@ def test_a_disk_that_takes_no_time_does_not_end_the_agent(tmp_path: Path, caplog
 
 def test_a_folder_in_place_of_the_file_is_no_time(tmp_path: Path) -> None:
     assert Machine().clock(tmp_path).now() == NOON
+
+
+def test_a_machine_that_has_just_started_without_a_clock_is_unsure_for_two_minutes() -> None:
+    machine = Machine(wall=datetime(1970, 1, 1, tzinfo=UTC))
+    clock = machine.clock()
+    assert clock.unsure
+    machine.pass_time(120)
+    assert not clock.unsure  # nobody will tell it the time
+
+
+def test_a_machine_is_sure_once_it_was_told_the_time() -> None:
+    told, synchronised = Machine(wall=datetime(1970, 1, 1, tzinfo=UTC)), Machine()
+    clock = told.clock()
+    told.wall = ms_from_utc(NOON)
+    clock.now()
+    assert not clock.unsure
+    synchronised.synchronised = True
+    assert not synchronised.clock().unsure
+
+
+def test_the_offset_takes_a_step_with_the_clock_and_none_with_time() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    before = clock.offset_ms()
+    machine.pass_time(1_000)
+    assert clock.offset_ms() == before
+    machine.wall += 3_600_000
+    assert clock.offset_ms() == before + 3_600_000
+
+
+def test_it_is_later_than_the_newest_data() -> None:
+    clock = Machine().clock()
+    clock.not_before(NOON + timedelta(days=2))
+    assert clock.now() == NOON + timedelta(days=2)
+    clock.not_before(NOON)
+    assert clock.now() == NOON + timedelta(days=2)

@@ -96,7 +96,7 @@ class Unsynced:
     def execute(self, statement: str, *parameters: object) -> object:
         if statement.startswith("PRAGMA synchronous"):
             statement = "PRAGMA synchronous=OFF"
-        return self._connection.execute(statement, *parameters)  # type: ignore[attr-defined,no-any-return]  # sqlite3's
+        return self._connection.execute(statement, *parameters)  # type: ignore[attr-defined]  # sqlite3's
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)

@@ -189,7 +189,7 @@ def test_what_was_saved_and_lost_is_told_by_the_next_start(filled: Path) -> None
         file.truncate(path.stat().st_size // 2)
     from edge_agent.config import AgentConfig, SourceConfig
 
-    config = AgentConfig(device=DEVICE, source=SourceConfig(kind="obd_isotp"), outbox_path=path)
+    config = AgentConfig(device=DEVICE, source=SourceConfig(kind="obd_can"), outbox_path=path)
     with opened(path) as outbox:
         salvage = outbox.salvage
         assert salvage is not None

@@ -1,0 +1,252 @@
+"""A clock that was wrong: samples, batches, events, the trip and the estimators are put right when it is known."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from edge_agent.config import AgentConfig, SourceConfig
+from edge_agent.outbox import Outbox
+from edge_agent.outbox_content import unpack
+from edge_agent.recorder import Recorder
+from edge_agent.sources.base import Reading
+from edge_agent.testing import START, FakeClock
+from health.registry import Kind, build_estimators
+from telemetry.records import (
+    Acknowledgement,
+    EventKind,
+    EventsBatch,
+    ReadingsBatch,
+    RejectedBatch,
+    Sample,
+    VehicleEvent,
+)
+from tests.unit.edge_agent.outbox_support import DEVICE, publish_all
+
+WRONG = datetime(1970, 1, 1, 0, 0, 30, tzinfo=UTC)  # a machine without a clock, half a minute after its start
+SPEED = "Vehicle.Speed"
+OTHERS = {  # so that every estimator has something to remember
+    "Vehicle.Powertrain.CombustionEngine.Speed": 2000.0,
+    "Vehicle.Powertrain.CombustionEngine.EngineCoolant.Temperature": 90.0,
+    "Vehicle.LowVoltageBattery.CurrentVoltage": 14.1,
+    "Vehicle.TraveledDistance": 50_000_000.0,
+    **{
+        f"Vehicle.Chassis.Axle.Row{row}.Wheel.{side}.Tire.Pressure": 230.0
+        for row in (1, 2)
+        for side in ("Left", "Right")
+    },
+}
+
+
+@pytest.fixture
+def outbox() -> Iterator[Outbox]:
+    with Outbox.open(":memory:", device=DEVICE, max_bytes=10_000_000) as opened:
+        yield opened
+
+
+CONFIG = AgentConfig(
+    device=DEVICE, source=SourceConfig(kind="obd_can"), outbox_path=Path("unused"), batch_seconds=5.0
+)
+
+
+def recorder(outbox: Outbox, clock: FakeClock, kind: Kind = "generic", config: AgentConfig = CONFIG) -> Recorder:
+    return Recorder(config=config, estimators=build_estimators(kind), outbox=outbox, clock=clock)
+
+
+def drive(recorder: Recorder, clock: FakeClock, seconds: int, speed: float = 50.0) -> None:
+    for _ in range(seconds):
+        recorder.accept(Reading(values={**OTHERS, SPEED: speed}))
+        recorder.tick()
+        clock.advance(1)
+
+
+def arrived(outbox: Outbox) -> tuple[list[Sample], list[VehicleEvent]]:
+    samples: list[Sample] = []
+    events: list[VehicleEvent] = []
+    for entry in publish_all(outbox):
+        batch = unpack(DEVICE, entry.channel, entry.payload)
+        if isinstance(batch, ReadingsBatch):
+            samples += batch.samples
+        else:
+            assert isinstance(batch, EventsBatch)
+            events += batch.events
+    return samples, events
+
+
+def test_all_that_was_not_published_is_put_right_sealed_or_not(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 23)  # four batches, and some samples besides
+    clock.set(START + timedelta(seconds=23))
+    drive(running, clock, 7)
+    running.finish(ended=False)
+    samples, events = arrived(outbox)
+    assert [sample.time for sample in samples] == [START + timedelta(seconds=n) for n in range(30)]
+    assert {event.kind: event.time for event in events} == {
+        EventKind.DEVICE_STARTED: START,
+        EventKind.TRIP_STARTED: START,
+    }
+
+
+def test_the_trip_that_runs_is_not_torn_by_the_clock(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 10)
+    clock.set(START)
+    drive(running, clock, 10)
+    clock.advance(200)
+    running.tick()
+    _, events = arrived(outbox)
+    ended = [event for event in events if event.kind is EventKind.TRIP_ENDED]
+    assert [event.data["duration_s"] for event in ended] == [19.0]
+    assert [event.time for event in ended] == [START + timedelta(seconds=9)]
+    assert len([event for event in events if event.kind is EventKind.TRIP_STARTED]) == 1
+
+
+def test_what_was_published_is_told_with_its_numbers_and_the_shift(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 11)
+    published = publish_all(outbox)
+    assert len(published) == 4  # the start, the trip's start, two batches
+    clock.set(START)
+    drive(running, clock, 6)
+    again = publish_all(outbox)
+    assert {entry.key: entry.payload for entry in again}.items() >= {
+        entry.key: entry.payload for entry in published
+    }.items()
+    _, events = arrived(outbox)
+    (told,) = [event for event in events if event.kind is EventKind.CLOCK_CORRECTED]
+    assert told.data == {
+        "boot": str(clock.boot),
+        "first_sequence": 1,
+        "last_sequence": 4,
+        "shift_s": (START - WRONG).total_seconds() - 11,
+    }
+
+
+def test_a_former_run_of_the_same_start_of_the_machine_is_put_right_too(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    drive(recorder(outbox, clock), clock, 8)  # killed: a batch and some samples are left
+    again = FakeClock(START + timedelta(seconds=8), clock.milliseconds)
+    recorder(outbox, again)
+    samples, events = arrived(outbox)
+    assert [sample.time for sample in samples] == [START + timedelta(seconds=n) for n in range(8)]
+    assert [event.time for event in events if event.kind is EventKind.TRIP_STARTED] == [START]
+
+
+def test_of_another_start_of_the_machine_nothing_is_guessed(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000, kernel_boot="kernel-1")
+    drive(recorder(outbox, clock), clock, 8)
+    again = FakeClock(START, 10_000, kernel_boot="kernel-2")
+    recorder(outbox, again)
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples] == [WRONG + timedelta(seconds=n) for n in range(8)]
+
+
+def test_a_recording_keeps_its_time(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    past = datetime(2025, 6, 1, tzinfo=UTC)
+    config = replace(CONFIG, source=SourceConfig(kind="replay_csv"))
+    running = recorder(outbox, clock, config=config)
+    for number in range(12):
+        running.accept(Reading(values={SPEED: 1.0}, time=past + timedelta(seconds=number)), position=number + 1)
+        running.tick()
+        clock.advance(1)
+    clock.set(START)
+    running.tick()
+    running.finish(ended=True)
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples] == [past + timedelta(seconds=n) for n in range(12)]
+
+
+def test_a_batch_refused_for_its_time_comes_again_put_right_under_its_key(outbox: Outbox) -> None:
+    clock = FakeClock(START.replace(year=2090), 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 6)
+    published = publish_all(outbox)
+    refused = tuple(RejectedBatch(sequence=entry.key.sequence, reason="far-future") for entry in published)
+    gone = outbox.acknowledge(Acknowledgement(device=DEVICE, boot=clock.boot, rejected=refused))
+    assert len(gone) == len(published)
+    assert outbox.rejected() == ()
+    assert outbox.sendable_batches() == 0
+    assert outbox.pending_batches() == len(published)
+    clock.set(START + timedelta(seconds=6))
+    running.tick()
+    again = publish_all(outbox)
+    assert {entry.key for entry in published} <= {entry.key for entry in again}
+    samples, events = arrived(outbox)
+    assert [sample.time for sample in samples][:5] == [START + timedelta(seconds=n) for n in range(5)]
+    (told,) = [event for event in events if event.kind is EventKind.CLOCK_CORRECTED]
+    assert told.data["resent"] == [entry.key.sequence for entry in published]
+
+
+def test_a_batch_whose_clock_was_never_put_right_is_put_aside_by_the_next_start(outbox: Outbox) -> None:
+    outbox.begin_boot(boot := uuid4(), "kernel-1")
+    sample = Sample(time=WRONG, monotonic_ms=1, values={SPEED: 1.0})
+    outbox.add_readings([sample], [], created_ms=0, clock_ms=0)
+    (published,) = publish_all(outbox)
+    refused = (RejectedBatch(sequence=published.key.sequence, reason="too-old"),)
+    outbox.acknowledge(Acknowledgement(device=DEVICE, boot=boot, rejected=refused))
+    outbox.begin_boot(uuid4(), "kernel-1")
+    assert outbox.rejected() == ()
+    outbox.begin_boot(uuid4(), "kernel-2")
+    assert [entry.reason for entry in outbox.rejected()] == ["its clock was never put right"]
+    assert outbox.pending_batches() == 0
+
+
+def test_a_clock_that_drifted_for_a_week_is_no_step(outbox: Outbox) -> None:
+    outbox.begin_boot(uuid4(), "kernel-1")
+    week_ms = 7 * 86_400_000
+    outbox.add_readings([Sample(time=START, monotonic_ms=0, values={SPEED: 1.0})], [], created_ms=0, clock_ms=0)
+    assert outbox.put_right(30_000, week_ms).batches == 0  # 50 ppm, as crystals do
+    assert outbox.put_right(300_000, week_ms).batches == 1
+
+
+@pytest.mark.parametrize("kind", ["generic", "petrol", "electric"])
+def test_estimators_do_not_stick_in_a_future_that_was_none(outbox: Outbox, kind: Kind) -> None:
+    """Each takes samples again, and none counts the years between as wear."""
+
+    def states(clock: FakeClock, years: int) -> list[dict[str, object]]:
+        with Outbox.open(":memory:", device=DEVICE, max_bytes=10_000_000) as own:
+            estimators = build_estimators(kind)
+            running = Recorder(config=CONFIG, estimators=estimators, outbox=own, clock=clock)
+            drive(running, clock, 20)
+            if years:
+                clock.set(clock.now().replace(year=clock.now().year - years))
+            drive(running, clock, 20)
+            return [dict(estimator.state()) for estimator in estimators]
+
+    right = states(FakeClock(), 0)
+    wrong = states(FakeClock(START.replace(year=START.year + 40)), 40)
+    assert wrong == right
+
+
+def test_a_first_start_without_a_clock_does_not_age_the_oil_by_decades(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 20)
+    clock.set(START)
+    drive(running, clock, 20)
+    running.finish(ended=False)
+    values = [
+        estimate.value
+        for entry in publish_all(outbox)
+        if isinstance(batch := unpack(DEVICE, entry.channel, entry.payload), ReadingsBatch)
+        for estimate in batch.estimates
+        if estimate.quantity == "oil_life"
+    ]
+    assert values
+    assert min(values) > 99
+
+
+def test_the_clock_starts_from_what_the_outbox_knows(outbox: Outbox) -> None:
+    clock = FakeClock(START, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 20)
+    again = FakeClock(START - timedelta(days=3), 5_000, kernel_boot="kernel-2")
+    recorder(outbox, again)
+    assert START <= again.now() <= START + timedelta(seconds=20)
