@@ -60,10 +60,10 @@ class Load:
 
 
 class Patience:
-    """Learns how long each ECU takes: one that does not answer is given twice the time, up to a bound.
+    """Learns how long each answer takes: one that does not come is given twice the time, up to a bound.
 
-    One that stays silent even so is not slow but away, and gets the ordinary time again: waiting for it would slow
-    down everything else.
+    One that stays away even so is not slow, and gets the ordinary time again: waiting for it would slow down
+    everything else. A key names an ECU and what it is asked.
     """
 
     _TRIES = 3  # 0.2 s become 0.4, 0.8 and 1
@@ -75,20 +75,19 @@ class Patience:
         self._given_s: dict[str, float] = {}
         self._silences: dict[str, int] = {}
 
-    def given_s(self, ecus: Iterable[str] | None) -> float:
-        """Time for an answer of these ECUs, or of any if they are not known."""
-        known = self._given_s.values() if ecus is None else [self._given_s.get(ecu, self._usual_s) for ecu in ecus]
-        return max(self._usual_s, max(known, default=self._usual_s))
+    def given_s(self, keys: Iterable[str]) -> float:
+        """Time in which all these have come."""
+        return max((self._given_s.get(key, self._usual_s) for key in keys), default=self._usual_s)
 
-    def answered(self, ecu: str, after_s: float) -> None:
-        """Note that it answered within that time."""
-        self._silences.pop(ecu, None)
+    def answered(self, key: str, after_s: float) -> None:
+        """Note that it came within that time."""
+        self._silences.pop(key, None)
         needed_s = min(self._longest_s, max(self._usual_s, self._MARGIN * after_s))
         # forgotten slowly: an ECU that was busy once may be again
-        self._given_s[ecu] = max(needed_s, 0.98 * self._given_s.get(ecu, self._usual_s))
+        self._given_s[key] = max(needed_s, 0.98 * self._given_s.get(key, self._usual_s))
 
-    def silent(self, ecu: str) -> None:
-        """Note that it did not answer in its time."""
-        silences = self._silences[ecu] = self._silences.get(ecu, 0) + 1
-        doubled_s = min(self._longest_s, 2 * self._given_s.get(ecu, self._usual_s))
-        self._given_s[ecu] = doubled_s if silences <= self._TRIES else self._usual_s
+    def silent(self, key: str) -> None:
+        """Note that it did not come in its time."""
+        silences = self._silences[key] = self._silences.get(key, 0) + 1
+        doubled_s = min(self._longest_s, 2 * self._given_s.get(key, self._usual_s))
+        self._given_s[key] = doubled_s if silences <= self._TRIES else self._usual_s

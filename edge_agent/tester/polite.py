@@ -13,6 +13,7 @@ from edge_agent.tester.limits import Limits, Load, Patience, frames_of
 
 _BUSY_PAUSE_S = 0.1  # before an ECU that said NRC 0x21 is asked again
 _BUSY_REPEATS = 3
+_ANYBODY = "anybody"
 
 
 class PoliteTester:
@@ -79,32 +80,35 @@ class PoliteTester:
         self._tester.close()
 
     def _functional(self, request: bytes, expected: AbstractSet[str] | None, enough: int | None) -> Exchange:
-        started = self._begin(self._patience.given_s(expected))
+        asked = expected or {_ANYBODY}
+        started = self._begin(self._patience.given_s(_keys(asked, request)))
         exchange = self._tester.functional(request, expected=expected, enough=enough)
         took_s = self._clock() - started
-        self._end(request, list(exchange.answers.values()), any(len(ecu) > 3 for ecu in exchange.answers))
-        missing = (expected or set()) - exchange.answers.keys()
-        for ecu in exchange.answers:
-            # those that answered while others were waited for took less than all the time
-            self._patience.answered(ecu, 0.0 if missing or not expected else took_s)
-        if enough is None:
-            for ecu in missing:
-                self._patience.silent(ecu)
+        answers = exchange.answers
+        self._end(request, list(answers.values()), any(len(ecu) > 3 for ecu in answers))
+        answered = asked & answers.keys() if expected else asked if answers else set()
+        for key in _keys(answered, request):
+            # who answered while others were waited for took less than all the time
+            self._patience.answered(key, took_s if expected and answered == asked else 0.0)
+        if enough is None or not answers:
+            for key in _keys(asked - answered, request):
+                self._patience.silent(key)
         return exchange
 
     def _physical(self, address: IsoTpAddress, request: bytes) -> bytes:
-        started = self._begin(self._patience.given_s((address.ecu,)))
+        (key,) = _keys({address.ecu}, request)
+        started = self._begin(self._patience.given_s((key,)))
         before = self._tester.unanswered
         answer = b""
         try:
             answer = self._tester.physical(address, request)
         except AnswerError:
             if self._tester.unanswered > before:
-                self._patience.silent(address.ecu)
+                self._patience.silent(key)
             raise
         finally:
             self._end(request, [answer], address.receive_id > 0x7FF)
-        self._patience.answered(address.ecu, self._clock() - started)
+        self._patience.answered(key, self._clock() - started)
         return answer
 
     def _begin(self, timeout_s: float) -> float:
@@ -117,6 +121,11 @@ class PoliteTester:
     def _end(self, request: bytes, answers: list[bytes], extended: bool) -> None:
         frames = frames_of(len(request)) + sum(frames_of(len(answer)) for answer in answers)
         self._load.used(self._clock(), frames, identifier_bits=29 if extended else 11)
+
+
+def _keys(ecus: AbstractSet[str], request: bytes) -> list[str]:
+    """What patience is learned for: an ECU that never answers one thing must not slow down all it is asked."""
+    return [f"{ecu} {request[:3].hex()}" for ecu in ecus]
 
 
 def _is_busy(payload: bytes) -> bool:

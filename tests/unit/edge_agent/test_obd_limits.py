@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from edge_agent.errors import ConfigurationError
 from edge_agent.obd.answers import AnswerError
 from edge_agent.obd.plan import RatePlan
-from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig
+from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
 from edge_agent.tester.limits import Limits, Load, Patience, frames_of
 from edge_agent.tester.polite import PoliteTester
 from edge_agent.tester.testing import ScriptedTester
+from tests.unit.edge_agent.obd_support import Clock
 
 
 @pytest.mark.parametrize(("payload", "frames"), [(0, 1), (1, 1), (7, 1), (8, 3), (13, 3), (14, 4), (20, 4), (46, 8)])
@@ -53,7 +54,6 @@ def test_a_slow_ecu_is_given_time_and_a_silent_one_is_not() -> None:
     patience.answered("7E8", 0.35)
     assert patience.given_s({"7E8"}) == pytest.approx(0.7)
     assert patience.given_s({"7E9"}) == 0.2
-    assert patience.given_s(None) == pytest.approx(0.7)  # whoever answers
     for _ in range(100):
         patience.answered("7E8", 0.01)
     assert patience.given_s({"7E8"}) == 0.2
@@ -176,6 +176,49 @@ def test_a_silent_ecu_is_given_longer_the_next_time() -> None:
     assert (scripted.unanswered, scripted.timeout_s, tester.timeout_s) == (0, 0.3, 0.3)
     tester.close()
     assert scripted.closed
+
+
+def test_one_thing_that_is_never_answered_slows_down_nothing_else() -> None:
+    scripted = ScriptedTester({"7E8": lambda request: None if request == b"\x01\x0c" else b"\x41\x0d\x32"})
+    tester = polite(scripted, Time())
+    given = []
+    for _ in range(6):
+        tester.functional(b"\x01\x0c", expected={"7E8"})
+        given.append(scripted.timeout_s)
+        tester.functional(b"\x01\x0d", expected={"7E8"})
+        assert scripted.timeout_s == 0.2
+    assert given == [0.2, 0.4, 0.8, 1.0, 0.2, 0.2]
+
+
+def test_a_car_that_is_slow_from_the_start_is_found() -> None:
+    scripted = ScriptedTester({})
+    slow = polite(scripted, Time())
+    assert not slow.functional(b"\x01\x00", expected=None).answers
+    scripted.ecus["7E8"] = lambda _: bytes.fromhex("410000180000")
+    assert slow.functional(b"\x01\x00", expected=None).answers
+    assert scripted.timeout_s == 0.4
+
+
+def test_one_poll_does_not_take_for_ever_and_all_is_read_in_the_end() -> None:
+    clock = Clock()
+
+    def slow(request: bytes) -> bytes | None:
+        clock.now += 0.3  # each takes so long
+        data = {0x00: "0A3A0000", 0x05: "7B", 0x0C: "1AF8", 0x0D: "32", 0x0F: "5F", 0x0B: "64", 0x07: "80"}
+        return bytes((0x41, request[1])) + bytes.fromhex(data[request[1]]) if len(request) == 2 else None
+
+    pids = {0x05: 1.0, 0x0C: 1.0, 0x0D: 1.0, 0x0F: 60.0, 0x0B: 60.0, 0x07: 60.0}
+    config = ObdConfig(pids=pids, read_vin=False, dtc_period_s=None, idle_wait_s=0.0)
+    source = ObdSource(config, lambda: ScriptedTester({"7E8": slow, "7E9": slow}), clock=clock)
+    source.open()
+    counts: Counter[str] = Counter()
+    for _ in range(60):
+        before = clock.now
+        reading = source.poll()
+        assert reading is not None
+        assert clock.now - before < 2.5
+        counts.update(reading.values.keys())
+    assert len(counts) == len(pids)
 
 
 @pytest.mark.parametrize("limits", [Limits(requests_per_s=0), Limits(bus_share=0), Limits(bus_share=1.1)])
