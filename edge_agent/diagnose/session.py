@@ -1,6 +1,7 @@
 """Opens an adapter on a car whose kind is not known yet: 11 bit identifiers are tried, then 29 bit ones."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -34,8 +35,8 @@ def _open(connect: Connect, also: Sequence[IsoTpAddress]) -> tuple[Tester, int |
     for bits, ecus in ((11, DEFAULT_ECUS), (29, ECUS_29_BIT)):
         tester = connect(tuple(dict.fromkeys((*ecus, *also))), bits)
         try:
-            if _answers(tester):
-                return tester, bits
+            if ecus_heard := _answering(tester):  # an ELM327 finds out by itself: what answers tells
+                return tester, 29 if any(len(ecu) > 3 for ecu in ecus_heard) else 11
         except BaseException:
             tester.close()
             raise
@@ -43,9 +44,9 @@ def _open(connect: Connect, also: Sequence[IsoTpAddress]) -> tuple[Tester, int |
     return connect(tuple(dict.fromkeys((*DEFAULT_ECUS, *also))), 11), None
 
 
-def _answers(tester: Tester) -> bool:
-    """Whether anybody answers standard OBD, or OBDonUDS."""
+def _answering(tester: Tester) -> AbstractSet[str]:
+    """Who answers standard OBD, or OBDonUDS, first."""
     for request in (service01.request(0), obd_on_uds.request(0)):
-        if tester.functional(request, expected=None, enough=1).answers:
-            return True
-    return False
+        if answers := tester.functional(request, expected=None, enough=1).answers:
+            return answers.keys()
+    return set()

@@ -6,6 +6,7 @@ data sheet, without blanks.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ _CAN_BITS: Final = {"6": 11, "7": 29, "8": 11, "9": 29}
 _OF_OTHER_BITS: Final = {"6": "7", "7": "6", "8": "9", "9": "8"}  # same bit rate
 _ST_UNIT_S: Final = 0.004
 _LONGEST_ST: Final = 0xFF
+_ST_STEP: Final = 25  # 100 ms
 _COMMAND_S: Final = 2.0  # an adapter answers its own commands at once; a Bluetooth link may doze
 # Echo, line feeds and blanks off, headers on, formatting of ISO 15765-2 on.
 _AT_START: Final = ("ATE0", "ATL0", "ATS0", "ATH1", "ATCAF1")
@@ -36,8 +38,8 @@ class Timing:
 
     @property
     def commands(self) -> tuple[str, str]:
-        """The two settings."""
-        units = max(1, min(_LONGEST_ST, round(self.timeout_s / _ST_UNIT_S)))
+        """The two settings; the time is rounded up, so that one that is learned little by little is sent seldom."""
+        units = min(_LONGEST_ST, _ST_STEP * math.ceil(self.timeout_s / (_ST_STEP * _ST_UNIT_S) - 0.001))
         return f"ATAT{int(self.adaptive)}", f"ATST{units:02X}"
 
 
