@@ -203,7 +203,7 @@ def judge(car: SimulatedCar, battery: ParkedBattery, power: PowerSettings, fitti
 
 
 many = settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -218,7 +218,7 @@ def test_no_plan_drains_the_battery_in_a_week(
     judge(car, battery, power, fitting, 7.0)
 
 
-@settings(many, max_examples=5)
+@settings(many, max_examples=4)
 @given(cars(30.0), batteries(), plans(), fittings(30.0))
 def test_nor_in_a_month(car: SimulatedCar, battery: ParkedBattery, power: PowerSettings, fitting: Fitting) -> None:
     judge(car, battery, power, fitting, 30.0)
