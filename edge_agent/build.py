@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from edge_agent.build_broadcast import build_broadcast, listening_too
-from edge_agent.build_can import can_connector
+from edge_agent.build_can import bit_rate_of, can_connector
 from edge_agent.build_obd import build_obd_can, build_obd_elm327, elm327_connector
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
@@ -46,7 +46,8 @@ def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
         source = build_broadcast(section, config.outbox_path.parent)
     elif config.source.kind == "obd_can":
         source = build_obd_can(section, profile, state=config.outbox_path.parent)
-        source = listening_too(section, source, config.outbox_path.parent)
+        rate = None if profile is None else bit_rate_of(profile)
+        source = listening_too(section, source, config.outbox_path.parent, rate)
     elif config.source.kind in BUILDERS:
         source = BUILDERS[config.source.kind](section, profile)
     else:

@@ -9,13 +9,13 @@ from edge_agent.errors import ConfigurationError
 from edge_agent.j1939.listener import J1939Listener
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
-from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
+from edge_agent.sources.broadcast import BroadcastSource, ListeningSource, open_frames, open_shared_frames
 from edge_agent.sources.broadcast_cache import cached_layouts
 from edge_agent.sources.broadcast_listener import Listener, SignalListener
 from edge_agent.sources.broadcast_mapping import read_mapping
 
-# Interfaces whose bus several can open at once; a serial or USB adapter belongs to whoever opened it.
-_SHARED = ("socketcan", "udp_multicast", "virtual")
+# Interfaces whose bus several can open at once; a serial or USB adapter is opened once and shared.
+_OPENED_BY_MANY = ("socketcan", "udp_multicast", "virtual")
 
 
 def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
@@ -36,19 +36,20 @@ def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
     return BroadcastSource(bus, listeners)
 
 
-def listening_too(section: Section, asking: Source, cache: Path) -> Source:
-    """The source that asks; with a section ``broadcast`` in its own, one that also listens on the same bus."""
+def listening_too(section: Section, asking: Source, cache: Path, bit_rate: int | None) -> Source:
+    """The source that asks; with a section ``broadcast`` in its own, one that also listens on the same bus.
+
+    ``bit_rate`` in bit/s, of the profile: holds where the section gives none.
+    """
     if not section.has("broadcast"):
         return asking
-    bus, _ = read_bus(section, None)
-    if bus.interface not in _SHARED:
-        raise section.error(
-            "broadcast",
-            f"{bus.interface} serves one program at a time; make it a network interface (slcand does, for slcan), "
-            "and give interface: socketcan",
-        )
+    bus, automatic = read_bus(section, bit_rate)
+    alone = bus.interface not in _OPENED_BY_MANY
+    if alone and automatic:
+        raise section.error("bitrate", "cannot be looked for while somebody listens; give it, 500000 suits most cars")
     inner = section.section("broadcast")
-    heard = BroadcastSource(bus, _listeners(inner, cache))
+    opener = open_shared_frames if alone else open_frames
+    heard = BroadcastSource(bus, _listeners(inner, cache), open_frames=opener)
     inner.done()
     return ListeningSource(asking, heard)
 

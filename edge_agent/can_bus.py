@@ -9,6 +9,7 @@ import can
 
 from edge_agent.can_interfaces import SLCAN, interface_named, remedy
 from edge_agent.errors import ConfigurationError, SourceError
+from edge_agent.shared_bus import view_of
 
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024  # the kernel gives at most net.core.rmem_max
 # linux/in.h and linux/in6.h; the socket module has no names for them.
@@ -48,11 +49,13 @@ class CanBusConfig:
 
 
 def open_can_bus(config: CanBusConfig) -> can.BusABC:
-    """Open the bus; SourceError says what is wrong and what to do.
+    """Open the bus, or a view of it where it is shared; SourceError says what is wrong and what to do.
 
     On ``udp_multicast`` frames stay on this host (hop limit 0) unless the options say otherwise, and the receive
     buffer is raised: with the default one, frames sent faster than they are read are lost without a word.
     """
+    if (view := view_of(config.name)) is not None:
+        return view
     kind = interface_named(config.interface)
     options: dict[str, object] = dict(config.options)
     if config.interface == "udp_multicast":

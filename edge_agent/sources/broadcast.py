@@ -11,6 +11,7 @@ from typing import Final
 
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import SourceError
+from edge_agent.shared_bus import share
 from edge_agent.sources.base import Reading, Source
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Frames, PythonCanFrames, SocketCanFrames
 from edge_agent.sources.broadcast_listener import Listener, merged
@@ -26,7 +27,14 @@ def open_frames(config: CanBusConfig, filters: tuple[FrameFilter, ...]) -> Frame
     """The bus of a configuration, for listening; SourceError says what is wrong and what to do."""
     if config.interface == "socketcan":
         return SocketCanFrames.open(config.channel, filters)
-    return PythonCanFrames(open_can_bus(config), filters, name=f"CAN bus {config.interface}:{config.channel}")
+    return PythonCanFrames(open_can_bus(config), filters, name=config.name)
+
+
+def open_shared_frames(config: CanBusConfig, filters: tuple[FrameFilter, ...]) -> Frames:
+    """The bus of an adapter that can be opened once: whoever opens it from now on shares it."""
+    view = share(config.name, open_can_bus(config))
+    view.set_filters([each.for_python_can() for each in filters])
+    return PythonCanFrames(view, filters, name=config.name)
 
 
 class BroadcastSource:

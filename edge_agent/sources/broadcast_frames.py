@@ -41,6 +41,14 @@ class FrameFilter:
         """Whether it does."""
         return (key ^ self.key) & self.mask == 0
 
+    def for_python_can(self) -> "can.typechecking.CanFilter":
+        """The same as python-can writes it."""
+        return {
+            "can_id": self.key & ~EXTENDED,
+            "can_mask": self.mask & ~EXTENDED,
+            "extended": bool(self.key & EXTENDED),
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class BusActivity:

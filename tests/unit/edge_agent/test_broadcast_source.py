@@ -242,7 +242,10 @@ def test_a_heavy_vehicle_is_heard_with_a_dbc_or_without(tmp_path: Path, text: st
         (TEXT.replace("period: 100ms", "perod: 100ms"), "source.perod: unknown key; did you mean 'period'?"),
         (TEXT + "  j1939: yes please\n", "source.j1939: 'yes please' is neither true nor false"),
         (TRUCK.replace("slcan,", "slcan, bitrate: auto,"), "source.bitrate: is found by asking, and nobody is asked"),
-        (BESIDE.replace("interface: virtual", "interface: slcan"), "source.broadcast: slcan serves one program"),
+        (
+            BESIDE.replace(": virtual", ": slcan\n  bitrate: auto"),
+            "source.bitrate: cannot be looked for while somebody",
+        ),
         (BESIDE.replace("{dbc:", "{dcb: x, dbc:"), "source.broadcast.dcb: unknown key; did you mean 'dbc'?"),
     ],
 )
