@@ -37,7 +37,8 @@ class Plan:
 
 
 def commit(key: BatchKey, channel: Channel, payload: bytes) -> Acknowledgement:
-    assert (channel, payload)
+    assert channel in {"readings", "events"}
+    assert payload
     return Acknowledgement(device=key.device, boot=key.boot, committed=((key.sequence, key.sequence),))
 
 
