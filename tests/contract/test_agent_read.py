@@ -18,6 +18,6 @@ def test_a_silent_bus_ends_with_what_to_look_at(tmp_path: Path) -> None:
     )
     result = CliRunner().invoke(app, ["agent", "read", str(path), "--seconds", "0.1"])
     assert result.exit_code == 0
-    assert "Not read: service 01 PID 00: no answer in 200 ms" in result.output
+    assert "Not read: service 01 PID 00: no answer in 400 ms" in result.output
     assert "is the ignition on" in result.output
     assert not (tmp_path / "outbox.sqlite").exists()
