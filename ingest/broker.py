@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aiomqtt
 
+from ingest.errors import BrokerError
+
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerConfig:
@@ -23,12 +25,19 @@ class BrokerConfig:
 
 
 def mqtt_client(config: BrokerConfig, *, client_id: str, clean_session: bool) -> aiomqtt.Client:
-    """A client, not yet connected. With ``clean_session`` the broker forgets it at the end."""
+    """A client, not yet connected. With ``clean_session`` the broker forgets it at the end.
+
+    BrokerError where a file for TLS cannot be used.
+    """
     tls = None
     if config.tls:
-        tls = ssl.create_default_context(cafile=config.ca_file)
-        if config.certificate_file is not None:
-            tls.load_cert_chain(config.certificate_file, config.key_file)
+        try:
+            tls = ssl.create_default_context(cafile=config.ca_file)
+            if config.certificate_file is not None:
+                tls.load_cert_chain(config.certificate_file, config.key_file)
+        except OSError as error:  # ssl.SSLError is one
+            files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
+            raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
     return aiomqtt.Client(
         config.host,
         config.port,

@@ -23,6 +23,7 @@ from telemetry.commands import Command, CommandKind, CommandResult
 CommandState = Literal["issued", "accepted", "done", "refused", "failed", "denied", "timed_out"]
 LONGEST_GRANT: Final = timedelta(days=365)
 _TOKEN_BYTES: Final = 32
+_ABANDONED_AFTER: Final = timedelta(minutes=1)  # since it expired: whoever asks notes the end within a moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,10 @@ def issue(
 
 
 def record(connection: Connection, result: CommandResult, now: datetime) -> None:
-    """Note a message of an answer; what came after the last one changes nothing."""
+    """Note a message of an answer; what came after the last one changes nothing.
+
+    What the database cannot hold (a NUL in a text) is replaced: an answer is a device's word, and may be anything.
+    """
     connection.execute(
         "UPDATE device_command SET state = CASE WHEN %(state)s = 'part' THEN state ELSE %(state)s END,"
         " reason = coalesce(%(reason)s, reason), parts = parts + (%(state)s = 'part')::integer,"
@@ -167,9 +171,9 @@ def record(connection: Connection, result: CommandResult, now: datetime) -> None
         " WHERE id = %(id)s AND device_id = %(device)s AND state IN ('issued', 'accepted')",
         {
             "state": result.state,
-            "reason": result.reason,
+            "reason": _storable(result.reason),
             "final": result.final,
-            "answer": Jsonb(dict(result.data)),
+            "answer": Jsonb(_storable(dict(result.data))),
             "now": now,
             "id": result.id,
             "device": result.device,
@@ -177,13 +181,30 @@ def record(connection: Connection, result: CommandResult, now: datetime) -> None
     )
 
 
-def time_out(connection: Connection, command: Command, reason: str, now: datetime) -> None:
-    """Note that nobody waits any longer."""
+def give_up(
+    connection: Connection,
+    command: Command,
+    reason: str,
+    now: datetime,
+    *,
+    state: Literal["timed_out", "failed"] = "timed_out",
+) -> None:
+    """Note that nobody waits any longer, and why; ``failed``: not for want of an answer."""
     connection.execute(
-        "UPDATE device_command SET state = 'timed_out', reason = %s, finished_at = %s"
+        "UPDATE device_command SET state = %s, reason = %s, finished_at = %s"
         " WHERE id = %s AND state IN ('issued', 'accepted')",
-        [reason, now, command.id],
+        [state, reason, now, command.id],
     )
+
+
+def close_abandoned(connection: Connection, now: datetime) -> int:
+    """Time out what is still open long after it expired, because whoever asked was killed; how many these were."""
+    return connection.execute(
+        "UPDATE device_command SET state = 'timed_out', finished_at = %s,"
+        " reason = 'whoever asked was gone before an answer was recorded'"
+        " WHERE state IN ('issued', 'accepted') AND expires_at < %s",
+        [now, now - _ABANDONED_AFTER],
+    ).rowcount
 
 
 def commands(connection: Connection, *, device: str | None = None, limit: int = 50) -> list[CommandEntry]:
@@ -222,6 +243,17 @@ def _denial(
     if not registered[0]:
         return f"device {device} is disabled; enable it first"
     return None
+
+
+def _storable(value: Any) -> Any:
+    """The same content without the one character that PostgreSQL takes in no text."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
 
 
 def _digest(token: str) -> bytes:

@@ -21,5 +21,9 @@ class ReadingStoreError(IngestError):
     """A question the store cannot answer: an unknown column, an empty period."""
 
 
+class BrokerError(IngestError):
+    """The broker cannot be reached the way the settings say."""
+
+
 class CommandError(IngestError):
     """A device cannot be asked, or may not be."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import aiomqtt
@@ -16,7 +16,7 @@ from telemetry.topics import commands_topic, results_topic
 logger = logging.getLogger(__name__)
 
 
-async def exchange(broker: BrokerConfig, command: Command) -> AsyncIterator[CommandResult]:
+async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[CommandResult, None]:
     """Send the command and give what the device says, in its order; ends with a final answer or at ``expires``.
 
     Subscribed before it is sent, so that no answer is missed. CommandError when the broker cannot be reached or goes

@@ -1,15 +1,20 @@
 """How a car is shown on a terminal, whether it stands at this adapter or was asked from afar."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from telemetry.catalogue import catalogue
 
 if TYPE_CHECKING:
     from edge_agent.diagnose.trace import TraceRow
+
+_FAULTS_SHOWN: Final = 8
+_IN_FULL: Final = 100_000  # from here on :g would round, or write an exponent
 
 
 class Language(StrEnum):
@@ -36,23 +41,45 @@ def code_row(code: Mapping[str, object], language: Language) -> dict[str, object
     }
 
 
-def live_table(rows: "Iterable[TraceRow]", faults: Mapping[str, str] | None = None) -> Table:
-    """Signals with their course, and below them what could not be read."""
-    caption = "\n".join(f"not read: {request}: {reason}" for request, reason in sorted((faults or {}).items())[:8])
-    table = Table(box=None, header_style="bold", pad_edge=False, caption=caption or None, caption_justify="left")
-    for column in ("signal", "value", "unit", "course", "low", "high", "age"):
-        table.add_column(column, justify="right" if column in {"value", "low", "high", "age"} else "left", no_wrap=True)
+def live_table(rows: "Sequence[TraceRow]", faults: Mapping[str, str] | None = None) -> RenderableType:
+    """Signals with their course, and below them what could not be read. Fits a terminal of 80 columns."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("signal", overflow="ellipsis")
+    for column in ("value", "unit"):
+        table.add_column(column, justify="right" if column == "value" else "left", no_wrap=True)
+    table.add_column("course", overflow="crop")
+    for column in ("low", "high", "age"):
+        table.add_column(column, justify="right", no_wrap=True)
+    names = short_names(row.path for row in rows)
     for row in rows:
         table.add_row(
-            row.path.removeprefix("Vehicle."),
-            f"{row.value:g}",
+            names[row.path],
+            number(row.value),
             unit_of(row.path),
             row.course,
-            f"{row.low:g}",
-            f"{row.high:g}",
+            number(row.low),
+            number(row.high),
             f"{row.age_s:.0f} s",
         )
-    return table
+    not_read = [f"not read: {request}: {reason}" for request, reason in sorted((faults or {}).items())]
+    more = [f"not read: {len(not_read) - _FAULTS_SHOWN} more"] if len(not_read) > _FAULTS_SHOWN else []
+    return Group(table, *(Text(line) for line in (*not_read[:_FAULTS_SHOWN], *more)))
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Each path by its last parts: as few as tell it from the others, and at least two ("EngineOil.Temperature")."""
+    parts = {path: path.split(".") for path in paths}
+    names: dict[str, str] = {}
+    for path, own in parts.items():
+        others = [other for other in parts.values() if other is not own]
+        length = next(n for n in range(1, len(own) + 1) if n == len(own) or all(o[-n:] != own[-n:] for o in others))
+        names[path] = ".".join(own[-max(length, 2) :])
+    return names
+
+
+def number(value: float) -> str:
+    """A value as a person reads it: six digits, and large ones in full."""
+    return f"{value:.0f}" if abs(value) >= _IN_FULL else f"{value:g}"
 
 
 def unit_of(path: str) -> str:

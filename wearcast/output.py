@@ -39,6 +39,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
 
 
+def printable(text: str) -> str:
+    """Text of another's without what a terminal would obey: a car's or a device's word is shown and not carried out."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+
+
 def _plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -49,7 +54,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, UUID | Path):
-        return str(value)
+        return printable(str(value))
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset | tuple):
@@ -66,4 +71,4 @@ def _text(value: object) -> str:
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    return str(value)
+    return printable(str(value))

@@ -114,7 +114,7 @@ def test_an_answer_after_the_last_one_and_of_another_device_changes_nothing(regi
     answer(DEVICE, "accepted")
     answer(DEVICE, "done")
     answer(DEVICE, "failed")
-    commands.time_out(registered, command, "too late", NOW)
+    commands.give_up(registered, command, "too late", NOW)
     (entry,) = commands.commands(registered)
     assert (entry.state, entry.reason, entry.finished_at) == ("done", None, NOW)
 

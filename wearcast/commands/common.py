@@ -38,18 +38,25 @@ def database_url(settings: Settings) -> Iterator[str]:
 @contextlib.contextmanager
 def connection() -> Iterator["Connection"]:
     """A transaction on the database of the settings; committed at the end. DatabaseError where it has no schema."""
+    from ingest.database import connect
+
+    with database_url(load_settings()) as url, schema_expected(), connect(url) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def schema_expected() -> Iterator[None]:
+    """Around what works on the database: DatabaseError with the remedy where its schema is another version's."""
     import psycopg
 
-    from ingest.database import connect
     from ingest.errors import DatabaseError
 
-    with database_url(load_settings()) as url, connect(url) as opened:
-        try:
-            yield opened
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-            raise DatabaseError(
-                f"the database's schema is not this version's ({error.diag.message_primary}); run: wearcast db migrate"
-            ) from error
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise DatabaseError(
+            f"the database's schema is not this version's ({error.diag.message_primary}); run: wearcast db migrate"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -95,9 +95,10 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was asked, by whom, and what came of it; denied ones too. With --json also the answers."""
-    from ingest.commands import commands
+    from ingest.commands import close_abandoned, commands
 
     with connection() as conn:
+        close_abandoned(conn, datetime.now(UTC))
         rows = commands(conn, device=device, limit=limit)
     if as_json:
         print_json(rows)

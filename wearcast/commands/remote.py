@@ -1,22 +1,28 @@
 """``wearcast remote``: ask a device something through the broker."""
 
 import asyncio
+import contextlib
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_agent.diagnose.trace import Trace
 from telemetry.commands import LONGEST_LIVE_SECONDS, CommandKind, CommandResult
-from wearcast.car_tables import Language, code_row, live_table, unit_of
-from wearcast.commands.common import JsonOption, LanguageOption, database_url
-from wearcast.output import print_json, print_rows
+from wearcast.car_tables import Language, code_row, live_table, number, short_names, unit_of
+from wearcast.commands.common import JsonOption, LanguageOption, database_url, schema_expected
+from wearcast.output import print_json, print_rows, printable
+from wearcast.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
     from ingest.broker import BrokerConfig
+    from ingest.database import Connection
+    from telemetry.commands import Command
 
 _MARGIN_S = 15.0  # for the way there and back, and for a car that takes long to give its codes
 
@@ -42,25 +48,28 @@ def remote(
     Example: wearcast remote dongle-0007 dtc
     """
     from wearcast.services import broker_config
-    from wearcast.settings import SettingsError, load_settings
 
     settings = load_settings()
-    try:
-        token = settings.operator_token_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(
-            f"{settings.operator_token_file} cannot be read ({error.strerror}): it holds the token that lets you ask; "
-            "wearcast operators allow NAME --save makes one, WEARCAST_OPERATOR_TOKEN_FILE names another place"
-        ) from error
+    token = _token(settings.operator_token_file)
     live_s = seconds if what is CommandKind.LIVE else 0.0
     patience = timedelta(seconds=wait + (live_s + _MARGIN_S if live_s else 0))
     show = _Show(what, as_json=as_json, language=language)
-    with database_url(settings) as url:
+    with database_url(settings) as url, schema_expected():
         final = asyncio.run(
             _ask(url, broker_config(settings), token, device, what, seconds=live_s, patience=patience, show=show)
         )
     if final.state != "done":
         raise typer.Exit(1)
+
+
+def _token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{file} cannot be read ({getattr(error, 'strerror', None) or 'no text'}): it holds the token that lets "
+            "you ask; wearcast operators allow NAME --save makes one, WEARCAST_OPERATOR_TOKEN_FILE names another place"
+        ) from error
 
 
 async def _ask(
@@ -77,8 +86,7 @@ async def _ask(
     """Record, send, record what comes. CommandError if it was denied or nothing came."""
     from ingest import commands
     from ingest.database import connect
-    from ingest.errors import CommandError
-    from ingest.remote import exchange
+    from ingest.errors import CommandError, IngestError
 
     with connect(url, application_name="wearcast-remote", autocommit=True) as conn:
         command = commands.issue(
@@ -86,18 +94,38 @@ async def _ask(
         )
         if isinstance(command, commands.Denied):
             raise CommandError(command.reason)
-        accepted = False
-        with show.screen():
-            async for result in exchange(broker, command):
-                accepted = True
+        try:
+            final, accepted = await _answers(conn, broker, command, show)
+        except IngestError as error:
+            commands.give_up(conn, command, str(error), datetime.now(UTC), state="failed")
+            raise
+        except asyncio.CancelledError:  # Ctrl-C
+            commands.give_up(conn, command, "whoever asked did not wait for the answer", datetime.now(UTC))
+            raise
+        if final is not None:
+            return final
+        reason = _silence(device, patience, accepted=accepted, seen=commands.last_seen(conn, device))
+        commands.give_up(conn, command, reason, datetime.now(UTC))
+        raise CommandError(reason)
+
+
+async def _answers(
+    conn: "Connection", broker: "BrokerConfig", command: "Command", show: "_Show"
+) -> tuple[CommandResult | None, bool]:
+    """The last message of the answer, None if none came in time; and whether there was any message at all."""
+    from ingest import commands
+    from ingest.remote import exchange
+
+    heard = False
+    with show.screen():
+        async with contextlib.aclosing(exchange(broker, command)) as answers:
+            async for result in answers:
+                heard = True
                 commands.record(conn, result, datetime.now(UTC))
                 show.result(result)
                 if result.final:
-                    return result
-        seen = commands.last_seen(conn, device)
-        reason = _silence(device, patience, accepted=accepted, seen=seen)
-        commands.time_out(conn, command, reason, datetime.now(UTC))
-        raise CommandError(reason)
+                    return result, heard
+    return None, heard
 
 
 def _silence(device: str, patience: timedelta, *, accepted: bool, seen: Any) -> str:
@@ -134,32 +162,32 @@ class _Show:
     def result(self, result: CommandResult) -> None:
         """Show one message of an answer."""
         if result.state in {"refused", "failed"}:
-            print(f"{result.device}: {result.state}: {result.reason}", file=sys.stderr)
+            print(printable(f"{result.device}: {result.state}: {result.reason}"), file=sys.stderr)
         elif result.state == "part":
             self._part(result)
         elif result.state == "done" and self._kind is not CommandKind.LIVE:
             self._done(result)
 
     def _part(self, result: CommandResult) -> None:
-        values = _mapping(result.data.get("values"))
+        values = _numbers(result.data.get("values"))
         if self._json:
-            import json
-
             print(json.dumps({"time": result.time.isoformat(), "values": values}), flush=True)
             return
         at = result.time.timestamp()
-        self._trace.add({path: float(value) for path, value in values.items()}, at)
+        self._trace.add(values, at)
         if self._live is not None:
             self._live.update(live_table(self._trace.rows(at)))
-        else:
-            print(result.time.isoformat(timespec="seconds"), *(f"{p.split('.')[-1]}={v:g}" for p, v in values.items()))
+            return
+        names = short_names(values)
+        told = (f"{names[path]}={number(value)}{unit_of(path)}" for path, value in values.items())
+        print(printable(" ".join((result.time.isoformat(timespec="seconds"), *told))), flush=True)
 
     def _done(self, result: CommandResult) -> None:
         if self._json:
             print_json({"time": result.time, "note": result.reason, **result.data})
             return
         if result.reason:
-            print(f"Note: {result.reason}")
+            print(printable(f"Note: {result.reason}"))
         if "trouble_codes" in result.data:
             _print_codes(result.data, self._language)
         if self._kind is CommandKind.SNAPSHOT:
@@ -167,13 +195,14 @@ class _Show:
                 [
                     {
                         "signal": path,
-                        "value": entry.get("value"),
+                        "value": _mapping(entry).get("value"),
                         "unit": unit_of(path),
-                        "read": entry.get("time"),
+                        "read": _mapping(entry).get("time"),
                     }
                     for path, entry in sorted(_mapping(result.data.get("values")).items())
                 ],
                 as_json=False,
+                empty="no values",
             )
 
 
@@ -189,3 +218,8 @@ def _print_codes(data: Mapping[str, object], language: Language) -> None:
 
 def _mapping(value: object) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _numbers(value: object) -> dict[str, float]:
+    """Values of a live answer; what is no number is not believed."""
+    return {path: float(each) for path, each in _mapping(value).items() if type(each) in {int, float}}
