@@ -12,7 +12,7 @@ from typing import Final
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import SourceError
 from edge_agent.shared_bus import share
-from edge_agent.sources.base import Reading, Source
+from edge_agent.sources.base import Reading, ReadsCodesOnDemand, Source
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Frames, PythonCanFrames, SocketCanFrames
 from edge_agent.sources.broadcast_listener import Listener, merged
 
@@ -126,6 +126,11 @@ class ListeningSource:
             raise self._failure
         read = self._asking.poll()
         return None if read is None else merged((self._heard.take(), read))
+
+    def read_codes_soon(self) -> None:
+        """See :class:`edge_agent.sources.base.ReadsCodesOnDemand`."""
+        if isinstance(self._asking, ReadsCodesOnDemand):
+            self._asking.read_codes_soon()
 
     def activity(self) -> BusActivity:
         """How busy the bus is."""

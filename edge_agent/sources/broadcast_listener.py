@@ -98,6 +98,7 @@ def merged(readings: Iterable[Reading]) -> Reading:
         ecus_read=_ecus(codes),
         vin=next((reading.vin for reading in found if reading.vin is not None), None),
         faults=tuple(fault for reading in found for fault in reading.faults),
+        identified=next((reading.identified for reading in found if reading.identified is not None), None),
     )
 
 

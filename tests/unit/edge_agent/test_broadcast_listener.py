@@ -1,8 +1,9 @@
 """What is heard becomes one value per signal and period; faults and pages; readings merged."""
 
+from dataclasses import fields
 from pathlib import Path
 
-from edge_agent.sources.base import ReadFault, Reading, TroubleCode
+from edge_agent.sources.base import Identified, ReadFault, Reading, TroubleCode
 from edge_agent.sources.broadcast_dbc import compile_layouts
 from edge_agent.sources.broadcast_frames import FrameFilter
 from edge_agent.sources.broadcast_layout import EXTENDED, MessageLayout, MultiplexerLayout, SignalLayout
@@ -101,14 +102,26 @@ def test_readings_of_one_moment_become_one() -> None:
     other = TroubleCode(code="P0302", ecu="7E9", status="pending")
     fault = ReadFault(request="service 01 PID 0C", reason="no answer")
     heard = Reading(values={SPEED: 50.0, RPM: 800.0}, trouble_codes=(other,), ecus_read=frozenset({"7E9"}))
-    read = Reading(values={SPEED: 51.0}, vin="V", faults=(fault,))
+    who = Identified(profile="generic", certainty=0.5, reasons=("one",))
+    read = Reading(values={SPEED: 51.0}, vin="V", faults=(fault,), identified=who)
     assert merged((heard, read)) == Reading(
         values={SPEED: 51.0, RPM: 800.0},
         trouble_codes=(other,),
         ecus_read=frozenset({"7E9"}),
         vin="V",
         faults=(fault,),
+        identified=who,
     )
+    # every field is merged: one that is added to a reading must not get lost here
+    assert {entry.name for entry in fields(Reading)} == {
+        "values",
+        "trouble_codes",
+        "ecus_read",
+        "vin",
+        "time",  # of a recording, which nobody listens to
+        "faults",
+        "identified",
+    }
     both = merged((heard, Reading(trouble_codes=(code,), ecus_read=frozenset({"7E8"}))))
     assert both.trouble_codes == (other, code)
     assert both.ecus_read == frozenset({"7E8", "7E9"})

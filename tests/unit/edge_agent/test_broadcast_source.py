@@ -13,7 +13,7 @@ from edge_agent.can_bus import CanBusConfig
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.sources import broadcast_cache
-from edge_agent.sources.base import Reading
+from edge_agent.sources.base import Reading, ReadsCodesOnDemand
 from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
 from edge_agent.sources.broadcast_dbc import compile_layouts
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Heard
@@ -133,6 +133,21 @@ def test_beside_a_source_that_asks_both_are_one_reading(tmp_path: Path) -> None:
     both.close()
     both.close()
     assert not asked.is_open
+
+
+def test_codes_wanted_out_of_turn_are_wanted_of_the_source_that_asks(tmp_path: Path) -> None:
+    class OnDemand(ScriptedSource):
+        wanted = 0
+
+        def read_codes_soon(self) -> None:
+            self.wanted += 1
+
+    asked = OnDemand(())
+    both = ListeningSource(asked, source(tmp_path))
+    assert isinstance(both, ReadsCodesOnDemand)
+    both.read_codes_soon()
+    assert asked.wanted == 1
+    ListeningSource(ScriptedSource(()), source(tmp_path)).read_codes_soon()
 
 
 def test_the_end_of_the_source_that_asks_is_the_end_of_both(tmp_path: Path) -> None:
