@@ -115,12 +115,18 @@ class CanTester:
         self._link.send_frame(identifier, request)
         exchange = Exchange()
         wait = _Wait(self._link, self.timeout_s)
+        patient: set[str] = set()  # ECUs that asked for patience and have not answered yet
         while not wait.over:
             for address, payload in wait.arrived():
                 if is_response_pending(request, payload):
+                    patient.add(address.ecu)
                     wait.longer()
                 elif belongs(request, payload):
                     exchange.answers.setdefault(address.ecu, payload)
+                    if address.ecu in patient:
+                        patient.remove(address.ecu)
+                        if not patient:
+                            wait.no_longer()
                 else:
                     exchange.foreign = payload[:8].hex().upper()
             complete = bool(expected) and exchange.answers.keys() >= (expected or set())
@@ -174,6 +180,7 @@ class _Wait:
 
     def __init__(self, link: IsoTpLink, timeout_s: float) -> None:
         self._link = link
+        self._timeout_s = timeout_s
         self._started = time.monotonic()
         self._deadline = self._started + timeout_s
 
@@ -192,6 +199,10 @@ class _Wait:
         self._deadline = min(
             max(self._deadline, time.monotonic() + PENDING_TIMEOUT_S), self._started + LONGEST_PENDING_S
         )
+
+    def no_longer(self) -> None:
+        """All that asked for patience have answered: only P2 is left, for those that did not."""
+        self._deadline = min(self._deadline, self._started + self._timeout_s)
 
     def arrived(self) -> list[tuple[IsoTpAddress, bytes]]:
         left_s = self._deadline - time.monotonic()

@@ -20,8 +20,7 @@ import yaml
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import ConfigurationError, EdgeAgentError
 from edge_agent.isotp_link import IsoTpLink
-from edge_agent.obd import service01
-from edge_agent.obd.answers import is_response_pending
+from edge_agent.obd.answers import AnswerError, is_response_pending
 from edge_agent.obd.fields import Fields
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import CanTester
@@ -29,13 +28,14 @@ from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, ac
 from edge_agent.virtual_car.disturb import Disturbance, Disturbances, Reply
 from edge_agent.virtual_car.elm327_port import ELM327, AdapterPort
 from edge_agent.virtual_car.live import LiveCar
-from edge_agent.virtual_car.responder import FUNCTIONAL_OF_BITS, Responder
+from edge_agent.virtual_car.responder import Responder
 
 _log = logging.getLogger(__name__)
 
 _STEP_S = 0.05  # between two steps of the model, at most
 _CONTROL_PERIOD_S = 0.25
 _READY_TIMEOUT_S = 15.0
+_TESTER_PRESENT = b"\x3e\x00"  # every ECU answers it, whatever dialect the car speaks
 # The engine ECU as a tester addresses it, by the length of identifiers.
 ENGINE_ADDRESSES: Mapping[int, IsoTpAddress] = {
     11: IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8),
@@ -293,18 +293,21 @@ def _refuse_shared_buses(cars: tuple[ParkedCar, ...], path: Path) -> None:
 
 
 def _wait_until_it_answers(parked: ParkedCar, stop: threading.Event) -> bool:
-    bits = parked.car.identifier_bits
+    engine = ENGINE_ADDRESSES[parked.car.identifier_bits]
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    tester = CanTester.open(
-        parked.bus, (ENGINE_ADDRESSES[bits],), functional_id=FUNCTIONAL_OF_BITS[bits], timeout_s=0.3
-    )
+    tester = CanTester.open(parked.bus, (engine,), timeout_s=0.3)
     try:
         while not stop.is_set():
-            if tester.functional(service01.request(0), expected={ENGINE_ADDRESSES[bits].ecu}).answers:
-                return True
-            if time.monotonic() > deadline:
+            try:
+                tester.physical(engine, _TESTER_PRESENT)
+            except AnswerError:
+                if time.monotonic() <= deadline:
+                    continue
                 bus_name = f"{parked.bus.interface}:{parked.bus.channel}"
-                raise EdgeAgentError(f"car {parked.car.name} does not answer on {bus_name}; does the bus carry frames?")
+                raise EdgeAgentError(
+                    f"car {parked.car.name} does not answer on {bus_name}; does the bus carry frames?"
+                ) from None
+            return True
     finally:
         tester.close()
     return False

@@ -213,6 +213,32 @@ def test_no_frame_is_lost_when_paced(tmp_path: Path, ports: tuple[int, int]) -> 
     assert sum(SOH in r.values for r in readings if r is not None) == 150
 
 
+@pytest.mark.parametrize("diagnostics", ["obd", "obd_on_uds"])
+def test_a_car_with_29_bit_identifiers_and_an_awkward_engine(
+    tmp_path: Path, ports: tuple[int, int], diagnostics: str
+) -> None:
+    car = {"name": "one", "vin": "WVWZZZ1KZAW000001", "identifier_bits": 29, "diagnostics": diagnostics}
+    document: dict[str, object] = {"control": "control.json", "cars": [car | {"bus": bus(ports[0])}]}
+    config = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": ports[0]})
+    plan = ObdConfig(pids={0x0C: 0.1, 0x0D: 0.1}, dtc_period_s=None)
+    source = ObdSource(plan, lambda: CanTester.open(config, plan.addresses, functional_id=None))
+    rpm = "Vehicle.Powertrain.CombustionEngine.Speed"
+    with garage(tmp_path / "garage.yaml", document):
+        source.open()
+        try:
+            first = next(r for r in read_until(source, 10) if rpm in r.values)
+            assert first.vin == "WVWZZZ1KZAW000001"
+            asked = "010C" if diagnostics == "obd" else "22F40C"
+            disturb = {"kind": "negative", "code": "0x31", "request": asked}
+            (tmp_path / "control.json").write_text(json.dumps({"one": {"disturb": [disturb]}}))
+            refused = next(r for r in read_until(source, 10) if r.faults)
+            assert rpm not in refused.values
+            assert "NRC 0x31 (request out of range)" in refused.faults[0].reason
+            assert "18DAF110" in refused.faults[0].request
+        finally:
+            source.close()
+
+
 def test_garage_file_errors_name_the_place(tmp_path: Path) -> None:
     path = tmp_path / "garage.yaml"
     car = {"name": "a", "vin": "WVWZZZ1KZAW000001", "bus": bus(44_000)}

@@ -178,6 +178,19 @@ def test_an_ecu_that_is_never_ready_is_not_waited_for_without_end(monkeypatch: p
             tester.close()
 
 
+@pytest.mark.timeout(30)
+def test_once_the_patient_ones_have_answered_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PENDING_TIMEOUT_S", "LONGEST_PENDING_S"):
+        monkeypatch.setattr(f"edge_agent.tester.can.{name}", 3600.0)
+    bus = virtual_bus()
+    with disturbed_car(bus, Disturbances(Disturbance(kind="pending", size=2, delay_s=0.2))):
+        tester = CanTester.open(bus, DEFAULT_ECUS, timeout_s=0.1)
+        try:
+            assert set(tester.functional(SPEED, expected=None).answers) == {"7E8", "7E9"}
+        finally:
+            tester.close()
+
+
 def test_a_late_answer_goes_out_while_something_else_is_asked() -> None:
     bus, disturbances = virtual_bus(), Disturbances(Disturbance(kind="slow", delay_s=0.1, times=1))
     with disturbed_car(bus, disturbances), can.Bus(interface=bus.interface, channel=bus.channel) as other:
