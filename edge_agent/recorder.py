@@ -83,6 +83,11 @@ class Recorder:
             self._seal_events((self._device_started(),))
 
     @property
+    def waits_for_disk(self) -> bool:
+        """Whether something was read that does not count as accepted yet."""
+        return bool(self._accepting)
+
+    @property
     def replayed(self) -> int:
         """How many readings of this recording were accepted before."""
         return cast("int", self._outbox.state(self._replay_key) or 0)
