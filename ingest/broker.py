@@ -1,7 +1,11 @@
 """How the backend connects to the broker: one place decides protocol, TLS and socket options."""
 
+import asyncio
 import socket
 import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +28,12 @@ class BrokerConfig:
     key_file: Path | None = None
 
 
-def mqtt_client(config: BrokerConfig, *, client_id: str, clean_session: bool) -> aiomqtt.Client:
+def mqtt_client(
+    config: BrokerConfig, *, client_id: str, clean_session: bool, timeout_s: float = 10.0
+) -> aiomqtt.Client:
     """A client, not yet connected. With ``clean_session`` the broker forgets it at the end.
 
+    ``timeout_s``: how long the broker has for each of its answers.
     BrokerError where a file for TLS cannot be used.
     """
     tls = None
@@ -46,8 +53,29 @@ def mqtt_client(config: BrokerConfig, *, client_id: str, clean_session: bool) ->
         password=config.password,
         tls_context=tls,
         clean_session=clean_session,
+        timeout=timeout_s,
         protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
         max_inflight_messages=1000,
         # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
+
+
+@asynccontextmanager
+async def connected(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """Be connected for the time of the block, and end in order also when cancelled in the middle of connecting.
+
+    aiomqtt itself then leaves a socket behind, whose closing fails loudly after the event loop is gone.
+    """
+    connecting = asyncio.create_task(client.__aenter__(), name="connect to the broker")
+    try:
+        await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(aiomqtt.MqttError):
+            await connecting
+            await client.__aexit__(None, None, None)
+        raise
+    try:
+        yield client
+    finally:
+        await client.__aexit__(*sys.exc_info())

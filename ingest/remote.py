@@ -4,16 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from typing import Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, mqtt_client
+from ingest.broker import BrokerConfig, connected, mqtt_client
 from ingest.errors import CommandError
 from telemetry.commands import Command, CommandResult, decode_result, encode_command
 from telemetry.errors import WireError
 from telemetry.topics import commands_topic, results_topic
 
 logger = logging.getLogger(__name__)
+
+_BROKER_S: Final = 10.0  # for one answer of the broker
 
 
 async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[CommandResult, None]:
@@ -23,13 +26,19 @@ async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[Com
     away: the device may have answered all the same.
     """
     answers = results_topic(command.device, command.kind)
+    sent = False
     try:
-        async with (
-            mqtt_client(broker, client_id=f"wearcast-remote-{command.id.hex[:12]}", clean_session=True) as client,
-            asyncio.timeout((command.expires - datetime.now(UTC)).total_seconds()),
-        ):
+        left_s = (command.expires - datetime.now(UTC)).total_seconds()
+        own = mqtt_client(
+            broker,
+            client_id=f"wearcast-remote-{command.id.hex[:12]}",
+            clean_session=True,
+            timeout_s=min(max(left_s, 0.1), _BROKER_S),
+        )
+        async with asyncio.timeout(left_s), connected(own) as client:
             await client.subscribe(answers, qos=1)
             await client.publish(commands_topic(command.device, command.kind), encode_command(command), qos=1)
+            sent = True
             async for message in client.messages:
                 result = _result(command, message)
                 if result is None:
@@ -38,11 +47,16 @@ async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[Com
                 if result.final:
                     return
     except TimeoutError:
-        return
+        if not sent:
+            raise _unusable(broker, "it does not answer") from None
     except aiomqtt.MqttError as error:
-        raise CommandError(
-            f"the broker {broker.host}:{broker.port} cannot be used ({error}); check WEARCAST_BROKER_URL"
-        ) from error
+        raise _unusable(broker, str(error)) from error
+
+
+def _unusable(broker: BrokerConfig, reason: str) -> CommandError:
+    return CommandError(
+        f"the broker {broker.host}:{broker.port} cannot be used ({reason}); check WEARCAST_BROKER_URL and that it runs"
+    )
 
 
 def _result(command: Command, message: aiomqtt.Message) -> CommandResult | None:

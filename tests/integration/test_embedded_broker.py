@@ -130,7 +130,9 @@ def test_a_device_cannot_publish_outside_its_branch(broker: Broker) -> None:
         for topic in (
             "wearcast/v1/dongle-1/readings",
             "wearcast/v1/dongle-2/acks",
-            "wearcast/v1/dongle-2/commands/reset",
+            "wearcast/v1/dongle-2/commands/dtc",  # not even to itself
+            "wearcast/v1/dongle-1/commands/dtc",
+            "wearcast/v1/dongle-1/results/dtc",  # an answer in another's name
             "wearcast/v1/dongle-2/readings/more",
             "other",
         ):
@@ -142,7 +144,20 @@ def test_a_device_cannot_publish_outside_its_branch(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["#", "wearcast/#", "wearcast/v1/dongle-1/acks", "wearcast/v1/+/acks", "$MQTT/sub/#", "$MQTT/#", "$JS/#"]
+    "topic",
+    [
+        "#",
+        "wearcast/#",
+        "wearcast/v1/dongle-1/acks",
+        "wearcast/v1/+/acks",
+        "wearcast/v1/dongle-1/commands/#",
+        "wearcast/v1/+/commands/+",
+        "wearcast/v1/dongle-1/results/#",
+        "wearcast/v1/dongle-2/results/#",
+        "$MQTT/sub/#",
+        "$MQTT/#",
+        "$JS/#",
+    ],
 )
 def test_a_device_cannot_listen_outside_its_branch(broker: Broker, topic: str) -> None:
     with Client(broker, TWO, "dongle-2", subscribe=[topic, "wearcast/v1/dongle-2/acks"]) as device:

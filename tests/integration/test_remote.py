@@ -1,6 +1,9 @@
 """A car asked from afar: token, record, broker with its permissions, a real agent on a virtual car, and back."""
 
 import json
+import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,8 @@ from typer.testing import CliRunner, Result
 from edge_agent.agent import run_agent
 from edge_agent.build import build_profile, build_source
 from edge_agent.config import AgentConfig, MqttConfig, RemoteConfig, SourceConfig
+from edge_agent.errors import SourceError
+from edge_agent.sources.base import Reading, Source
 from ingest import commands, registry
 from ingest.commands import Denied
 from ingest.database import Connection
@@ -24,6 +29,7 @@ from tests.integration.test_uplink_broker import eventually
 from tests.unit.edge_agent.obd_support import VIN, car_on, virtual_bus
 from wearcast.cli import app
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
+from wearcast.embedded.processes import ManagedProcess
 
 pytestmark = [pytest.mark.broker, pytest.mark.database]
 
@@ -119,6 +125,40 @@ def test_an_answer_after_the_last_one_and_of_another_device_changes_nothing(regi
     assert (entry.state, entry.reason, entry.finished_at) == ("done", None, NOW)
 
 
+def test_an_answer_with_characters_the_database_does_not_take_is_recorded_all_the_same(registered: Connection) -> None:
+    command = commands.issue(
+        registered,
+        token=grant(registered),
+        device=DEVICE,
+        kind=CommandKind.DTC,
+        seconds=0,
+        patience=timedelta(seconds=5),
+        now=NOW,
+    )
+    assert not isinstance(command, Denied)
+    data = {"trouble_codes": [{"code\0": "P03\x0001"}], "count": 1}
+    commands.record(
+        registered,
+        CommandResult(
+            id=command.id, device=DEVICE, kind=command.kind, state="failed", time=NOW, reason="no\0", data=data
+        ),
+        NOW,
+    )
+    (entry,) = commands.commands(registered)
+    assert (entry.state, entry.reason) == ("failed", "no\ufffd")
+    assert entry.answer == {"trouble_codes": [{"code\ufffd": "P03\ufffd01"}], "count": 1}
+
+
+def test_a_command_whose_asker_was_killed_does_not_stay_open(registered: Connection) -> None:
+    token = grant(registered)
+    assert issue(registered, token) is None
+    assert commands.close_abandoned(registered, NOW + timedelta(seconds=60)) == 0, "its asker may still be about it"
+    assert commands.close_abandoned(registered, NOW + timedelta(seconds=66)) == 1
+    (entry,) = commands.commands(registered)
+    assert entry.state == "timed_out"
+    assert "was gone" in (entry.reason or "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """A broker with its permissions, and the environment of somebody at the backend."""
@@ -145,14 +185,22 @@ class Scene:
         client.loop_stop()
 
     @contextmanager
-    def agent(self, tmp_path: Path, *, allow: frozenset[CommandKind] = frozenset(CommandKind)) -> Iterator[None]:
+    def agent(
+        self,
+        tmp_path: Path,
+        *,
+        allow: frozenset[CommandKind] = frozenset(CommandKind),
+        profile: str = "virtual_petrol",
+        source: Source | None = None,
+    ) -> Iterator[None]:
+        """A device on a car that misfires, or on the source given."""
         bus = virtual_bus()
         config = AgentConfig(
             device=DEVICE,
             source=SourceConfig(
                 kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "50ms"}
             ),
-            vehicle_profile="virtual_petrol",
+            vehicle_profile=profile,
             outbox_path=tmp_path / "outbox.sqlite",
             mqtt=MqttConfig(
                 host=self.broker.host, port=self.broker.port, username=self.device.name, password=self.device.password
@@ -161,7 +209,7 @@ class Scene:
             stop_grace_seconds=0.1,
         )
         stop = threading.Event()
-        source = build_source(config, build_profile(config))
+        source = source or build_source(config, build_profile(config))
         agent = threading.Thread(target=run_agent, args=(config, source, (), stop), name="agent")
         with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1):
             agent.start()
@@ -217,6 +265,90 @@ def test_codes_live_and_snapshot_of_a_car_that_drives(scene: Scene, registered: 
     assert {entry["operator"] for entry in log} == {"anna"}
     assert {entry["kind"] for entry in log} == {"dtc", "live", "snapshot"}
     assert next(entry for entry in log if entry["kind"] == "live")["parts"] == len(parts)
+
+
+def test_codes_are_read_when_asked_also_where_the_profile_was_recognised(scene: Scene, tmp_path: Path) -> None:
+    with scene.agent(tmp_path, profile="auto"):
+
+        def answer() -> Result:
+            return scene.wearcast("remote", DEVICE, "dtc", "--json", "--wait", "30")
+
+        eventually(lambda: answer().exit_code == 0, "the car is found")  # before, it has no ECU to ask
+        told = json.loads(answer().stdout)
+        assert told["note"] is None, "read now, and not those of the last time"
+
+
+class GoneSource:
+    """An adapter that is not there."""
+
+    def open(self) -> None:
+        raise SourceError("pulled out")
+
+    def poll(self) -> Reading | None:
+        raise AssertionError("it never opened")
+
+    def close(self) -> None:
+        pass
+
+
+def test_where_the_adapter_is_gone_every_question_is_answered_within_its_time(
+    scene: Scene, registered: Connection, tmp_path: Path
+) -> None:
+    with scene.agent(tmp_path, source=GoneSource()):
+        codes = scene.wearcast("remote", DEVICE, "dtc", "--wait", "4")
+        live = scene.wearcast("remote", DEVICE, "live", "--seconds", "1", "--wait", "30")
+        snapshot = scene.wearcast("remote", DEVICE, "snapshot", "--wait", "30")
+    assert (codes.exit_code, live.exit_code, snapshot.exit_code) == (1, 1, 0)
+    assert "the car did not give its codes now, and none were read before" in codes.stderr
+    assert "the car gave no values in that time" in live.stderr
+    assert "nothing has been read since this agent started" in snapshot.stdout
+    assert {entry.state for entry in commands.commands(registered)} == {"failed", "done"}
+
+
+def test_a_broker_that_cannot_be_reached_is_named_and_recorded(scene: Scene, registered: Connection) -> None:
+    scene.broker.stop()
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "10")
+    assert "WEARCAST_BROKER_URL" in str(answer.exception)
+    assert scene.backend.password is not None
+    assert scene.backend.password not in str(answer.exception)
+    (entry,) = commands.commands(registered)
+    assert entry.state == "failed"
+    assert "cannot be used" in (entry.reason or "")
+
+
+def test_a_broker_that_takes_the_connection_and_says_nothing_is_no_device_that_is_away(
+    scene: Scene, registered: Connection
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        scene.environment["WEARCAST_BROKER_URL"] = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
+        answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")
+    assert "cannot be used" in str(answer.exception)
+    assert "did not answer" not in str(answer.exception)
+    assert commands.commands(registered)[0].state == "failed"
+
+
+def test_whoever_does_not_wait_leaves_a_record(scene: Scene, registered: Connection) -> None:
+    asking = ManagedProcess.start(
+        [sys.executable, "-m", "wearcast.cli", "remote", DEVICE, "dtc", "--wait", "60"],
+        name="remote",
+        log_path=Path(scene.environment["WEARCAST_OPERATOR_TOKEN_FILE"]).with_name("remote.log"),
+        env=scene.environment,
+    )
+    try:
+        eventually(lambda: bool(commands.commands(registered)), "it is recorded")
+        asking.send_signal(signal.SIGINT)
+        eventually(lambda: not asking.alive, "Ctrl-C ends it")
+    finally:
+        asking.kill()
+    assert "Traceback" not in asking.output()
+    (entry,) = commands.commands(registered)
+    assert (entry.state, entry.reason) == ("timed_out", "whoever asked did not wait for the answer")
+
+
+def test_a_database_of_another_version_is_named(scene: Scene, connection: Connection) -> None:
+    connection.execute("ALTER TABLE operator_grant RENAME TO former")
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")
+    assert "wearcast db migrate" in str(answer.exception)
 
 
 def test_what_the_device_does_not_let_in_is_refused(scene: Scene, registered: Connection, tmp_path: Path) -> None:
