@@ -83,3 +83,18 @@ def acknowledged(
         committed=committed,
         rejected=tuple(RejectedBatch(sequence=sequence, reason=reason) for sequence in rejected),
     )
+
+
+class Unsynced:
+    """The connection without waiting for the disk at each commit."""
+
+    def __init__(self, connection: object) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, *parameters: object) -> object:
+        if statement.startswith("PRAGMA synchronous"):
+            statement = "PRAGMA synchronous=OFF"
+        return self._connection.execute(statement, *parameters)  # type: ignore[attr-defined]  # sqlite3's
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)

@@ -12,7 +12,17 @@ import pytest
 from edge_agent.outbox import Outbox
 from edge_agent.outbox_content import every_second, unpack
 from telemetry.records import Estimate, EventKind, Quantity, ReadingsBatch, Sample, VehicleEvent, ms_from_utc
-from tests.unit.edge_agent.outbox_support import BOOT, DEVICE, KERNEL, NOW, NOW_MS, acknowledged, opened, publish_all
+from tests.unit.edge_agent.outbox_support import (
+    BOOT,
+    DEVICE,
+    KERNEL,
+    NOW,
+    NOW_MS,
+    Unsynced,
+    acknowledged,
+    opened,
+    publish_all,
+)
 
 ROWS = 15  # of a batch
 APART = 4  # seconds between two
@@ -85,21 +95,6 @@ def test_the_files_stay_within_the_bound_and_the_past_gets_sparser_not_lost(tmp_
     # what was read once a minute did not vanish in the wrong rows
     slow = [sample.time for sample in samples if SLOW in sample.values]
     assert max((after - before).total_seconds() for before, after in itertools.pairwise(slow)) <= 3_600
-
-
-class Unsynced:
-    """The connection without waiting for the disk at each commit."""
-
-    def __init__(self, connection: object) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str, *parameters: object) -> object:
-        if statement.startswith("PRAGMA synchronous"):
-            statement = "PRAGMA synchronous=OFF"
-        return self._connection.execute(statement, *parameters)  # type: ignore[attr-defined]  # sqlite3's
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
 
 
 def test_what_was_published_does_not_change_when_room_is_made() -> None:
