@@ -21,7 +21,7 @@ import yaml
 from firmware_profiles.authority import Authority, Credentials, write_secret
 from firmware_profiles.errors import BundleError
 from firmware_profiles.loader import load_hardware_profile, load_vehicle_profile
-from firmware_profiles.profile import AUTOMATIC, HardwareProfile, VehicleProfile
+from firmware_profiles.profile import AUTOMATIC, HardwareProfile, Interface, VehicleProfile
 from telemetry.topics import require_device_id
 
 MANIFEST = "SHA256SUMS"
@@ -155,13 +155,7 @@ def bundle_files(
 
 def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: HardwareProfile) -> str:
     """The agent's configuration; paths in it are relative to its folder."""
-    interface = hardware.interface
-    source: dict[str, object] = {"kind": "obd_can", "interface": interface.kind, "channel": interface.channel}
     of_any_car = request.automatic or vehicle.kind == "generic"
-    # the agent finds it out, except where the system sets the interface up
-    source["bitrate"] = "auto" if of_any_car and interface.kind != "socketcan" else vehicle.can.bit_rate
-    if interface.serial_baud is not None:
-        source["options"] = {"tty_baudrate": interface.serial_baud}  # python-can's name for it
     mqtt: dict[str, object] = {"host": request.broker_host, "port": request.broker_port}
     if request.tls:
         mqtt["tls"] = {"ca": "tls/ca.pem", "certificate": "tls/device.pem", "key": "tls/device-key.pem"}
@@ -169,11 +163,24 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
         "device": request.device_id,
         "vehicle_profile": AUTOMATIC if request.automatic else f"vehicles/{vehicle.files[0].name}",
         "hardware_profile": f"hardware/{hardware.files[0].name}",
-        "source": source,
+        "source": _source(hardware.interface, vehicle.can.bit_rate, any_car=of_any_car),
         "mqtt": mqtt,
         "outbox": {"path": "/var/lib/wearcast/outbox.sqlite"},
     }
     return f"# {vehicle.title}; {hardware.title}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _source(interface: Interface, bit_rate: int, *, any_car: bool) -> dict[str, object]:
+    """How the agent reaches the car."""
+    if interface.kind == "elm327":  # it finds the car's bit rate by itself
+        baud = {} if interface.serial_baud is None else {"baud": interface.serial_baud}
+        return {"kind": "obd_elm327", "port": interface.channel, **baud}
+    source: dict[str, object] = {"kind": "obd_can", "interface": interface.kind, "channel": interface.channel}
+    # the agent finds it out, except where the system sets the interface up
+    source["bitrate"] = "auto" if any_car and interface.kind != "socketcan" else bit_rate
+    if interface.serial_baud is not None:
+        source["options"] = {"tty_baudrate": interface.serial_baud}  # python-can's name for it
+    return source
 
 
 def _any_car() -> VehicleProfile:

@@ -174,7 +174,9 @@ HARDWARE = Record(
         "interface": Key(
             Record(
                 {
-                    "kind": Key(Choice(("socketcan", "slcan", "gs_usb")), "how the bus is reached", inherited=True),
+                    "kind": Key(
+                        Choice(("socketcan", "slcan", "gs_usb", "elm327")), "how the bus is reached", inherited=True
+                    ),
                     "channel": Key(Text(), "network interface, serial port or USB device", inherited=True),
                     "serial_baud": Key(Number(9600, 4_000_000, "baud", whole=True), "speed of a serial adapter"),
                     "fd": Key(Flag(), "whether the controller can do CAN FD"),

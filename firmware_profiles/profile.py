@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 VehicleKind = Literal["petrol", "diesel", "hybrid", "electric", "generic"]
-InterfaceKind = Literal["socketcan", "slcan", "gs_usb"]
+InterfaceKind = Literal["socketcan", "slcan", "gs_usb", "elm327"]
 OffWhen = Literal["asleep", "protected"]
 Scalar = str | int | float | bool
 
@@ -171,7 +171,7 @@ class Interface:
     """How the dongle reaches the bus.
 
     ``channel`` is a network interface ("can0"), a serial port ("/dev/ttyUSB0") or a USB device number; ``serial_baud``
-    in baud, for serial adapters; ``fd``: the controller can do CAN FD.
+    in baud, for serial adapters (an ELM327's is found where none is given); ``fd``: the controller can do CAN FD.
     """
 
     kind: InterfaceKind

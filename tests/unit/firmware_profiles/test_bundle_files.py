@@ -85,6 +85,14 @@ def test_a_serial_adapter_gets_its_device_and_no_network(request_for: Make) -> N
     assert {"etc/wearcast/vehicles/volkswagen_id4.yaml", "etc/wearcast/vehicles/electric_drive.yaml"} <= paths
 
 
+def test_an_elm327_is_named_by_its_port_and_finds_the_bit_rate_by_itself(request_for: Make) -> None:
+    report = write(replace(request_for("out"), hardware="pi_3_usb_elm327"))
+    source = yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))["source"]
+    assert source == {"kind": "obd_elm327", "port": "/dev/ttyUSB0"}
+    dropin = content(report, "etc/systemd/system/wearcast-agent.service.d/10-hardware.conf")
+    assert "DeviceAllow=char-ttyUSB rw" in dropin
+
+
 @pytest.mark.parametrize("vehicle", ["generic", "auto"])
 def test_the_bit_rate_of_any_car_is_found_where_the_agent_sets_it(request_for: Make, vehicle: str) -> None:
     report = write(replace(request_for("out"), hardware="pi_3_usb_slcan", vehicle=vehicle))
