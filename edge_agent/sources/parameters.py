@@ -109,7 +109,9 @@ class Parameters:
             singly = self._each(group)
             if any(decoded.values for decoded in singly.values()):  # else it is asleep, which says nothing
                 self._several.failed(ecu, str(error))
-            return singly
+            pids = " ".join(f"{pid:02X}" for pid in group)
+            failed = ReadFault(request=f"service 01 PIDs {pids} at {ecu}", reason=str(error))
+            return _with_fault(singly, failed)
 
     def is_answered(self) -> bool:
         """Whether any ECU still answers the first question."""
@@ -231,3 +233,8 @@ class Parameters:
                     self._several.failed(ecu, f"{path} was {found} among several and {value:g} alone")
                     return
         self._several.proved(ecu)
+
+
+def _with_fault(read: dict[int, Decoded], fault: ReadFault) -> dict[int, Decoded]:
+    first = next(iter(read))
+    return read | {first: Decoded(values=read[first].values, faults=(fault, *read[first].faults))}
