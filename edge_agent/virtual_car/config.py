@@ -9,8 +9,9 @@ from edge_agent.obd.did import DidDefinition, definitions_from
 from edge_agent.obd.fields import Fields
 
 Kind = Literal["petrol", "diesel", "electric"]
-# short_trips: starts, runs and stops every few seconds; parked: its ECUs sleep and do not answer.
-Activity = Literal["driving", "short_trips", "parked"]
+# short_trips: starts, runs and stops every few seconds; parked: its ECUs sleep and do not answer; ignition_on: it
+# stands with its engine off, and its ECUs answer.
+Activity = Literal["driving", "short_trips", "parked", "ignition_on"]
 # obd: services 01 to 0A (SAE J1979); obd_on_uds: the same by UDS 22, 19 and 14 (SAE J1979-2).
 Diagnostics = Literal["obd", "obd_on_uds"]
 Fault = Literal["misfire", "slow_leak", "weak_12v", "worn_pads", "oil_worn", "fading_battery"]
@@ -138,7 +139,7 @@ class VirtualCarConfig:
             faults=tuple(fault_named(item, f"{where}.faults") for item in _list(keys, "faults")),
             schedule=tuple(_scheduled(Fields(item, place)) for item, place in keys.items("schedule")),
             dids=definitions_from(_list(keys, "dids"), where),
-            activity=cast("Activity", _chosen(keys, "activity", get_args(Activity), "driving")),
+            activity=activity_from(keys),
             daily_km=keys.number("daily_km", 45.0),
             battery_capacity_kwh=keys.number("battery_capacity_kwh", 64.0),
             misfire_confirmed_after_s=keys.number("misfire_confirmed_after_s", 8.0),
@@ -164,6 +165,11 @@ def fault_named(value: object, where: str) -> Fault:
         if fault == value:
             return fault
     raise ConfigurationError(f"{where}: unknown fault {value!r}; known are {', '.join(FAULTS)}")
+
+
+def activity_from(keys: Fields) -> Activity:
+    """Give what the car does of plain data, driving where nothing is said; ConfigurationError lists the choices."""
+    return cast("Activity", _chosen(keys, "activity", get_args(Activity), "driving"))
 
 
 def acceleration_from(keys: Fields) -> WearAcceleration:

@@ -24,7 +24,13 @@ from edge_agent.obd.answers import AnswerError, is_response_pending
 from edge_agent.obd.fields import Fields
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import CanTester
-from edge_agent.virtual_car.config import VirtualCarConfig, WearAcceleration, acceleration_from, fault_named
+from edge_agent.virtual_car.config import (
+    VirtualCarConfig,
+    WearAcceleration,
+    acceleration_from,
+    activity_from,
+    fault_named,
+)
 from edge_agent.virtual_car.disturb import Disturbance, Disturbances, Reply
 from edge_agent.virtual_car.elm327_port import ELM327, AdapterPort
 from edge_agent.virtual_car.live import LiveCar
@@ -163,7 +169,7 @@ def _reached_by(
     """What answers for a car within some seconds: on a bus, or behind an adapter of its own."""
     responder = Responder(car, disturbances)
     if bus_config.interface == ELM327:
-        with AdapterPort.open(responder, car.config, bus_config) as port:
+        with AdapterPort.open(responder, car, bus_config) as port:
             yield port.serve
         return
     with open_bus(bus_config) as bus:
@@ -222,9 +228,9 @@ def run_garage(path_to_yaml: Path | str, *, stop_event: threading.Event | None =
 def apply_control(car: LiveCar, document: Mapping[str, object], where: str = "control") -> None:
     """Change a live car as a control document says.
 
-    ``{"<car's name>": {"faults": ["misfire"], "acceleration": {"pad_percent_per_s": 0.5}, "disturb": [{"kind":
-    "silence"}]}}``; faults are switched on, a given acceleration and given disturbances replace the former ones. Other
-    cars' names are left alone.
+    ``{"<car's name>": {"faults": ["misfire"], "acceleration": {"pad_percent_per_s": 0.5}, "activity": "ignition_on",
+    "disturb": [{"kind": "silence"}]}}``; faults are switched on, what else is given replaces the former. Other cars'
+    names are left alone.
     """
     own = document.get(car.config.name)
     if own is None:
@@ -236,8 +242,10 @@ def apply_control(car: LiveCar, document: Mapping[str, object], where: str = "co
     acceleration: WearAcceleration | None = None
     if "acceleration" in keys:
         acceleration = acceleration_from(keys.mapping("acceleration"))
+    activity = activity_from(keys) if "activity" in keys else car.activity
     disturb = [Disturbance.from_dict(item, place) for item, place in keys.items("disturb")]
     keys.done()
+    car.activity = activity
     car.switch_on([fault_named(item, f"{keys.where}.faults") for item in faults or ()])
     if acceleration is not None:
         car.acceleration = acceleration

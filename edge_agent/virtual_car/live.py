@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from edge_agent.virtual_car.config import CarCondition, Fault, VirtualCarConfig, WearAcceleration
+from edge_agent.virtual_car.config import Activity, CarCondition, Fault, VirtualCarConfig, WearAcceleration
 from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.drive import Trip, endless_drive
 from edge_agent.virtual_car.model import CarModel
@@ -23,6 +23,7 @@ class LiveCar:
         self.config = config
         self.model = CarModel(config, now=now, condition=condition)
         self.acceleration: WearAcceleration = config.acceleration
+        self.activity: Activity = config.activity
         self.disturbances = Disturbances()  # of the answers of its ECUs
         self._elapsed_s = 0.0
         self._schedule = sorted(config.schedule, key=lambda item: item.at_s)
@@ -34,7 +35,7 @@ class LiveCar:
     @property
     def awake(self) -> bool:
         """Whether its ECUs answer: those of a parked car sleep."""
-        return self.config.activity != "parked"
+        return self.activity != "parked"
 
     def switch_on(self, faults: Iterable[Fault]) -> None:
         """Let faults happen now."""
@@ -54,11 +55,13 @@ class LiveCar:
             self.model.switch_on(self._schedule.pop(0).fault)
         self.model.accelerate(self.acceleration, dt_s)
         self._since_key_on_s += dt_s
-        if self.config.activity == "short_trips" and self._since_key_on_s > _SHORT_TRIP_S:
+        short = self.activity == "short_trips"
+        if short and self._since_key_on_s > _SHORT_TRIP_S:
             self._since_key_on_s = 0.0
             self._trip, self._trip_s = next(self._trips), 0.0
-        stopped = self.config.activity == "short_trips" and self._since_key_on_s > _SHORT_TRIP_S - _SHORT_TRIP_REST_S
-        if not self.awake or stopped or self._since_key_on_s < _STARTED_AFTER_S:
+        stopped = short and self._since_key_on_s > _SHORT_TRIP_S - _SHORT_TRIP_REST_S
+        off = self.activity in {"parked", "ignition_on"}
+        if off or stopped or self._since_key_on_s < _STARTED_AFTER_S:
             self.model.rest(dt_s)
         elif self._since_key_on_s < _STARTED_AFTER_S + _CRANKING_S or self.model.phase == "parked":
             self.model.crank(dt_s)

@@ -163,3 +163,12 @@ def test_no_request_breaks_it(diagnostics: str, request_bytes: bytes) -> None:
             answer = ecu.answer(start + request_bytes)
             if answer:
                 assert answer[0] == 0x7F or answer[0] == (start + request_bytes)[0] + 0x40
+
+
+def test_with_the_ignition_on_and_the_engine_off_it_stands_and_keeps_its_codes() -> None:
+    live = car(faults=["misfire"])
+    assert signals(live.model)[RPM] > 0
+    live.activity = "ignition_on"
+    live.advance(5)
+    assert (signals(live.model)[RPM], signals(live.model)["Vehicle.Speed"]) == (0, 0)
+    assert engine(live).answer(b"\x03") == b"\x43\x01\x03\x01"

@@ -121,6 +121,12 @@ def test_by_the_control_file() -> None:
     assert responder.asked(0x7DF, SPEED) == ()
     apply_control(car, {"one": {"disturb": []}})
     assert responder.asked(0x7DF, SPEED)
+    apply_control(car, {"one": {"activity": "parked"}})
+    assert responder.asked(0x7DF, SPEED) == ()
+    apply_control(car, {"one": {"activity": "ignition_on"}})
+    assert responder.asked(0x7DF, SPEED)
+    with pytest.raises(ConfigurationError, match=r"control.one.activity"):
+        apply_control(car, {"one": {"activity": "flying"}})
     with pytest.raises(ConfigurationError, match=r"control.one.disturb\[0\]"):
         apply_control(car, {"one": {"disturb": [{"kind": "x"}]}})
 
