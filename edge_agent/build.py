@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from edge_agent.build_broadcast import build_broadcast, listening_too
 from edge_agent.build_can import bit_rate_of, can_connector
 from edge_agent.build_obd import build_obd_can, build_obd_elm327, elm327_connector
 from edge_agent.config import AgentConfig, SourceKind
@@ -43,11 +42,16 @@ def build_source(config: AgentConfig, profile: VehicleProfile | None) -> Source:
     section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
     source: Source
     if config.source.kind == "broadcast":
+        from edge_agent.build_broadcast import build_broadcast  # only where it is wanted: a dongle starts slowly
+
         source = build_broadcast(section, config.outbox_path.parent)
     elif config.source.kind == "obd_can":
         source = build_obd_can(section, profile, state=config.outbox_path.parent)
-        rate = None if profile is None else bit_rate_of(profile)
-        source = listening_too(section, source, config.outbox_path.parent, rate)
+        if section.has("broadcast"):
+            from edge_agent.build_broadcast import listening_too
+
+            rate = None if profile is None else bit_rate_of(profile)
+            source = listening_too(section, source, config.outbox_path.parent, rate)
     elif config.source.kind in BUILDERS:
         source = BUILDERS[config.source.kind](section, profile)
     else:

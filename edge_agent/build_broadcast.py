@@ -6,7 +6,6 @@ from pathlib import Path
 from edge_agent.build_can import read_bus
 from edge_agent.can_interfaces import interface_named
 from edge_agent.errors import ConfigurationError
-from edge_agent.j1939.listener import J1939Listener
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
 from edge_agent.sources.broadcast import BroadcastSource, ListeningSource, open_frames, open_shared_frames
@@ -27,6 +26,8 @@ def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
     heavy = section.flag("j1939")
     listeners = _listeners(section, cache, required=not heavy)
     if heavy:
+        from edge_agent.j1939.listener import J1939Listener  # only where it is wanted: a dongle starts slowly
+
         listeners += (J1939Listener(period_s=_period_s(section)),)
     bus, automatic = read_bus(section, 250_000 if heavy else 500_000)
     if automatic:
@@ -37,12 +38,10 @@ def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
 
 
 def listening_too(section: Section, asking: Source, cache: Path, bit_rate: int | None) -> Source:
-    """The source that asks; with a section ``broadcast`` in its own, one that also listens on the same bus.
+    """The source that asks, and what the section ``broadcast`` in its own lets hear on the same bus.
 
     ``bit_rate`` in bit/s, of the profile: holds where the section gives none.
     """
-    if not section.has("broadcast"):
-        return asking
     bus, automatic = read_bus(section, bit_rate)
     alone = bus.interface not in _OPENED_BY_MANY
     if alone and automatic:

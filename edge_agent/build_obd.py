@@ -9,8 +9,7 @@ from edge_agent.build_can import bit_rate_of, can_connector, identifier_bits_of
 from edge_agent.profile_dids import profile_dids
 from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
-from edge_agent.tester.base import Connect, IsoTpAddress
-from edge_agent.tester.elm327 import LONGEST_TIMEOUT_S, Elm327Tester
+from edge_agent.tester.base import Connect, IsoTpAddress, Tester
 from edge_agent.tester.find_bus import OBD_BIT_RATES
 from edge_agent.tester.limits import Limits
 from firmware_profiles.profile import VehicleProfile
@@ -39,6 +38,8 @@ def build_obd_elm327(section: Section, profile: VehicleProfile | None) -> ObdSou
 
 def elm327_connector(section: Section, _bit_rate: int | None) -> Connect:
     """Opens testers at the adapter of the section, which finds bit rate and identifiers of the car by itself."""
+    from edge_agent.tester.elm327 import LONGEST_TIMEOUT_S, Elm327Tester  # only where it is wanted
+
     port = section.text("port")
     baud = section.integer("baud", minimum=1200, maximum=4_000_000) if section.has("baud") else None
     timeout_s = section.duration("timeout", 0.2)
@@ -47,7 +48,7 @@ def elm327_connector(section: Section, _bit_rate: int | None) -> Connect:
     if find_spec("obd") is None:
         raise section.error("kind", "obd_elm327 needs python-OBD; install it with: pip install 'wearcast[elm327]'")
 
-    def connect(_addresses: Sequence[IsoTpAddress], _identifier_bits: int) -> Elm327Tester:
+    def connect(_addresses: Sequence[IsoTpAddress], _identifier_bits: int) -> Tester:
         return Elm327Tester.open(port, baud=baud, timeout_s=timeout_s)
 
     return connect
