@@ -17,9 +17,10 @@ from typing import Final, Literal
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.obd.fields import Fields
-from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.elm327 import PROTOCOLS, VirtualElm327, Written
+from edge_agent.virtual_car.live import LiveCar
 from edge_agent.virtual_car.responder import Responder
+from edge_agent.virtual_car.signals import signals
 
 ELM327: Final = "elm327"  # how a garage file names it
 _SOCKET: Final = "socket://"
@@ -79,19 +80,25 @@ class AdapterPort:
 
     @classmethod
     @contextmanager
-    def open(cls, responder: Responder, car: VirtualCarConfig, bus: CanBusConfig) -> Iterator["AdapterPort"]:
+    def open(cls, responder: Responder, live: LiveCar, bus: CanBusConfig) -> Iterator["AdapterPort"]:
         """The adapter of a garage's car, there as long as the context is.
 
         Options of the bus: ``baud``, at whose pace it then writes; ``ecu_latency_ms`` of every answer.
         """
         if "://" in bus.channel and not bus.channel.startswith(_SOCKET):
             raise ConfigurationError(f"{bus.channel}: a virtual adapter is at a path or at {_SOCKET}127.0.0.1:35000")
+        car = live.config
         kind = car.identifier_bits, bus.bitrate or 500_000
         if kind not in PROTOCOLS:
             raise ConfigurationError(f"{car.name}: an ELM327 does not speak CAN with {kind[1]} bit/s; take 500000")
         options = Fields(dict(bus.options), f"{car.name}.bus")
         latency_s = options.number("ecu_latency_ms", 0.0) / 1000
-        adapter = VirtualElm327(responder=responder, protocol=PROTOCOLS[kind], ecu_latency_s=latency_s)
+        adapter = VirtualElm327(
+            responder=responder,
+            protocol=PROTOCOLS[kind],
+            ecu_latency_s=latency_s,
+            voltage=lambda: signals(live.model)["Vehicle.LowVoltageBattery.CurrentVoltage"],
+        )
         port = cls(adapter, bus.channel, baud=options.optional_integer("baud"))
         options.done()
         try:

@@ -53,6 +53,7 @@ class Round:
     seconds: float
     cpu_s: float
     resident_mb: float
+    adapter_mb: float  # of it the process that holds the adapter
 
     @property
     def per_second(self) -> float:
@@ -119,6 +120,8 @@ def _table(results: dict[str, list[Round]], where: str) -> list[Row]:
         ]
         if not where:
             table.append(row(f"{name}, resident", rounds[-1].resident_mb, "MB", digits=1))
+        if not where and name == "ours, ELM327":
+            table.append(row(f"{name}, of it what holds the adapter", rounds[-1].adapter_mb, "MB", digits=1))
     return table
 
 
@@ -197,8 +200,14 @@ def work(kind: str, port: str) -> None:
         ask(queries)
         seconds = time.monotonic() - began
         spent = _cpu_s(pids()) - cpu
-        resident = sum(_resident_kb(pid) for pid in pids()) / 1024
-        result = {"queries": queries, "seconds": seconds, "cpu_s": spent, "resident_mb": resident}
+        resident = [_resident_kb(pid) / 1024 for pid in pids()]
+        result = {
+            "queries": queries,
+            "seconds": seconds,
+            "cpu_s": spent,
+            "resident_mb": sum(resident),
+            "adapter_mb": sum(resident[1:]),
+        }
         print(json.dumps(result), flush=True)  # noqa: T201 - read by the process that started this one
 
 
