@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 FIRST_BATCH_SECONDS: Final = 0.3  # of a live car: its first values come one after the other, within so long
 
+_CROWDED_MS: Final = 100  # so many samples may come at once; a clock further back was put right
 _MAX_FAULTS_TOLD: Final = 200  # distinct requests named in the log; a failing sensor fails every second
 _TELL_LOSSES_MS: Final = 86_400_000  # what had to be given up is told at most once a day while it goes on
 
@@ -73,6 +74,7 @@ class Recorder:
         self._told: set[str] = set()
         self._accepting: list[Sample] = []  # read, and not yet on the disk
         self._accepting_since_ms = 0  # monotonic, of the first of them
+        self._last_live_ms = 0  # since 1970, of the newest sample of a live car
         self._recorded = config.source.recorded
         self._watch = self._restore()
         outbox.begin_boot(clock.boot, clock.kernel_boot)
@@ -98,7 +100,7 @@ class Recorder:
         It is on the disk at once where it leads to an event, otherwise within ``flush_seconds`` (:meth:`tick`).
         """
         self._follow_clock()
-        moment = reading.time or self._clock.now()
+        moment = reading.time or self._moment()
         values = self._plausible(reading)
         events = self._watch.observe(replace(reading, values=values), moment)
         if not values and not events and position in {None, self._position}:
@@ -115,6 +117,14 @@ class Recorder:
         if events or self._flush_due():
             self._flush(events)
         return True
+
+    def _moment(self) -> datetime:
+        """Now; a millisecond later than the last sample where two fall into one: a car has one row per instant."""
+        moment_ms, last_ms = ms_from_utc(self._clock.now()), self._last_live_ms
+        if last_ms - _CROWDED_MS <= moment_ms <= last_ms:
+            moment_ms = last_ms + 1
+        self._last_live_ms = moment_ms
+        return utc_from_ms(moment_ms)
 
     def read_by(self, estimators: Sequence[Estimator], *, other_car: bool) -> None:
         """Go on with these estimators: the car was recognised. What was learned of another car is forgotten."""

@@ -250,3 +250,13 @@ def test_the_clock_starts_from_what_the_outbox_knows(outbox: Outbox) -> None:
     again = FakeClock(START - timedelta(days=3), 5_000, kernel_boot="kernel-2")
     recorder(outbox, again)
     assert START <= again.now() <= START + timedelta(seconds=20)
+
+
+def test_two_samples_of_one_millisecond_are_two_rows(outbox: Outbox) -> None:
+    clock = FakeClock()
+    running = recorder(outbox, clock)
+    for speed in range(3):
+        running.accept(Reading(values={SPEED: float(speed)}))
+    running.finish(ended=False)
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples] == [START + timedelta(milliseconds=n) for n in range(3)]
