@@ -93,6 +93,7 @@ class MqttUplink:
         self._failure: BaseException | None = None
         self._news = threading.Event()  # an acknowledgement arrived, or the connection came up
         self._status_at = float("-inf")
+        self._status_unsure = False  # the last status had a time that was likely to be wrong
         self._stopped = False
         self._withheld = False  # the broker withholds PUBACKs
         self._trouble = BrokerTrouble(mqtt)
@@ -117,7 +118,8 @@ class MqttUplink:
             moment = time.monotonic()
             if self._window.free or moment >= self._window.next_due():
                 self._pump()
-            if moment - self._status_at >= STATUS_EVERY_SECONDS:
+            outdated = self._status_unsure and not self._clock.unsure
+            if outdated or moment - self._status_at >= STATUS_EVERY_SECONDS:
                 self._publish_status("online")
 
     def publish_result(self, kind: CommandKind, payload: bytes) -> None:
@@ -201,6 +203,7 @@ class MqttUplink:
         """Say it; what tells whether the broker took it, None if paho did not (no connection, too much waiting)."""
         info = self._client.publish(publish_topic(self._device, "status"), self._status(state), qos=_QOS, retain=True)
         self._status_at = time.monotonic()
+        self._status_unsure = self._clock.unsure
         return info.is_published if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _pump(self) -> None:

@@ -177,6 +177,7 @@ def test_while_the_clock_is_unsure_nothing_is_published(broker: Broker, backend:
         assert {batch.published for batch in outbox.waiting("readings", 10)} == {False}
         clock.unsure = False
         eventually(lambda: outbox.pending_batches() == 0, "all acknowledged", uplink.tick)
+        eventually(lambda: len(backend.statuses) == 2, "online, with the right time", uplink.tick)
 
 
 def test_only_a_window_is_in_flight_and_it_is_sent_again(broker: Broker, backend: Backend, outbox: Outbox) -> None:
