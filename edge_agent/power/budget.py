@@ -55,9 +55,10 @@ class Budget:
         return voltage is not None and voltage >= self._settings.sleep_below_v
 
     def charged(self, now: float) -> bool:
-        """Whether something surely charges the battery."""
+        """Whether something surely charges the battery: not for ever, since a sensor may be wrong."""
         voltage = self.voltage(now)
-        return voltage is not None and voltage >= self._settings.charged_v
+        believed = self._memory.charged_s < self._settings.charger_s
+        return voltage is not None and voltage >= self._settings.charged_v and believed
 
     # --- the plan ---
 

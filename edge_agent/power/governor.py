@@ -196,7 +196,7 @@ class Governor:
     def _enter(self, state: PowerState, why: str, *, hold_s: float = 0.0) -> None:
         memory, now = self.memory, self._now
         if state in IN_USE and memory.state not in IN_USE:
-            memory.parked_s = memory.blind_s = 0.0
+            memory.parked_s = memory.blind_s = memory.charged_s = 0.0
             self._budget.used()
         if state is PowerState.ASLEEP and memory.wake_in_s is None:
             self._budget.plan()
@@ -284,6 +284,7 @@ class Governor:
             return
         memory.parked_s += seconds
         memory.blind_s += seconds
+        memory.charged_s += seconds if charged else 0.0
         if not charged:
             self._drain(hours)
         if memory.wake_in_s is not None:
@@ -323,6 +324,8 @@ class Governor:
                 now, seen.voltage, counts_as_low=memory.state not in IN_USE or not self._powered(seen)
             )
             memory.voltage_at = self._at.wall
+            if not talking and seen.voltage < self.settings.charged_v:  # by its own sensor, not by an ECU
+                memory.charged_s = 0.0
             if quiet_s >= _QUIET_S and memory.parked_s >= self.settings.rest_s:
                 self._budget.rested(seen.voltage)
 

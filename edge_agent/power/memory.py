@@ -16,7 +16,8 @@ class Memory(msgspec.Struct, kw_only=True):
     """All of it.
 
     ``rested_percent``: usable charge at the last rest; ``parked_s``: how long the car has been parked; ``blind_s``: of
-    that since the voltage was last known; ``cut``: the board's power was cut on purpose; ``wake_in_s``: seconds to the
+    that since the voltage was last known; ``charged_s``: how long the voltage has said without a break that something
+    charges the standing car; ``cut``: the board's power was cut on purpose; ``wake_in_s``: seconds to the
     next planned wake, None: none is planned; ``fruitless``: checks in a row that found the car unused;
     ``heard``: a parked car has once given something to see: frames, a voltage, an ignition line.
     """
@@ -32,6 +33,7 @@ class Memory(msgspec.Struct, kw_only=True):
     rested_percent: float | None = None
     parked_s: float = 0.0
     blind_s: float = 0.0
+    charged_s: float = 0.0
     wake_in_s: float | None = None
     fruitless: int = 0
     cut: bool = False

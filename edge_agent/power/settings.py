@@ -61,6 +61,7 @@ class PowerSettings:
     boot_s: float = 30.0
     rest_s: float = 7200.0  # until the surface charge of a drive is gone
     blind_s: float = 3 * 86_400.0  # so long a battery whose voltage nobody measures is believed to be well
+    charger_s: float = 86_400.0  # so long a charging voltage of a standing car is believed; then the sensor is doubted
     recharge_ma: float = 3000.0  # what a drive puts back, at the least
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.power.accounts import Accounts
@@ -117,6 +117,16 @@ def test_a_silent_car_without_sensors_is_asked_only_if_that_was_wished() -> None
     assert after <= 1800
 
 
+@pytest.mark.parametrize("offset", [-2.0, 1.5, 2.0])
+@pytest.mark.parametrize("power", [CUT, UNCUT], ids=["cut", "uncut"])
+def test_a_sensor_that_is_plainly_wrong_costs_a_day_and_an_allowance_at_most(
+    power: PowerSettings, offset: float
+) -> None:
+    ours = park(SimulatedCar(), ParkedBattery(), power, Fitting(sensor_offset=offset), days=14)
+    assert ours.ours_mah - ours.standby_mah < power.parking_mah + 24 * power.idle_ma + 200
+    assert ours.least_v > power.protect_below_v
+
+
 # All at once
 
 
@@ -203,6 +213,7 @@ def judge(car: SimulatedCar, battery: ParkedBattery, power: PowerSettings, fitti
 
 
 many = settings(
+    phases=(Phase.explicit, Phase.generate),  # a smaller counterexample is not worth the minutes of simulated weeks
     max_examples=30,
     deadline=None,
     derandomize=True,
