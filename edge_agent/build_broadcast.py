@@ -4,11 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.build_can import read_bus
+from edge_agent.can_bus import CanBusConfig
 from edge_agent.can_interfaces import interface_named
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.sources.base import Source
-from edge_agent.sources.broadcast import BroadcastSource, ListeningSource, open_frames, open_shared_frames
+from edge_agent.sources.broadcast import (
+    BroadcastSource,
+    FramesOpener,
+    ListeningSource,
+    open_frames,
+    open_shared_frames,
+)
 from edge_agent.sources.broadcast_cache import cached_layouts
 from edge_agent.sources.broadcast_listener import Listener, SignalListener
 from edge_agent.sources.broadcast_mapping import read_mapping
@@ -34,7 +41,7 @@ def build_broadcast(section: Section, cache: Path) -> BroadcastSource:
         raise section.error("bitrate", "is found by asking, and nobody is asked here; give it, 500000 suits most cars")
     if interface_named(bus.interface).listening is not None:
         bus = replace(bus, listen_only=True)
-    return BroadcastSource(bus, listeners)
+    return BroadcastSource(bus, listeners, open_frames=_opener(bus))
 
 
 def listening_too(section: Section, asking: Source, cache: Path, bit_rate: int | None) -> Source:
@@ -43,14 +50,17 @@ def listening_too(section: Section, asking: Source, cache: Path, bit_rate: int |
     ``bit_rate`` in bit/s, of the profile: holds where the section gives none.
     """
     bus, automatic = read_bus(section, bit_rate)
-    alone = bus.interface not in _OPENED_BY_MANY
-    if alone and automatic:
+    if automatic:
         raise section.error("bitrate", "cannot be looked for while somebody listens; give it, 500000 suits most cars")
     inner = section.section("broadcast")
-    opener = open_shared_frames if alone else open_frames
-    heard = BroadcastSource(bus, _listeners(inner, cache), open_frames=opener)
+    heard = BroadcastSource(bus, _listeners(inner, cache), open_frames=_opener(bus))
     inner.done()
     return ListeningSource(asking, heard)
+
+
+def _opener(bus: CanBusConfig) -> FramesOpener:
+    """An adapter that opens once also has little room for frames: a thread of its own takes them at once."""
+    return open_frames if bus.interface in _OPENED_BY_MANY else open_shared_frames
 
 
 def _listeners(section: Section, cache: Path, *, required: bool = True) -> tuple[Listener, ...]:

@@ -14,7 +14,7 @@ from edge_agent.config import AgentConfig, load_config
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.sources import broadcast_cache
 from edge_agent.sources.base import Reading, ReadsCodesOnDemand
-from edge_agent.sources.broadcast import BroadcastSource, ListeningSource
+from edge_agent.sources.broadcast import BroadcastSource, ListeningSource, open_frames, open_shared_frames
 from edge_agent.sources.broadcast_dbc import compile_layouts
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Heard
 from edge_agent.sources.broadcast_layout import EXTENDED
@@ -240,6 +240,7 @@ def test_a_heavy_vehicle_is_heard_with_a_dbc_or_without(tmp_path: Path, text: st
     made = build_source(load(tmp_path, text), None)
     assert isinstance(made, BroadcastSource)
     assert (made._bus.bitrate, made._bus.listen_only) == ((250_000, True) if text is TRUCK else (None, False))
+    assert made._open_frames is (open_shared_frames if text is TRUCK else open_frames)
     eec1 = 0x0CF00400 | EXTENDED
     assert any(each.lets_through(eec1) for each in made._filters)
     assert any(each.lets_through(180) for each in made._filters) == ("dbc" in text)
