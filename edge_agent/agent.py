@@ -43,8 +43,13 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
     Raises OutboxError and UplinkError for what a person has to put right; a broker or a car away is none of that.
     """
     clock = SystemClock(config.last_known_time_path)
+    notifier = Notifier()
     with Outbox.open(
-        config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes, form=config.form
+        config.outbox_path,
+        device=config.device,
+        max_bytes=config.outbox_max_bytes,
+        form=config.form,
+        repairing=notifier.repairing,
     ) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
         power = build_power(config, outbox, clock, wait=stop.wait)
@@ -64,7 +69,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             outbox=outbox,
             uplink=uplink,
             clock=clock,
-            notifier=Notifier(),
+            notifier=notifier,
             remote=remote,
             power=power,
         ).run(stop)

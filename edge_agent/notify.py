@@ -7,6 +7,9 @@ is needed for it.
 import os
 import socket
 from collections.abc import Mapping
+from typing import Final
+
+REPAIR_SECONDS: Final = 600  # more than reading and writing a full outbox takes the slowest card
 
 
 class Notifier:
@@ -30,6 +33,10 @@ class Notifier:
     def status(self, status: str) -> None:
         """What ``systemctl status`` shows."""
         self._send(f"STATUS={_one_line(status)}")
+
+    def repairing(self) -> None:
+        """The start takes long for a reason: a damaged outbox of 200 MB takes a slow card more than a minute."""
+        self._send(f"EXTEND_TIMEOUT_USEC={REPAIR_SECONDS * 1_000_000}\nSTATUS=repairing the outbox")
 
     def alive(self) -> None:
         """The main loop still turns."""

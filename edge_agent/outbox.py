@@ -17,7 +17,7 @@ batch is only content (:mod:`edge_agent.outbox_content`): its times may be put r
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -30,17 +30,8 @@ from edge_agent.errors import OutboxError
 from edge_agent.outbox_batches import BatchRows, Correction, Publication, RejectedEntry, StoredBatch
 from edge_agent.outbox_bound import STEPS, Bound
 from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings, pack_values, unpack_values
-from edge_agent.outbox_file import (
-    FormerVersionError,
-    database_bytes,
-    finish_replacement,
-    hold,
-    is_damage,
-    open_database,
-    suspect,
-    was_emptied,
-)
-from edge_agent.outbox_salvage import Salvage, bring_up_to_date, replace_damaged
+from edge_agent.outbox_file import database_bytes, hold, is_damage, open_database, suspect
+from edge_agent.outbox_salvage import Salvage, open_or_replace
 from telemetry.records import Acknowledgement, Estimate, Sample, VehicleEvent, ms_from_utc, utc_from_ms
 from telemetry.wire import Form
 
@@ -92,11 +83,20 @@ class Outbox:
         self.salvage: Salvage | None = None  # of a damaged predecessor that was put aside at open
 
     @classmethod
-    def open(cls, path: Path | Literal[":memory:"], *, device: str, max_bytes: int, form: Form = "compact") -> Self:
+    def open(
+        cls,
+        path: Path | Literal[":memory:"],
+        *,
+        device: str,
+        max_bytes: int,
+        form: Form = "compact",
+        repairing: Callable[[], object] = lambda: None,
+    ) -> Self:
         """Open or create. A damaged file is put aside by renaming it, and replaced by what can be read of it.
 
         ``:memory:`` is the twin for tests. ``max_bytes`` bounds the file with its journal; ``form`` is that of
-        published readings. OutboxError if another agent has it open, if it is of a later version, if the disk refuses.
+        published readings; ``repairing`` is called before what may take a minute. OutboxError if another agent has it
+        open, if it is of a later version, if the disk refuses.
         """
         if path == ":memory:":
             database = open_database(path, max_bytes)
@@ -104,7 +104,7 @@ class Outbox:
         assert isinstance(path, Path)
         lock_file = hold(path)
         try:
-            database, salvage = _open_or_replace(path, max_bytes)
+            database, salvage = open_or_replace(path, max_bytes, repairing)
         except BaseException as error:
             lock_file.close()
             if isinstance(error, sqlite3.Error | OSError):
@@ -378,19 +378,3 @@ class Outbox:
                 " ON CONFLICT (name) DO UPDATE SET count = count + excluded.count",
                 (name, by),
             )
-
-
-def _open_or_replace(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Salvage | None]:
-    finish_replacement(path)
-    salvage = replace_damaged(path, max_bytes) if was_emptied(path) else None
-    for _ in range(2):  # a file of a former version may be damaged too
-        try:
-            return open_database(path, max_bytes), salvage
-        except FormerVersionError:
-            log.info("%s is of a former version; it is brought up to date", path)
-            bring_up_to_date(path, max_bytes)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            salvage = replace_damaged(path, max_bytes)
-    return open_database(path, max_bytes), salvage

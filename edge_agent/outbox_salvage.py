@@ -8,7 +8,7 @@ drops what it has; what was not gets a number of the next run. So no key is ever
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,16 @@ from edge_agent.outbox_content import checksum, pack_values
 from edge_agent.outbox_file import (
     PAGE_BYTES,
     SCHEMA_VERSION,
+    FormerVersionError,
+    finish_replacement,
+    is_damage,
     open_database,
     put_aside,
     put_in_place,
     remove,
     replacement,
     schema,
+    was_emptied,
 )
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,27 @@ class Salvage:
     batches: int = 0
     samples: int = 0  # that waited for their batch
     lost_batches: int | None = None
+
+
+def open_or_replace(
+    path: Path, max_bytes: int, repairing: Callable[[], object]
+) -> tuple[sqlite3.Connection, Salvage | None]:
+    """A checked connection, and what was saved of a damaged file. Raises sqlite3.Error, OSError, OutboxError."""
+    finish_replacement(path)
+    salvage = replace_damaged(path, max_bytes) if was_emptied(path) else None
+    for _ in range(2):  # a file of a former version may be damaged too
+        try:
+            return open_database(path, max_bytes), salvage
+        except FormerVersionError:
+            log.info("%s is of a former version; it is brought up to date", path)
+            repairing()
+            bring_up_to_date(path, max_bytes)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            repairing()
+            salvage = replace_damaged(path, max_bytes)
+    return open_database(path, max_bytes), salvage
 
 
 def replace_damaged(path: Path, max_bytes: int) -> Salvage:

@@ -1,6 +1,6 @@
 """What all tests of the dongle share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +17,14 @@ def outboxes_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     really_open = Outbox.open
 
     def open_and_remember(
-        path: Path | Literal[":memory:"], *, device: str, max_bytes: int, form: Form = "compact"
+        path: Path | Literal[":memory:"],
+        *,
+        device: str,
+        max_bytes: int,
+        form: Form = "compact",
+        repairing: Callable[[], object] = lambda: None,
     ) -> Outbox:
-        outbox = really_open(path, device=device, max_bytes=max_bytes, form=form)
+        outbox = really_open(path, device=device, max_bytes=max_bytes, form=form, repairing=repairing)
         opened.append(outbox)
         return outbox
 

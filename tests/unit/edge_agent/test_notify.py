@@ -59,3 +59,11 @@ def test_without_systemd_nothing_happens() -> None:
 )
 def test_the_watchdog_is_fed_twice_per_period(environment: dict[str, str], seconds: float | None) -> None:
     assert Notifier(environment).watchdog_seconds == seconds
+
+
+def test_a_repair_asks_systemd_for_patience(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).repairing()
+        assert systemd.recv(1000).decode() == "EXTEND_TIMEOUT_USEC=600000000\nSTATUS=repairing the outbox"

@@ -259,6 +259,21 @@ def test_a_power_cut_during_the_repair_loses_nothing_more(filled: Path, moment: 
     finish_replacement(path)  # nothing left to do
 
 
+def test_a_repair_is_announced_because_it_may_take_long(filled: Path) -> None:
+    """Otherwise systemd would end a start that takes more than its patience, again and again."""
+    called: list[int] = []
+
+    def open_again() -> None:
+        Outbox.open(filled, device=DEVICE, max_bytes=10_000_000, repairing=lambda: called.append(1)).close()
+
+    open_again()
+    assert called == []
+    with filled.open("r+b") as file:
+        file.truncate(filled.stat().st_size // 2)
+    open_again()
+    assert called == [1]
+
+
 def test_at_most_two_damaged_files_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
     for _ in range(4):
