@@ -7,6 +7,7 @@ second of it is sent.
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from edge_agent.obd.answers import checked
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.sources.broadcast_frames import FrameFilter
 from edge_agent.sources.broadcast_layout import MessageDecoder, MessageLayout, decoders
@@ -78,8 +79,11 @@ class SignalListener:
             for (key, _), (data, heard) in self._newest.items():
                 if heard >= since:
                     decoded = self._decoders[key].decode(data, due=paths)
-                    values.update(decoded.values)
                     faults.update(dict.fromkeys(decoded.faults))
+                    for path, value in decoded.values.items():  # many cars send ones while they have no value
+                        kept = checked(path, value, self._decoders[key].request)
+                        values.update(kept.values)
+                        faults.update(dict.fromkeys(kept.faults))
             self._last[period] = now
             behind = now - self._next[period] >= period  # after a standstill the grid starts anew
             self._next[period] = now + period if behind else self._next[period] + period
