@@ -29,6 +29,7 @@ from edge_agent.virtual_car.elm327_port import AdapterFault, AdapterPort
 from edge_agent.virtual_car.garage import CarOnBus
 from edge_agent.virtual_car.live import LiveCar
 from edge_agent.virtual_car.responder import Responder
+from tests.integration.disturbance_listening import LISTENING, LISTENING_CELLS, UNPLUGGED, ListeningCell
 from tests.integration.elm327_support import VIN, car_behind_adapter
 
 CODE: Final = "P0301"
@@ -52,7 +53,8 @@ DIDS: Final = (
         "signals": [{"path": OIL_LIFE, "scale": "100/255"}],
     },
 )
-SOURCES: Final = ("CAN", "ELM327, serial", "ELM327, TCP")
+ASKING: Final = ("CAN", "ELM327, serial", "ELM327, TCP")
+SOURCES: Final = (*ASKING, LISTENING)
 _POLLS: Final = 200  # until a disturbance must have been noticed
 _channels = itertools.count()
 
@@ -87,9 +89,9 @@ OF_ADAPTER: Final[dict[str, AdapterFault]] = {
         )
     },
 }
-UNPLUGGED: Final = "unplugged and plugged in"
-CELLS: Final[tuple[tuple[str, str], ...]] = tuple(
-    (source, name) for source in SOURCES for name in (UNPLUGGED, *OF_CAR, *(OF_ADAPTER if source != "CAN" else ()))
+CELLS: Final[tuple[tuple[str, str], ...]] = (
+    *((source, name) for source in ASKING for name in (UNPLUGGED, *OF_CAR, *(OF_ADAPTER if source != "CAN" else ()))),
+    *LISTENING_CELLS,
 )
 
 
@@ -164,6 +166,12 @@ def run_cell(
     ``as_agent``: a source that is gone is opened again with the agent's pauses, otherwise nearly at once.
     """
     outcome = Outcome(source=source, disturbance=disturbance)
+    if source == LISTENING:
+        cell = ListeningCell(folder)
+        outcome.recovery_s = cell.run(disturbance)
+        outcome.recovered = True
+        outcome.noticed, outcome.bogus, outcome.longest_poll_s = cell.noticed, cell.bogus, cell.longest_poll_s
+        return outcome
     with scene(source, folder) as stage:
         reader = ObdSource(matrix_config(discovery_period_s), stage.connect)
         watch = _Watch(reader, outcome, as_agent=as_agent)
