@@ -65,7 +65,7 @@ class Car:
         config = VirtualCarConfig(name="anna", vin="WVWZZZ1KZAW000001")
 
         def control(car: LiveCar) -> None:
-            car.config = replace(config, activity="driving" if self._on.is_set() else "parked")
+            car.activity = "driving" if self._on.is_set() else "parked"
 
         run_car(replace(config, activity="parked"), BUS, self._stop, ready_event=self._ready, control=control)
 
