@@ -3,24 +3,29 @@
 Nothing else in the agent sends these requests. Policy is :func:`refusal`, pure; :func:`clear_codes` carries it out.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from edge_agent.diagnose.codes import CodesReport, read_report
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, SourceError
 from edge_agent.obd import clear as requests
-from edge_agent.obd import service01
 from edge_agent.obd.answers import AnswerError
+from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.recognition.take import address_of
+from edge_agent.sources.parameters import Parameters, Several
 from edge_agent.tester.base import Tester
 from edge_agent.vehicle_watch import ENGINE_SPEED, SPEED
 
-DONE = "cleared"
+DONE: Final = "cleared"
 _SPEED_PID, _ENGINE_SPEED_PID = 0x0D, 0x0C
+_CONDITIONS_NOT_CORRECT = 0x22  # what an ECU says that wants the engine off: its word is not got round
+_LOOK: Final = "look that it stands with its engine off, then say so with --it-stands"
 
 
 class ClearRefusedError(EdgeAgentError):
@@ -29,10 +34,14 @@ class ClearRefusedError(EdgeAgentError):
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """Whether the car moves, as far as it tells. ``speed`` in km/h, ``engine_speed`` in rpm; None: not read."""
+    """Whether the car moves, as far as it tells. ``speed`` in km/h, ``engine_speed`` in rpm; None: not told.
+
+    ``unclear``: why an ECU that has one of them did not tell it now.
+    """
 
     speed: float | None
     engine_speed: float | None
+    unclear: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +52,38 @@ class Cleared:
     after: CodesReport
     answers: Mapping[str, str]
 
+    @property
+    def any_done(self) -> bool:
+        """Whether an ECU said that it has cleared."""
+        return DONE in self.answers.values()
+
 
 def read_motion(tester: Tester) -> Motion:
-    """Ask for speed and engine speed; of several ECUs' answers the highest counts."""
-    values: dict[str, list[float]] = {}
+    """Ask every ECU that has them for speed and engine speed; the highest counts, and what is missing is told."""
+    parameters = Parameters(tester, Several())
+    parameters.discover()
+    values: dict[str, float] = {}
+    unclear: str | None = None
     for pid in (_SPEED_PID, _ENGINE_SPEED_PID):
-        for payload in tester.functional(service01.request(pid), expected=None).answers.values():
+        having = set(parameters.ecus.get(pid, ()))
+        exchange = tester.functional(parameters.dialect.request(pid), expected=having or None)
+        told: set[str] = set()
+        for ecu, payload in exchange.answers.items():
             try:
-                for path, value in service01.decode(pid, payload).values.items():
-                    values.setdefault(path, []).append(value)
-            except AnswerError:
+                decoded = parameters.dialect.decode(pid, payload)
+            except AnswerError as error:
+                if ecu in having:
+                    unclear = f"{ecu}: {error}"
                 continue
-    return Motion(
-        speed=max(values.get(SPEED, ()), default=None), engine_speed=max(values.get(ENGINE_SPEED, ()), default=None)
-    )
+            for path, value in decoded.values.items():
+                values[path] = max(value, values.get(path, value))
+            if decoded.values:
+                told.add(ecu)
+            elif decoded.faults:
+                unclear = f"{ecu}: {decoded.faults[0].reason}"
+        if unclear is None and (missing := having - told):
+            unclear = f"{min(missing)}: {exchange.reason(tester.timeout_s)}"
+    return Motion(speed=values.get(SPEED), engine_speed=values.get(ENGINE_SPEED), unclear=unclear)
 
 
 def refusal(motion: Motion, *, stands: bool = False) -> str | None:
@@ -65,15 +92,23 @@ def refusal(motion: Motion, *, stands: bool = False) -> str | None:
         return f"the car drives ({motion.speed:g} km/h): stop, switch the engine off and the ignition on"
     if motion.engine_speed:
         return f"the engine runs ({motion.engine_speed:g} rpm): switch it off and the ignition on, so that ECUs clear"
-    if motion.speed is None and not stands:
-        return "the car does not tell its speed: look that it stands, then say so with --it-stands"
+    if stands:
+        return None
+    if motion.unclear is not None:
+        return f"the car does not tell clearly whether it moves ({motion.unclear}): {_LOOK}"
+    if motion.speed is None:
+        return f"the car does not tell its speed: {_LOOK}"
     return None
 
 
-def clear_codes(tester: Tester, *, stands: bool = False) -> Cleared:
+def clear_codes(
+    tester: Tester, *, stands: bool = False, before_clearing: Callable[[CodesReport], None] = lambda _: None
+) -> Cleared:
     """Read, clear, read again. ClearRefusedError if it drives, if the codes cannot be read, or if there are none.
 
     What is cleared must be known first: with the codes go their freeze frames and the readiness of the monitors.
+    ``before_clearing`` is given it and may refuse by an error. From then on an adapter that goes away is no error but
+    part of what is told: the codes may be gone.
     """
     if reason := refusal(read_motion(tester), stands=stands):
         raise ClearRefusedError(f"not cleared: {reason}")
@@ -84,37 +119,79 @@ def clear_codes(tester: Tester, *, stands: bool = False) -> Cleared:
         raise ClearRefusedError("not cleared: there are no codes, and clearing would only reset the monitors")
     if reason := refusal(read_motion(tester), stands=stands):  # reading takes seconds
         raise ClearRefusedError(f"not cleared: {reason}")
-    answers = _by_service_04(tester)
-    for ecu in sorted({entry.code.ecu for entry in before.entries if entry.record is not None}):
-        if answers.get(ecu) != DONE:
-            answers[ecu] = _by_uds(tester, ecu)
-    return Cleared(before=before, after=read_report(tester), answers=answers)
+    before_clearing(before)
+    answers = {entry.code.ecu: "no answer" for entry in before.entries}
+    after = CodesReport(entries=None)
+    try:
+        said, unwilling = _all_at_once(tester, before.dialect)
+        answers |= said
+        after = read_report(tester)
+        if left := _with_uds_codes(after) - unwilling:
+            answers |= {ecu: _by_uds(tester, ecu) for ecu in sorted(left)}
+            after = read_report(tester)
+    except SourceError as error:
+        answers = {ecu: said if said == DONE else str(error) for ecu, said in answers.items()}
+    return Cleared(before=before, after=after, answers=answers)
 
 
-def append_record(path: Path, cleared: Cleared, *, at: datetime, by: str, vin: str | None) -> None:
-    """Add what was cleared to a file of JSON lines."""
-    entry = {
-        "time": at.isoformat(),
-        "by": by,
-        "vin": vin,
-        "cleared": [asdict(entry) for entry in cleared.before.entries or ()],
-        "answers": dict(cleared.answers),
-        "left": None if cleared.after.entries is None else [asdict(entry.code) for entry in cleared.after.entries],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(msgspec.json.encode(entry) + b"\n")
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A file of JSON lines: for each clearing what is about to be cleared, and what came of it."""
 
+    path: Path
+    by: str
+    vin: str | None
 
-def _by_service_04(tester: Tester) -> dict[str, str]:
-    said: dict[str, str] = {}
-    for ecu, payload in tester.functional(requests.CLEAR_OBD, expected=None).answers.items():
+    def begin(self, before: CodesReport, *, at: datetime) -> None:
+        """Note what is about to be cleared; EdgeAgentError if that cannot be kept: then nothing may be cleared."""
         try:
-            requests.require_cleared(requests.CLEAR_OBD, payload)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._append("clearing", at, {"codes": [asdict(entry) for entry in before.entries or ()]})
+        except OSError as error:
+            raise ClearRefusedError(
+                f"not cleared: {self.path} cannot be written ({error.strerror}), and a clearing is recorded; "
+                "name another file with --record"
+            ) from error
+
+    def end(self, cleared: Cleared, *, at: datetime) -> None:
+        """Note what the ECUs said and what is left; OSError where the disk refuses."""
+        left = cleared.after.entries
+        self._append(
+            "cleared" if cleared.any_done else "not cleared",
+            at,
+            {
+                "answers": dict(cleared.answers),
+                "left": None if left is None else [asdict(entry.code) for entry in left],
+            },
+        )
+
+    def _append(self, what: str, at: datetime, content: Mapping[str, object]) -> None:
+        entry = {"time": at.isoformat(), "what": what, "by": self.by, "vin": self.vin, **content}
+        with self.path.open("ab") as file:
+            file.write(msgspec.json.encode(entry) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _all_at_once(tester: Tester, dialect: Dialect) -> tuple[dict[str, str], set[str]]:
+    """What each ECU said, and those that do not want to clear now."""
+    request = requests.CLEAR_OBD if dialect is OBD else requests.uds_request(requests.EMISSIONS_GROUP)
+    said: dict[str, str] = {}
+    unwilling: set[str] = set()
+    for ecu, payload in tester.functional(request, expected=None).answers.items():
+        try:
+            requests.require_cleared(request, payload)
             said[ecu] = DONE
         except AnswerError as error:
             said[ecu] = str(error)
-    return said
+            if error.nrc == _CONDITIONS_NOT_CORRECT:
+                unwilling.add(ecu)
+    return said, unwilling
+
+
+def _with_uds_codes(report: CodesReport) -> set[str]:
+    """ECUs with codes that UDS tells: those that no emissions service clears are among them. Permanent ones stay."""
+    return {entry.code.ecu for entry in report.entries or () if entry.record and entry.code.status != "permanent"}
 
 
 def _by_uds(tester: Tester, ecu: str) -> str:

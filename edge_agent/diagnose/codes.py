@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from edge_agent.obd import dtc_records, freeze_frame, service01
 from edge_agent.obd.answers import AnswerError
+from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.obd.dtc_records import DtcRecord
 from edge_agent.obd.freeze_frame import FreezeFrame
 from edge_agent.obd.pids import PIDS
 from edge_agent.recognition.take import address_of
 from edge_agent.sources.base import ReadFault, TroubleCode
 from edge_agent.sources.code_reader import CodeReader
+from edge_agent.sources.parameters import Parameters, Several
 from edge_agent.tester.base import Tester
 
 _SERVICES = (0x03, 0x07, 0x0A)
@@ -29,21 +31,24 @@ class CodeEntry:
 class CodesReport:
     """What was read. ``entries`` None: no ECU gave all of its codes, which is not the same as having none.
 
-    ``silent``: nobody answered at all.
+    ``silent``: nobody answered at all. ``dialect``: in which the car was asked.
     """
 
     entries: tuple[CodeEntry, ...] | None
     ecus_read: frozenset[str] = frozenset()
     faults: tuple[ReadFault, ...] = ()
     silent: bool = False
+    dialect: Dialect = OBD
 
 
 def read_report(tester: Tester) -> CodesReport:
     """Read everything once; SourceError when the adapter is gone."""
-    ecus = frozenset(tester.functional(service01.request(0), expected=None).answers)
-    read = CodeReader(tester, services=_SERVICES, uds_ecus=()).read(ecus)
+    parameters = Parameters(tester, Several())
+    parameters.discover()
+    ecus = frozenset(ecu for having in parameters.ecus.values() for ecu in having)
+    read = CodeReader(tester, services=_SERVICES, uds_ecus=()).read(ecus, parameters.dialect)
     records = _records(tester, ecus)
-    frames, faults = _frames(tester, ecus)
+    frames, faults = _frames(tester, ecus) if parameters.dialect is OBD else ({}, [])
     entries = None
     if read.codes is not None:
         told = {(code.ecu, code.code) for code in read.codes}
@@ -63,6 +68,7 @@ def read_report(tester: Tester) -> CodesReport:
         ecus_read=read.ecus_read,
         faults=(*read.faults, *faults),
         silent=not ecus and entries is None,
+        dialect=parameters.dialect,
     )
 
 

@@ -15,8 +15,8 @@ from edge_agent.config import AgentConfig, MqttConfig, TlsConfig
 from edge_agent.diagnose.session import diagnosing
 from edge_agent.errors import EdgeAgentError, OutboxError, SourceError
 from edge_agent.ledger import read_ledger
-from edge_agent.obd import service01
 from edge_agent.obd.answers import AnswerError
+from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.outbox import GIVEN_UP
 from edge_agent.tester.base import Connect, Tester
 
@@ -76,14 +76,15 @@ def examine_car(connect: Connect, adapter: str) -> Iterator[Check]:
                 )
                 return
             tester = session.tester
-            ecus = sorted(tester.functional(service01.request(0), expected=None).answers)
+            ecus = sorted(tester.functional(session.dialect.request(0), expected=None).answers)
             yield Check(
                 name="ignition",
                 verdict="ok",
-                found=f"{len(ecus)} ECUs answer with {session.identifier_bits} bit identifiers: {', '.join(ecus)}",
+                found=f"{len(ecus)} ECUs answer {session.dialect.name} with {session.identifier_bits} bit identifiers: "
+                f"{', '.join(ecus)}",
             )
-            yield latency_check(tester, set(ecus))
-            yield supply_check(tester)
+            yield latency_check(tester, set(ecus), session.dialect)
+            yield supply_check(tester, session.dialect)
     except SourceError as error:
         yield Check(name="adapter", verdict="fail", found=str(error), remedy=adapter_remedy(str(error)))
 
@@ -102,12 +103,14 @@ def adapter_remedy(error: str) -> str:
     return "unplug it and plug it in again; then check cable, address and bit rate"
 
 
-def latency_check(tester: Tester, ecus: set[str], *, clock: Callable[[], float] = time.monotonic) -> Check:
+def latency_check(
+    tester: Tester, ecus: set[str], dialect: Dialect = OBD, *, clock: Callable[[], float] = time.monotonic
+) -> Check:
     """How quickly the car answers, over a few questions."""
     taken: list[float] = []
     for _ in range(10):
         started = clock()
-        if tester.functional(service01.request(0), expected=ecus).answers.keys() >= ecus:
+        if tester.functional(dialect.request(0), expected=ecus).answers.keys() >= ecus:
             taken.append(clock() - started)
     if len(taken) < 8:
         return Check(
@@ -119,12 +122,12 @@ def latency_check(tester: Tester, ecus: set[str], *, clock: Callable[[], float] 
     return Check(name="bus", verdict="ok", found=f"answers after {sorted(taken)[len(taken) // 2] * 1000:.0f} ms")
 
 
-def supply_check(tester: Tester) -> Check:
+def supply_check(tester: Tester, dialect: Dialect = OBD) -> Check:
     """The 12 V side as an ECU measures it."""
-    request = service01.request(_MODULE_VOLTAGE_PID)
+    request = dialect.request(_MODULE_VOLTAGE_PID)
     for payload in tester.functional(request, expected=None, enough=1).answers.values():
         try:
-            values = service01.decode(_MODULE_VOLTAGE_PID, payload).values
+            values = dialect.decode(_MODULE_VOLTAGE_PID, payload).values
         except AnswerError:
             continue
         for voltage in values.values():

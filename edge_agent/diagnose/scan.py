@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from edge_agent.obd import vehicle_information
-from edge_agent.obd.answers import AnswerError
+from edge_agent.obd.answers import POSITIVE_OFFSET, AnswerError
+from edge_agent.obd.dialect import OBD, OBD_ON_UDS, Dialect
 from edge_agent.recognition.take import take_fingerprint
 from edge_agent.sources.base import ReadFault
 from edge_agent.tester.base import Tester
@@ -28,9 +29,10 @@ class EcuFound:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a scan found; ``faults``: answers that could not be used."""
+    """What a scan found; ``speaks``: the dialect of the car; ``faults``: answers that could not be used."""
 
     vin: str | None
+    speaks: str
     ecus: tuple[EcuFound, ...]
     faults: tuple[ReadFault, ...] = field(default=())
 
@@ -38,19 +40,24 @@ class Scan:
 def scan(tester: Tester) -> Scan:
     """Ask everybody what they have; SourceError when the adapter is gone."""
     fingerprint = take_fingerprint(tester)
+    dialect = _dialect(tester)
+    service = dialect.request(0)[0]
     ecus = {
-        ecu: EcuFound(ecu=ecu, pids=pids, services=frozenset({0x01} if pids else ()))
+        ecu: EcuFound(ecu=ecu, pids=pids, services=frozenset({service} if pids else ()))
         for ecu, pids in fingerprint.pids.items()
     }
     faults: list[ReadFault] = []
     if not ecus:
-        return Scan(vin=fingerprint.vin, ecus=())
-    for service in _CODE_SERVICES:
-        exchange = tester.functional(bytes((service,)), expected=set(ecus))
+        return Scan(vin=fingerprint.vin, speaks=dialect.name, ecus=())
+    for asked in dialect.codes(_CODE_SERVICES):
+        exchange = tester.functional(asked.request, expected=set(ecus))
         for ecu, payload in exchange.answers.items():
-            if payload[0] == service + 0x40:
+            if payload[0] == asked.request[0] + POSITIVE_OFFSET:
                 found = ecus.setdefault(ecu, EcuFound(ecu=ecu))
-                ecus[ecu] = replace(found, services=found.services | {service})
+                ecus[ecu] = replace(found, services=found.services | {asked.request[0]})
+    if dialect is not OBD:
+        everybody = tuple(found for _, found in sorted(ecus.items()))
+        return Scan(vin=fingerprint.vin, speaks=dialect.name, ecus=everybody)
     names = _each(tester, vehicle_information.ECU_NAME, vehicle_information.decode_ecu_name, set(ecus), faults)
     software = _each(
         tester, vehicle_information.CALIBRATION_ID, vehicle_information.decode_calibration_ids, set(ecus), faults
@@ -64,6 +71,7 @@ def scan(tester: Tester) -> Scan:
     )
     return Scan(
         vin=fingerprint.vin,
+        speaks=dialect.name,
         ecus=tuple(
             replace(
                 found,
@@ -75,6 +83,14 @@ def scan(tester: Tester) -> Scan:
         ),
         faults=tuple(faults),
     )
+
+
+def _dialect(tester: Tester) -> Dialect:
+    """The new one only where nobody speaks the old one."""
+    for dialect in (OBD, OBD_ON_UDS):
+        if tester.functional(dialect.request(0), expected=None, enough=1).answers:
+            return dialect
+    return OBD
 
 
 def _each(

@@ -1,6 +1,7 @@
 """The engineer's commands on a virtual car: an adapter address and nothing else, no agent.yaml, no backend."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,11 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.config import AgentConfig, SourceConfig
 from edge_agent.diagnose.codes import read_report
-from edge_agent.diagnose.report import queue_cleared
+from edge_agent.diagnose.report import reporting
 from edge_agent.errors import OutboxError
 from edge_agent.outbox import Outbox
 from edge_agent.tester.testing import ScriptedTester
+from edge_agent.virtual_car.live import LiveCar
 from telemetry.records import EventKind, EventsBatch
 from telemetry.topics import DeviceTopic
 from telemetry.wire import decode_message
@@ -117,15 +119,112 @@ def test_where_nobody_answers_every_command_fails_and_says_so(command: tuple[str
     assert "answer" in result.stdout
 
 
+class Standing:
+    """A car that drives until its misfire is confirmed, and then stands with its ignition on."""
+
+    def __init__(self) -> None:
+        self.stands = threading.Event()  # set once, also when its code is cleared then
+        self.drives_on = threading.Event()
+
+    def __call__(self, car: LiveCar) -> None:
+        if car.model.dtc.confirmed:
+            self.stands.set()
+        standing = self.stands.is_set() and not self.drives_on.is_set()
+        car.activity = "ignition_on" if standing else "driving"
+
+
+@pytest.fixture(params=[11, 29])
+def standing(request: pytest.FixtureRequest) -> Iterator[tuple[Run, Standing]]:
+    bus, car = virtual_bus(), Standing()
+
+    def command(*arguments: str, given: str | None = None) -> Result:
+        return CliRunner().invoke(app, ["agent", *arguments, "--adapter", f"can:virtual:{bus.channel}"], input=given)
+
+    with car_on(
+        bus,
+        control=car,
+        identifier_bits=request.param,
+        faults=["misfire"],
+        misfire_confirmed_after_s=0.1,
+    ):
+        assert car.stands.wait(30)
+        yield command, car
+
+
+def test_a_standing_car_is_cleared_with_a_record_of_what_was_there(
+    standing: tuple[Run, Standing], tmp_path: Path
+) -> None:
+    run, _ = standing
+    file = tmp_path / "cleared.jsonl"
+    for word in ("no", "Clear", ""):
+        assert run("clear", "--record", str(file), given=f"{word}\n").exit_code == 1
+    assert not file.exists()
+    result = run("clear", "--record", str(file), given="clear\n")
+    assert result.exit_code == 0, result.output
+    assert "P0301" in result.stdout
+    assert "Still there: P0301 (permanent)" in result.stdout
+    begun, ended = (json.loads(line) for line in file.read_text().splitlines())
+    (entry,) = begun["codes"]
+    assert (entry["code"]["code"], entry["code"]["status"]) == ("P0301", "confirmed")
+    assert ENGINE_SPEED in entry["frame"]["values"]
+    assert begun["vin"] == VIN
+    assert set(ended["answers"].values()) == {"cleared"}
+    assert [code["status"] for code in ended["left"]] == ["permanent"]
+
+
+def test_a_car_that_drives_off_while_the_word_is_typed_keeps_its_codes(
+    standing: tuple[Run, Standing], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, car = standing
+
+    def prompt(_text: str) -> str:
+        car.drives_on.set()
+        eventually(lambda: not _stands(run), "it drives")
+        return "clear"
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    file = tmp_path / "cleared.jsonl"
+    result = run("clear", "--record", str(file))
+    assert "not cleared" in str(result.exception)
+    assert not file.exists()
+    assert "confirmed" in run("dtc").stdout
+
+
+def _stands(run: Run) -> bool:
+    """Whether the engine does not turn either."""
+    answers = json.loads(run("raw", "7DF", "01", "0C", "--json").stdout)["answers"]
+    answers |= json.loads(run("raw", "18DB33F1", "01", "0C", "--json").stdout)["answers"]
+    return all(payload == "41 0C 00 00" for payload in answers.values())
+
+
+def test_a_car_of_the_new_dialect_is_read_and_cleared(tmp_path: Path) -> None:
+    bus, car = virtual_bus(), Standing()
+    adapter = ("--adapter", f"can:virtual:{bus.channel}")
+    with car_on(bus, control=car, diagnostics="obd_on_uds", faults=["misfire"], misfire_confirmed_after_s=0.1):
+        assert car.stands.wait(30)
+        read = CliRunner().invoke(app, ["agent", "dtc", "--json", *adapter])
+        assert [code["code"] for code in json.loads(read.stdout)["codes"]] == ["P0301"]
+        checks = json.loads(CliRunner().invoke(app, ["agent", "doctor", "--json", *adapter]).stdout)
+        assert "OBDonUDS" in next(check["found"] for check in checks if check["name"] == "ignition")
+        found = json.loads(CliRunner().invoke(app, ["agent", "scan", "--json", *adapter]).stdout)
+        assert (found["speaks"], found["vin"]) == ("OBDonUDS (SAE J1979-2)", VIN)
+        result = CliRunner().invoke(
+            app, ["agent", "clear", "--record", str(tmp_path / "r.jsonl"), *adapter], input="clear\n"
+        )
+        assert result.exit_code == 0, result.output
+        assert "Still there: P0301 (permanent)" in result.stdout
+
+
 def test_the_backend_is_told_what_a_person_cleared(tmp_path: Path) -> None:
     config = AgentConfig(
         device="car-1", source=SourceConfig(kind="obd_can"), outbox_path=tmp_path / "outbox.sqlite", form="json"
     )
     report = read_report(ScriptedTester({"7E8": Engine()}))
-    queue_cleared(config, report, at=datetime(2026, 6, 1, tzinfo=UTC), by="anna")
+    with reporting(config) as backend:
+        backend.cleared(report, at=datetime(2026, 6, 1, tzinfo=UTC), by="anna")
     with Outbox.open(config.outbox_path, device="car-1", max_bytes=config.outbox_max_bytes) as outbox:
-        with pytest.raises(OutboxError):
-            queue_cleared(config, report, at=datetime(2026, 6, 1, tzinfo=UTC), by="anna")
+        with pytest.raises(OutboxError, match="Stop the agent first"), reporting(config):
+            pass
         outbox.begin_boot(uuid4())
         (published,) = outbox.publish(outbox.waiting("events", 10))
     batch = decode_message(DeviceTopic(device="car-1", channel="events"), published.payload)

@@ -3,6 +3,7 @@
 import getpass
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from wearcast.commands.common import JsonOption, LanguageOption
 from wearcast.output import print_json, print_rows
 
 if TYPE_CHECKING:
-    from edge_agent.config import AgentConfig
+    from edge_agent.diagnose.clear import Cleared
     from edge_agent.diagnose.codes import CodesReport
 
 _NOBODY = (
@@ -53,7 +54,7 @@ def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Js
                 for ecu in found.ecus
             ],
             as_json=False,
-            title=f"VIN {found.vin or 'not read'}",
+            title=f"VIN {found.vin or 'not read'}, {found.speaks}",
             empty=_NOBODY,
         )
         _print_faults(found.faults)
@@ -87,45 +88,53 @@ def clear(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
     language: LanguageOption = Language.EN,
-    stands: Annotated[bool, typer.Option("--it-stands", help="You see that it stands, and it does not tell.")] = False,
+    stands: Annotated[
+        bool, typer.Option("--it-stands", help="You see that it stands with its engine off, and it does not tell.")
+    ] = False,
     record: Annotated[Path | None, typer.Option(help="File that the record is added to.")] = None,
 ) -> None:
     """Clear the trouble codes, after asking: never while the car drives, and recorded with what was cleared.
 
     With the codes go their freeze frames and the state of the monitors: an inspection may fail until the car has
-    tested itself again. A cleared code comes back if its fault is still there.
+    tested itself again. A cleared code comes back if its fault is still there. With --config the backend is told too;
+    the agent must be stopped for it.
+
+    Example: wearcast agent clear --adapter can:socketcan:can0
     """
-    from edge_agent.diagnose.clear import append_record, clear_codes, read_motion, refusal
-    from edge_agent.diagnose.codes import read_report
-    from edge_agent.diagnose.scan import scan as look
+    from edge_agent.diagnose.clear import ClearRefusedError, Record, clear_codes, read_motion, refusal
+    from edge_agent.diagnose.codes import CodesReport, read_report
+    from edge_agent.diagnose.report import reporting
     from edge_agent.diagnose.session import diagnosing
-    from edge_agent.errors import EdgeAgentError
+    from edge_agent.recognition.take import take_fingerprint
 
     chosen = choose(adapter, config)
-    with diagnosing(chosen.connect) as session:
+    backend = nullcontext() if chosen.config is None else reporting(chosen.config)
+    by, file = _user(), record or _state_folder() / "cleared.jsonl"
+    with backend as report, diagnosing(chosen.connect) as session:
+        if session.identifier_bits is None:
+            raise ClearRefusedError(f"not cleared: {_NOBODY}")
         if reason := refusal(read_motion(session.tester), stands=stands):
-            raise EdgeAgentError(f"not cleared: {reason}")
+            raise ClearRefusedError(f"not cleared: {reason}")
         _print_report(read_report(session.tester), language, as_json=False)
         if typer.prompt("Type 'clear' to clear them; anything else leaves them") != "clear":
             print("Nothing was cleared.")
             raise typer.Exit(1)
-        cleared = clear_codes(session.tester, stands=stands)
-        vin = look(session.tester).vin
-    now, by = datetime.now(UTC), getpass.getuser()
-    file = record or _state_folder() / "cleared.jsonl"
-    append_record(file, cleared, at=now, by=by, vin=vin)
-    if chosen.config is not None:
-        _tell_the_backend(chosen.config, cleared.before, at=now, by=by)
-    for ecu, said in sorted(cleared.answers.items()):
-        print(f"{ecu}: {said}")
-    print(f"Recorded in {file}.")
-    if cleared.after.entries is None:
-        print("The codes could not be read again.")
-    elif cleared.after.entries:
-        print("Still there:", ", ".join(f"{e.code.code} ({e.code.status})" for e in cleared.after.entries))
-    else:
-        print("No codes are left.")
-    if not any(said == "cleared" for said in cleared.answers.values()):
+        kept = Record(path=file, by=by, vin=take_fingerprint(session.tester).vin)
+
+        def keep(before: CodesReport) -> None:
+            kept.begin(before, at=datetime.now(UTC))
+
+        cleared = clear_codes(session.tester, stands=stands, before_clearing=keep)
+        _print_cleared(cleared)
+        now = datetime.now(UTC)
+        try:
+            kept.end(cleared, at=now)
+            print(f"Recorded in {file}.")
+        except OSError as error:
+            print(f"What came of it could not be recorded in {file} ({error.strerror}); what was there is.")
+        if report is not None and cleared.any_done:
+            report.cleared(cleared.before, at=now, by=by)
+    if not cleared.any_done:
         raise typer.Exit(1)
 
 
@@ -251,15 +260,25 @@ def _print_faults(faults: object) -> None:
         print(f"Not read: {fault.request}: {fault.reason}")
 
 
-def _tell_the_backend(config: "AgentConfig", before: "CodesReport", *, at: datetime, by: str) -> None:
-    """An event in the outbox, sent when the agent runs next; an agent that runs holds the outbox."""
-    from edge_agent.diagnose.report import queue_cleared
-    from edge_agent.errors import OutboxError
+def _print_cleared(cleared: "Cleared") -> None:
+    for ecu, said in sorted(cleared.answers.items()):
+        print(f"{ecu}: {said}")
+    if cleared.after.entries is None:
+        print("The codes could not be read again.")
+    elif cleared.after.entries:
+        print("Still there:", ", ".join(f"{e.code.code} ({e.code.status})" for e in cleared.after.entries))
+        if any(entry.code.status == "permanent" for entry in cleared.after.entries):
+            print("A permanent code goes by itself, once the car has found its fault gone.")
+    else:
+        print("No codes are left.")
 
+
+def _user() -> str:
+    """Who asked: also behind sudo, and where the system knows no name."""
     try:
-        queue_cleared(config, before, at=at, by=by)
-    except OutboxError as error:
-        print(f"The backend is not told: {error}")
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # KeyError until Python 3.12
+        return f"uid {os.getuid()}"
 
 
 def _state_folder() -> Path:

@@ -19,6 +19,7 @@ from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.disturb import Disturbances
 from edge_agent.virtual_car.garage import run_car
+from edge_agent.virtual_car.live import LiveCar
 
 VIN = "WVWZZZ1KZAW000001"
 _channels = count()
@@ -41,10 +42,16 @@ class Clock:
 
 
 @contextmanager
-def car_on(bus: CanBusConfig, *, disturbances: Disturbances | None = None, **changes: object) -> Iterator[None]:
+def car_on(
+    bus: CanBusConfig,
+    *,
+    disturbances: Disturbances | None = None,
+    control: Callable[[LiveCar], None] | None = None,
+    **changes: object,
+) -> Iterator[None]:
     config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
     stop, ready = threading.Event(), threading.Event()
-    how = {"ready_event": ready, "disturbances": disturbances}
+    how = {"ready_event": ready, "disturbances": disturbances, "control": control}
     thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs=how)
     thread.start()
     try:

@@ -9,11 +9,12 @@ import pytest
 from edge_agent.diagnose.clear import (
     ClearRefusedError,
     Motion,
-    append_record,
+    Record,
     clear_codes,
+    read_motion,
     refusal,
 )
-from edge_agent.diagnose.codes import read_report
+from edge_agent.diagnose.codes import CodesReport, read_report
 from edge_agent.diagnose.raw import parse_request
 from edge_agent.diagnose.scan import scan
 from edge_agent.diagnose.session import diagnosing
@@ -33,6 +34,7 @@ class Engine:
         self.engine_speed = engine_speed
         self.refuses = refuses
         self.codes = 1
+        self.chassis = 0  # codes that do not concern emissions
         self.cleared: list[bytes] = []
 
     def __call__(self, request: bytes) -> bytes | None:
@@ -46,7 +48,7 @@ class Engine:
             "020200": "420200" + ("0301" if self.codes else "0000"),
             "020000": "420000" + "08000000",  # 05
             "020500": "420500" + "7b",
-            "1902ff": "5902ff" + ("0301008c" if self.codes else ""),
+            "1902ff": "5902ff" + ("0301008c" if self.codes else "") + ("40310008" if self.chassis else ""),
             "03": "43" + ("010301" if self.codes else "00"),
             "010c": "410c" + (self.engine_speed * 4).to_bytes(2).hex(),
         }
@@ -57,6 +59,7 @@ class Engine:
                 return bytes((0x7F, request[0], self.refuses))
             self.cleared.append(request)
             self.codes = 0
+            self.chassis = 0 if request[0] == 0x14 else self.chassis
             return bytes((request[0] + 0x40,))
         answer = fixed.get(request.hex())
         return bytes((0x7F, request[0], 0x12)) if answer is None else NO(answer) if answer else None
@@ -111,6 +114,8 @@ def test_codes_that_could_not_be_read_are_not_no_codes(answer: bytes | None) -> 
         (Motion(speed=0.0, engine_speed=780.0), True, "engine runs"),
         (Motion(speed=None, engine_speed=0.0), False, "--it-stands"),
         (Motion(speed=None, engine_speed=None), False, "--it-stands"),
+        (Motion(speed=0.0, engine_speed=0.0, unclear="7E9: no answer"), False, "7E9: no answer"),
+        (Motion(speed=3.0, engine_speed=0.0, unclear="7E9: no answer"), True, "drives"),
     ],
 )
 def test_codes_are_not_cleared_while_it_may_drive(motion: Motion, *, stands: bool, word: str) -> None:
@@ -123,28 +128,102 @@ def test_codes_are_not_cleared_while_it_may_drive(motion: Motion, *, stands: boo
         (Motion(speed=0.0, engine_speed=0.0), False),
         (Motion(speed=0.0, engine_speed=None), False),
         (Motion(speed=None, engine_speed=0.0), True),
+        (Motion(speed=0.0, engine_speed=0.0, unclear="7E9: no answer"), True),
     ],
 )
 def test_a_standing_car_may_be_cleared(motion: Motion, *, stands: bool) -> None:
     assert refusal(motion, stands=stands) is None
 
 
+@pytest.mark.parametrize(
+    ("speed", "engine_speed", "word"),
+    [
+        (NO("7F0112"), NO("410C0000"), "NRC 0x12"),
+        (NO("410D"), NO("410C0000"), "0 data bytes"),
+        (NO("410DFF00"), NO("410C0000"), "2 data bytes"),
+        (None, NO("410C0000"), "no answer"),
+        (NO("410C0000"), NO("410C0000"), "only an answer to something else"),
+        (NO("410D00"), NO("410CFF"), "1 data bytes"),
+        (NO("410D00"), None, "no answer"),
+    ],
+)
+def test_of_two_ecus_each_must_tell_that_the_car_stands(
+    speed: bytes | None, engine_speed: bytes | None, word: str
+) -> None:
+    gearbox = {b"\x01\x00": NO("410000080000"), b"\x01\x0d": NO("410D00")}  # has the speed too
+    engine = Engine()
+    answers = {b"\x01\x0d": speed, b"\x01\x0c": engine_speed}
+    tester = ScriptedTester(
+        {"7E8": lambda request: answers[request] if request in answers else engine(request), "7E9": gearbox.get}
+    )
+    assert word in (refusal(read_motion(tester)) or "")
+    with pytest.raises(ClearRefusedError, match="--it-stands"):
+        clear_codes(tester)
+    assert engine.cleared == []
+
+
+def test_the_highest_speed_of_all_ecus_counts() -> None:
+    gearbox = {b"\x01\x00": NO("410000080000"), b"\x01\x0d": NO("410D07")}
+    motion = read_motion(ScriptedTester({"7E8": Engine(), "7E9": gearbox.get}))
+    assert (motion.speed, motion.unclear) == (7.0, None)
+
+
 def test_clearing_says_what_was_cleared_and_what_is_left(tmp_path: Path) -> None:
     engine = Engine()
-    cleared = clear_codes(ScriptedTester({"7E8": engine}))
+    record = Record(path=tmp_path / "state" / "cleared.jsonl", by="anna", vin="WVWZZZ1KZAW000001")
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+
+    def keep(before: CodesReport) -> None:
+        assert engine.cleared == [], "what is cleared is on file before"
+        record.begin(before, at=at)
+
+    cleared = clear_codes(ScriptedTester({"7E8": engine}), before_clearing=keep)
+    record.end(cleared, at=at)
     assert engine.cleared == [b"\x04"], "an ECU that cleared by service 04 is not cleared again by 14"
     assert cleared.answers == {"7E8": "cleared"}
     assert cleared.before.entries is not None
     assert cleared.after.entries == ()
-    file = tmp_path / "state" / "cleared.jsonl"
-    for _ in range(2):
-        append_record(file, cleared, at=datetime(2026, 6, 1, tzinfo=UTC), by="anna", vin="WVWZZZ1KZAW000001")
-    first, second = (json.loads(line) for line in file.read_text().splitlines())
-    assert first == second
-    assert (first["by"], first["left"]) == ("anna", [])
-    (entry,) = first["cleared"]
+    begun, ended = (json.loads(line) for line in record.path.read_text().splitlines())
+    assert (begun["what"], begun["by"], begun["vin"]) == ("clearing", "anna", "WVWZZZ1KZAW000001")
+    (entry,) = begun["codes"]
     assert entry["code"]["code"] == "P0301"
     assert entry["frame"]["values"] == {COOLANT: 83.0}
+    assert (ended["what"], ended["answers"], ended["left"]) == ("cleared", {"7E8": "cleared"}, [])
+
+
+def test_what_cannot_be_recorded_is_not_cleared(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    engine = Engine()
+    record = Record(path=tmp_path / "file" / "cleared.jsonl", by="anna", vin=None)
+    with pytest.raises(ClearRefusedError, match="--record"):
+        clear_codes(
+            ScriptedTester({"7E8": engine}),
+            before_clearing=lambda before: record.begin(before, at=datetime(2026, 6, 1, tzinfo=UTC)),
+        )
+    assert engine.cleared == []
+
+
+def test_an_adapter_pulled_out_while_clearing_is_part_of_the_record() -> None:
+    engine = Engine()
+    tester = ScriptedTester({"7E8": engine})
+
+    def pulled(request: bytes) -> bytes | None:
+        answer = engine(request)
+        tester.gone = tester.gone or request == b"\x04"
+        return answer
+
+    tester.ecus["7E8"] = pulled
+    cleared = clear_codes(tester)
+    assert cleared.answers == {"7E8": "cleared"}
+    assert cleared.after.entries is None
+
+
+def test_codes_that_only_uds_tells_are_cleared_by_uds() -> None:
+    engine = Engine()
+    engine.chassis = 1
+    cleared = clear_codes(ScriptedTester({"7E8": engine}))
+    assert engine.cleared == [b"\x04", NO("14FFFFFF")]
+    assert cleared.after.entries == ()
 
 
 @pytest.mark.parametrize(
@@ -189,8 +268,10 @@ def test_without_codes_the_monitors_are_left_alone() -> None:
 
 
 def test_an_ecu_that_will_not_clear_is_named() -> None:
-    cleared = clear_codes(ScriptedTester({"7E8": Engine(refuses=0x22)}))
+    tester = ScriptedTester({"7E8": Engine(refuses=0x22)})
+    cleared = clear_codes(tester)
     assert "NRC 0x22" in cleared.answers["7E8"]
+    assert not [request for _, request in tester.asked if request[0] == 0x14], "its no is not got round"
     assert cleared.after.entries, "it is still there, and told so"
 
 
