@@ -7,8 +7,11 @@ from edge_agent.tester.base import IsoTpAddress
 
 FUNCTIONAL = frozenset({0x7DF, 0x18DB33F1})
 MAX_BYTES = 4095  # of one ISO-TP message
-# SAE J1979 and ISO 14229-1: services that only read; 3E keeps a session alive. 10 01 goes back to the default session.
-_READS = frozenset({0x01, 0x02, 0x03, 0x06, 0x07, 0x09, 0x0A, 0x19, 0x1A, 0x21, 0x22, 0x3E})
+# ISO 14229-1: services that only read; 3E keeps a session alive. 10 01 goes back to the default session.
+_READS = frozenset({0x19, 0x1A, 0x21, 0x22, 0x3E})
+# SAE J1979, by ISO 15765-4's identifiers alone. At a maker's own identifiers an ECU may expect its address before the
+# length (ISO 15765-2, extended addressing), and would take "01 04" after our length for a request of one byte: 04.
+_OBD_READS = frozenset({0x01, 0x02, 0x03, 0x06, 0x07, 0x09, 0x0A})
 _CLEARS = frozenset({0x04, 0x14})
 _DEFAULT_SESSION = bytes((0x10, 0x01))
 
@@ -28,6 +31,8 @@ class RawRequest:
     @property
     def only_reads(self) -> bool:
         """Whether it is known to change nothing in the car."""
+        if self.payload[0] in _OBD_READS:
+            return self.address is None or _is_obd(self.address.transmit_id)
         return self.payload[0] in _READS or self.payload == _DEFAULT_SESSION
 
 
@@ -48,6 +53,11 @@ def parse_request(words: list[str], answer_from: str | None = None) -> RawReques
         return RawRequest(address=None, payload=payload)
     receive = _identifier(answer_from) if answer_from else _answering(identifier)
     return RawRequest(address=IsoTpAddress(transmit_id=identifier, receive_id=receive), payload=payload)
+
+
+def _is_obd(identifier: int) -> bool:
+    """Whether an ECU is asked there as ISO 15765-4 has it."""
+    return 0x7E0 <= identifier <= 0x7E7 or identifier & 0x1FFF00FF == 0x18DA00F1
 
 
 def _identifier(text: str) -> int:

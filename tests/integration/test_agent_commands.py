@@ -77,6 +77,10 @@ def test_clearing_a_car_that_runs_is_refused_before_anything_is_asked(run: Run) 
     assert "P0301" in run("dtc").stdout
 
 
+def _speed(run: Run) -> int:
+    return int(json.loads(run("raw", "7DF", "01", "0D", "--json").stdout)["answers"]["7E8"].split()[2], 16)
+
+
 def test_vin_and_raw(run: Run) -> None:
     told = json.loads(run("vin", "--json").stdout)
     assert (told["vin"], told["maker"]) == (VIN, VIN[:3])
@@ -87,7 +91,13 @@ def test_vin_and_raw(run: Run) -> None:
         result = run("raw", "7E0", dangerous)
         assert result.exit_code == 1
         assert word in str(result.exception)
+    for word in ("04", "14FFFFFF"):
+        result = run("raw", "7E0", word, "--may-change-the-car", given="send\n")
+        assert "agent clear" in str(result.exception)
     assert run("raw", "7E0", "11", "01", "--may-change-the-car", given="no\n").exit_code == 1
+    eventually(lambda: _speed(run) > 0, "it drives")
+    result = run("raw", "7E0", "11", "01", "--may-change-the-car", given="send\n")
+    assert "the car drives" in str(result.exception)
 
 
 def test_live_record_and_replay_show_the_same_car(run: Run, tmp_path: Path) -> None:

@@ -181,18 +181,20 @@ def raw(
 
     Example: wearcast agent raw 7DF 01 0C
     """
+    from edge_agent.diagnose.clear import read_motion
     from edge_agent.diagnose.raw import parse_request
     from edge_agent.diagnose.session import diagnosing
-    from edge_agent.errors import ConfigurationError
+    from edge_agent.errors import ConfigurationError, EdgeAgentError
     from edge_agent.obd.answers import AnswerError
 
     asked = parse_request(request, answer)
-    if asked.clears:
+    if asked.clears:  # also with --may-change-the-car
         raise ConfigurationError("this clears trouble codes: wearcast agent clear does it, and records what was there")
     if not asked.only_reads:
         if not may_change:
             raise ConfigurationError(
-                f"service {asked.payload[0]:02X} may change the car; if that is wanted, give --may-change-the-car"
+                f"service {asked.payload[0]:02X} at {request[0]} may change the car; if that is wanted, give "
+                "--may-change-the-car"
             )
         if typer.prompt("This may change the car. Type 'send' to send it") != "send":
             raise typer.Exit(1)
@@ -200,6 +202,8 @@ def raw(
     reasons: dict[str, str] = {}
     also = () if asked.address is None else (asked.address,)
     with diagnosing(choose(adapter, config).connect, also=also) as session:
+        if not asked.only_reads and (speed := read_motion(session.tester).speed):
+            raise EdgeAgentError(f"not sent: the car drives ({speed:g} km/h); stop first")
         if asked.address is None:
             exchange = session.tester.functional(asked.payload, expected=None)
             answers = {ecu: payload.hex(" ").upper() for ecu, payload in exchange.answers.items()}

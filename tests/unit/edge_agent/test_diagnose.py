@@ -1,11 +1,13 @@
 """What an engineer is shown, from ECUs by script: scan, codes with freeze frames, clearing, raw requests."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import edge_agent
 from edge_agent.diagnose.clear import (
     ClearRefusedError,
     Motion,
@@ -248,6 +250,25 @@ def test_a_car_that_starts_to_drive_meanwhile_keeps_its_codes() -> None:
     assert engine.cleared == []
 
 
+def test_nothing_else_knows_how_to_clear() -> None:
+    """What the service, a profile or a command from afar can reach must not send these requests."""
+    package = Path(edge_agent.__file__).parent
+    users = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if re.search(
+            r"edge_agent\.obd\.clear|from edge_agent\.obd import .*\bclear\b", file.read_text(encoding="utf-8")
+        )
+    }
+    assert users == {"diagnose/clear.py"}
+    importers = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if "diagnose.clear" in file.read_text(encoding="utf-8")
+    }
+    assert importers == set()
+
+
 def test_codes_that_cannot_be_read_are_not_cleared_blindly() -> None:
     engine = Engine()
 
@@ -298,6 +319,19 @@ def test_only_known_readers_pass_as_such(service: int) -> None:
     assert request.only_reads == (service in reads)
     assert request.clears == (service in {0x04, 0x14})
     assert not parse_request(["7E0", "1003"]).only_reads
+
+
+@pytest.mark.parametrize("identifier", ["6F1", "7DE", "7E8", "101", "18DBFFF1", "18DA10F2", "18DB33F0"])
+def test_at_a_makers_own_identifiers_only_uds_is_known_to_read(identifier: str) -> None:
+    """An ECU that expects its address before the length would take the 04 in "02 01 04" for a request to clear."""
+    for service in ("01", "02", "03", "06", "07", "09", "0A"):
+        assert not parse_request([identifier, service, "04"]).only_reads
+    assert parse_request([identifier, "22", "F1", "90"]).only_reads
+
+
+@pytest.mark.parametrize("identifier", ["7DF", "7E0", "7E7", "18DB33F1", "18DA10F1", "18DAFEF1"])
+def test_at_the_identifiers_of_obd_its_readers_pass(identifier: str) -> None:
+    assert parse_request([identifier, "01", "04"]).only_reads
 
 
 @pytest.mark.parametrize(
