@@ -20,6 +20,8 @@ def read_ledger(path: Path) -> dict[str, int]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")  # one moment for all counts
             counted = dict(database.execute("SELECT name, count FROM counter").fetchall())
+            if "batches_waiting" not in counted:  # a file that no agent of this version has opened yet
+                counted["batches_waiting"] = database.execute("SELECT count(*) FROM batch").fetchone()[0]
             in_flight = database.execute("SELECT count(*) FROM batch WHERE sequence IS NOT NULL").fetchone()[0]
             samples = database.execute("SELECT count(*) FROM pending_sample").fetchone()[0]
             rejected = database.execute("SELECT count(*) FROM rejected").fetchone()[0]
@@ -28,7 +30,7 @@ def read_ledger(path: Path) -> dict[str, int]:
     return {
         "samples_accepted": counted.get("samples_sealed", 0) + samples,
         "samples_waiting": samples,
-        "batches_waiting": counted.pop("batches_waiting", 0),
+        "batches_waiting": counted.pop("batches_waiting"),
         "batches_in_flight": in_flight,
         "rejected_kept": rejected,
         **counted,
