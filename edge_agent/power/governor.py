@@ -26,7 +26,12 @@ _FRESH_PURSE_S: Final = 60.0  # of use that earn the next parking a whole day's 
 _FRESH_BATTERY_S: Final = 900.0  # of use after which the last rest no longer tells the charge
 _PROTECTED_WATCH_S: Final = 20.0
 _RESTLESS_S: Final = 600.0  # so long a talking bus keeps the board on
-_SIGN_TEXT: Final = {"level": "the 12 V system is being charged", "rise": "the voltage rose", "bus": "the bus talks"}
+_SIGN_TEXT: Final = {
+    "level": "the 12 V system is being charged",
+    "held": "the 12 V system has been charged for long",
+    "rise": "the voltage rose",
+    "bus": "the bus talks",
+}
 
 
 class Governor:
@@ -41,6 +46,7 @@ class Governor:
         self._at = at
         self._entered = self._last_use = self._last_power = self._last_charging = self._last_word = at.seconds
         self._silent_since: float | None = None
+        self._asked_at: float | None = None  # of the check under way: since the car was reached
         self._quiet_since: float | None = None
         self._used_s = 0.0  # since the car was last parked
         self._hold_s = 0.0
@@ -146,7 +152,14 @@ class Governor:
         settings, now = self.settings, self._now
         use = self._use(seen)
         in_use = use is not None or bool(seen.charging)
-        if not in_use and now - self._entered < settings.check_s and self._silent_s() < settings.silent_s:
+        if seen.answered is not None and self._asked_at is None:
+            self._asked_at = now
+        over = (
+            now - self._entered >= settings.reach_s
+            if self._asked_at is None
+            else now - self._asked_at >= settings.check_s
+        )
+        if not (in_use or over or self._silent_s() >= settings.silent_s):
             return
         self._signs.checked(now, in_use=in_use)
         self.memory.fruitless = self._signs.fruitless
@@ -202,7 +215,7 @@ class Governor:
             self._budget.plan()
         self._first_look = False
         if memory.state not in TALKING:
-            self._silent_since = None
+            self._silent_since = self._asked_at = None
         self._last_use = self._last_charging = self._entered = now
         self._hold_s = hold_s
         self._changed = True

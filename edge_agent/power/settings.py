@@ -52,7 +52,8 @@ class PowerSettings:
     standing_s: float = 600.0  # engine off, but something charges the 12 V battery: a traffic jam in an electric car
     charging_end_s: float = 60.0
     silent_s: float = 5.0  # asked and not answered so long: its ECUs sleep
-    check_s: float = 15.0  # how long a car that stirred is asked
+    check_s: float = 15.0  # how long a car that stirred is asked, from its first answer or failure on
+    reach_s: float = 45.0  # at most until then: an adapter takes its time to find the car
     linger_s: float = 180.0  # after a trip: its end is told and sent
     send_s: float = 600.0  # at most, where the broker is slow or away
     planned_s: float = 180.0  # at most, of a planned wake

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from edge_agent.power.records import Seen
 from edge_agent.power.settings import PowerSettings
 
-Sign = Literal["level", "rise", "bus"]
+Sign = Literal["level", "held", "rise", "bus"]
 BUS_FRAMES: Final = 3  # in one look; a single frame may be a glitch at switching off
 BUS_GAP_S: Final = 5.0  # a bus silent for so long sleeps
 BUS_HOLD_S: Final = 1.0
@@ -96,8 +96,11 @@ class Signs:
         self._high_since = (
             None if voltage < settings.wake_above_v else now if self._high_since is None else self._high_since
         )
-        if self._armed and self._high_since is not None and now - self._high_since >= settings.wake_hold_s:
+        high_s = 0.0 if self._high_since is None else now - self._high_since
+        if self._armed and self._high_since is not None and high_s >= settings.wake_hold_s:
             return "level"
+        if high_s >= _LONGEST_SUSTAINED_S:
+            return "held"
         self._least = voltage if self._least is None else min(self._least, voltage)
         risen = voltage >= self._least + RISE_V
         self._risen_since = None if not risen else now if self._risen_since is None else self._risen_since

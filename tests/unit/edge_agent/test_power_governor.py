@@ -174,6 +174,25 @@ def test_a_bus_that_talks_on_after_a_check_is_counted_as_woken_by_it() -> None:
     assert before - bench.governor.memory.accounts.purse_mah == pytest.approx(3000 / 60, rel=0.1)
 
 
+def test_an_adapter_that_takes_its_time_to_find_the_car_does_not_miss_the_drive() -> None:
+    bench = asleep()
+    bench.see(replace(STILL, voltage=13.9), steps=4)
+    assert bench.see(Seen(), seconds=30).state is PowerState.CHECKING  # opening it blocked
+    assert bench.see(RUNNING).state is PowerState.DRIVING
+    gone = asleep()
+    gone.see(replace(STILL, voltage=13.9), steps=4)
+    assert gone.see(Seen(), steps=50).state is PowerState.ASLEEP  # no adapter at all
+
+
+def test_a_voltage_that_stays_high_is_looked_into_again_after_ten_minutes() -> None:
+    bench = asleep()
+    high = replace(STILL, voltage=13.9)
+    bench.see(high, steps=4)
+    assert bench.see(STANDING, steps=16).state is PowerState.ASLEEP
+    assert bench.see(high, steps=590).state is PowerState.ASLEEP
+    assert bench.see(high, steps=20).state is PowerState.CHECKING
+
+
 def test_a_stray_frame_wakes_nobody() -> None:
     bench = asleep()
     assert bench.see(replace(STILL, frames=1), steps=30).state is PowerState.ASLEEP
