@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.diagnose.trace import TraceRow
 
 _FAULTS_SHOWN: Final = 8
+_SHORTEST_COURSE: Final = 4
 _IN_FULL: Final = 100_000  # from here on :g would round, or write an exponent
 
 
@@ -44,10 +46,10 @@ def code_row(code: Mapping[str, object], language: Language) -> dict[str, object
 def live_table(rows: "Sequence[TraceRow]", faults: Mapping[str, str] | None = None) -> RenderableType:
     """Signals with their course, and below them what could not be read. Fits a terminal of 80 columns."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("signal", overflow="ellipsis")
+    table.add_column("signal", no_wrap=True, overflow="ellipsis")
     for column in ("value", "unit"):
         table.add_column(column, justify="right" if column == "value" else "left", no_wrap=True)
-    table.add_column("course", overflow="crop")
+    table.add_column("course")
     for column in ("low", "high", "age"):
         table.add_column(column, justify="right", no_wrap=True)
     names = short_names(row.path for row in rows)
@@ -56,7 +58,7 @@ def live_table(rows: "Sequence[TraceRow]", faults: Mapping[str, str] | None = No
             names[row.path],
             number(row.value),
             unit_of(row.path),
-            row.course,
+            _Course(row.course),
             number(row.low),
             number(row.high),
             f"{row.age_s:.0f} s",
@@ -64,6 +66,20 @@ def live_table(rows: "Sequence[TraceRow]", faults: Mapping[str, str] | None = No
     not_read = [f"not read: {request}: {reason}" for request, reason in sorted((faults or {}).items())]
     more = [f"not read: {len(not_read) - _FAULTS_SHOWN} more"] if len(not_read) > _FAULTS_SHOWN else []
     return Group(table, *(Text(line) for line in (*not_read[:_FAULTS_SHOWN], *more)))
+
+
+class _Course:
+    """A sparkline that gives way where there is little room: its latest values stay."""
+
+    def __init__(self, bars: str) -> None:
+        self._bars = bars
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        length = len(self._bars)
+        return Measurement(min(length, _SHORTEST_COURSE), min(length, options.max_width))
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self._bars[-options.max_width :], no_wrap=True)
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

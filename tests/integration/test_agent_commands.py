@@ -129,6 +129,44 @@ def test_where_nobody_answers_every_command_fails_and_says_so(command: tuple[str
     assert "answer" in result.stdout
 
 
+def test_live_reads_a_car_of_29_bit_identifiers_without_being_told() -> None:
+    bus = virtual_bus()
+    with car_on(bus, identifier_bits=29):
+        result = CliRunner().invoke(
+            app, ["agent", "live", "--json", "--seconds", "1", "--adapter", f"can:virtual:{bus.channel}"]
+        )
+    assert result.exit_code == 0, result.output
+    assert ENGINE_SPEED in result.stdout
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_live_of_a_car_that_says_nothing_fails_with_the_reason(form: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(
+        app, ["agent", "live", "--seconds", "0.5", "--adapter", "can:virtual:nobody-here", *form]
+    )
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "no answer" in result.stderr
+    assert "Is the ignition on?" in result.stderr
+
+
+def test_a_signal_that_is_not_there_is_told_with_those_that_are(run: Run) -> None:
+    result = run("live", "--seconds", "0.5", "--signal", "Sped")
+    assert result.exit_code == 1
+    assert "No signal has sped in its path" in result.stderr
+    assert ENGINE_SPEED in result.stderr
+
+
+def test_a_recording_that_cannot_be_made_is_told_and_leaves_no_file(run: Run, tmp_path: Path) -> None:
+    for name, word in (("car.txt", "end it in .jsonl"), ("no/car.jsonl", "cannot be"), ("no/car.log", "cannot be")):
+        assert word in str(run("record", str(tmp_path / name), "--seconds", "0.5").exception)
+    nowhere = CliRunner().invoke(
+        app, ["agent", "record", str(tmp_path / "car.jsonl"), "--adapter", "can:slcan:/dev/nowhere"]
+    )
+    assert nowhere.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 class Standing:
     """A car that drives until its misfire is confirmed, and then stands with its ignition on."""
 

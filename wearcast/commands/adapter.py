@@ -21,6 +21,12 @@ AdapterOption = Annotated[
 ConfigOption = Annotated[Path | None, typer.Option(help="Use the adapter of this agent.yaml.")]
 
 
+NOBODY = (
+    "Nobody answered. Is the ignition on? `wearcast agent doctor` looks for the reason step by step; "
+    "without a car, `wearcast agent garage` gives a virtual one."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
     """An adapter by name, how it is opened, and the configuration it came from, if any."""

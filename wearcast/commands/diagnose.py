@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearcast.car_tables import Language, code_row, unit_of
-from wearcast.commands.adapter import AdapterOption, ConfigOption, choose
+from wearcast.commands.adapter import NOBODY, AdapterOption, ConfigOption, choose
 from wearcast.commands.agent import app
 from wearcast.commands.common import JsonOption, LanguageOption
 from wearcast.output import print_json, print_rows
@@ -20,11 +20,6 @@ from wearcast.output import print_json, print_rows
 if TYPE_CHECKING:
     from edge_agent.diagnose.clear import Cleared
     from edge_agent.diagnose.codes import CodesReport
-
-_NOBODY = (
-    "Nobody answered. Is the ignition on? `wearcast agent doctor` looks for the reason step by step; "
-    "without a car, `wearcast agent garage` gives a virtual one."
-)
 
 
 @app.command()
@@ -55,7 +50,7 @@ def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Js
             ],
             as_json=False,
             title=f"VIN {found.vin or 'not read'}, {found.speaks}",
-            empty=_NOBODY,
+            empty=NOBODY,
         )
         _print_faults(found.faults)
     if not found.ecus:
@@ -112,7 +107,7 @@ def clear(
     by, file = _user(), record or _state_folder() / "cleared.jsonl"
     with backend as report, diagnosing(chosen.connect) as session:
         if session.identifier_bits is None:
-            raise ClearRefusedError(f"not cleared: {_NOBODY}")
+            raise ClearRefusedError(f"not cleared: {NOBODY}")
         if reason := refusal(read_motion(session.tester), stands=stands):
             raise ClearRefusedError(f"not cleared: {reason}")
         _print_report(read_report(session.tester), language, as_json=False)
@@ -148,7 +143,7 @@ def vin(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Jso
     with diagnosing(choose(adapter, config).connect) as session:
         number = take_fingerprint(session.tester).vin
     if number is None:
-        print_json({"vin": None}) if as_json else print(f"The car does not tell its VIN. {_NOBODY}")
+        print_json({"vin": None}) if as_json else print(f"The car does not tell its VIN. {NOBODY}")
         raise typer.Exit(1)
     told: dict[str, object] = {
         "vin": number,
@@ -242,7 +237,7 @@ def _print_report(report: "CodesReport", language: Language, *, as_json: bool) -
         )
         return
     if report.silent:
-        print(_NOBODY)
+        print(NOBODY)
     elif report.entries is None:
         print("The trouble codes could not be read: this is not the same as having none.")
     else:

@@ -3,34 +3,41 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wearcast.car_tables import live_table
-from wearcast.commands.adapter import AdapterOption, Chosen, ConfigOption, choose
+from wearcast.commands.adapter import NOBODY, AdapterOption, Chosen, ConfigOption, choose
 from wearcast.commands.agent import app
 from wearcast.commands.common import stop_on_signal
 from wearcast.output import print_rows
 
 if TYPE_CHECKING:
-    from edge_agent.sources.base import Source
+    from edge_agent.config import AgentConfig
+    from edge_agent.sources.base import Reading, Source
     from edge_agent.tester.base import Tester
+    from firmware_profiles.profile import VehicleProfile
 
-ProfileOption = Annotated[str, typer.Option(help="Vehicle profile that says what is read; its name or a file.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(help="Vehicle profile that says what is read; its name or a file. Without: of --config, or generic."),
+]
 SecondsOption = Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.", min=0.1)]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
-_SHOWN_EVERY_S = 0.25
+_DRAWN_EVERY_S = 0.25
+_FAULT_SHOWN_S = 15.0  # after that it was a passing one
+_TAPE = ".jsonl"
 
 
 @app.command()
 def live(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
-    profile: ProfileOption = "generic",
+    profile: ProfileOption = None,
     signal: Annotated[list[str] | None, typer.Option(help="Only paths with this in them; repeat for several.")] = None,
     seconds: SecondsOption = None,
     as_json: JsonLinesOption = False,
@@ -39,8 +46,9 @@ def live(
 
     Example: wearcast agent live --signal Speed --signal Temperature
     """
-    connect = choose(adapter, config).connect
-    _watch(_car(lambda bits, addresses: connect(addresses, bits), profile), signal or [], seconds, as_json=as_json)
+    chosen = choose(adapter, config)
+    source = _car(lambda bits, addresses: chosen.connect(addresses, bits), _profile(profile, chosen.config))
+    _watch(source, signal or [], seconds, as_json=as_json)
 
 
 @app.command()
@@ -48,7 +56,7 @@ def record(
     out: Annotated[Path, typer.Argument(help="File to write; it must not exist.", show_default=False)],
     adapter: AdapterOption = None,
     config: ConfigOption = None,
-    profile: ProfileOption = "generic",
+    profile: ProfileOption = None,
     seconds: SecondsOption = None,
 ) -> None:
     """Record a car. A name ending in .jsonl: every question and answer while it is read, the VIN among them.
@@ -60,15 +68,20 @@ def record(
     from edge_agent.diagnose.tape import RecordingTester, read_tape
     from edge_agent.errors import ConfigurationError
 
-    chosen = choose(adapter, config)
-    connect = chosen.connect
+    if out.suffix not in FORMATS | {_TAPE}:
+        raise ConfigurationError(f"{out}: the name says what is recorded; end it in {_TAPE}, or in .log for raw frames")
     if out.exists():
         raise ConfigurationError(f"{out} exists; give another name, or remove it first")
+    chosen = choose(adapter, config)
     if out.suffix in FORMATS:
-        _record_frames(chosen, out, seconds)
+        with _writing(out):
+            _record_frames(chosen, out, seconds)
         return
-    with out.open("xb") as file:
-        source = _car(lambda bits, addresses: RecordingTester(connect(addresses, bits), file), profile)
+    with _writing(out), out.open("xb") as file:
+        source = _car(
+            lambda bits, addresses: RecordingTester(chosen.connect(addresses, bits), file),
+            _profile(profile, chosen.config),
+        )
         _watch(source, [], seconds, as_json=False)
     print(f"{len(read_tape(out))} exchanges in {out}")
 
@@ -76,7 +89,7 @@ def record(
 @app.command()
 def replay(
     recording: Annotated[Path, typer.Argument(help="A recording of `wearcast agent record`.", show_default=False)],
-    profile: ProfileOption = "generic",
+    profile: ProfileOption = None,
     dbc: Annotated[Path | None, typer.Option(help="Of frames: the DBC that says what is in them.")] = None,
     seconds: SecondsOption = 5.0,
     as_json: JsonLinesOption = False,
@@ -94,7 +107,7 @@ def replay(
         return
 
     entries = read_tape(recording)
-    _watch(_car(lambda _bits, _addresses: TapeTester(entries), profile), [], seconds, as_json=as_json)
+    _watch(_car(lambda _bits, _addresses: TapeTester(entries), _profile(profile)), [], seconds, as_json=as_json)
 
 
 def _record_frames(chosen: Chosen, out: Path, seconds: float | None) -> None:
@@ -147,52 +160,115 @@ def _show_frames(recording: Path, dbc: Path | None, *, as_json: bool) -> None:
     )
 
 
-def _car(open_tester: Callable[[int, Any], "Tester"], profile: str) -> "Source":
-    from edge_agent.build_obd import obd_config
-    from edge_agent.sources.obd import ObdSource
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Around what makes a file: a folder or disk that refuses is told, and no empty file stays behind a failure."""
+    from edge_agent.errors import ConfigurationError
+
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{out}: cannot be written ({error.strerror}); give another place") from error
+    finally:
+        with suppress(OSError):
+            if out.stat().st_size == 0:
+                out.unlink()
+
+
+def _profile(named: str | None, config: "AgentConfig | None" = None) -> "VehicleProfile":
+    """The profile named, or that of the configuration, or the one that reads any car."""
+    from edge_agent.build import build_profile
     from firmware_profiles.loader import load_vehicle_profile
 
-    file = Path(profile)
-    loaded = load_vehicle_profile(file if file.is_file() else profile)
-    plan = obd_config(loaded)
-    return ObdSource(plan, lambda: open_tester(loaded.can.identifier_bits, plan.addresses))
+    if named is not None:
+        file = Path(named)
+        return load_vehicle_profile(file if file.is_file() else named)
+    of_config = None if config is None else build_profile(config)
+    return of_config or load_vehicle_profile("generic")
 
 
-def _watch(source: "Source", wanted: Iterable[str], seconds: float | None, *, as_json: bool) -> None:
-    """Poll and show until the time is over or a signal comes."""
-    from edge_agent.diagnose.trace import Trace
+def _car(open_tester: Callable[[int, Any], "Tester"], profile: "VehicleProfile") -> "Source":
+    from edge_agent.build_can import identifier_bits_of
+    from edge_agent.build_obd import obd_config
+    from edge_agent.sources.obd import ObdSource
 
-    trace, faults = Trace(), dict[str, str]()
-    screen: Any = None
-    if not as_json and sys.stdout.isatty():
-        from rich.live import Live
+    plan = obd_config(profile)
+    return ObdSource(plan, lambda: open_tester(identifier_bits_of(profile), plan.addresses))
 
-        screen = Live(auto_refresh=False)
-    started = shown = time.monotonic()
+
+def _watch(source: "Source", wanted: Sequence[str], seconds: float | None, *, as_json: bool) -> None:
+    """Poll and show until the time is over, counted from the adapter's being open, or a signal comes."""
+    shown = _Shown(wanted, as_json=as_json)
     source.open()
     try:
-        with stop_on_signal() as stop, screen or nullcontext():
+        started = time.monotonic()
+        with stop_on_signal() as stop, shown.screen():
             while not stop.is_set() and (seconds is None or time.monotonic() - started < seconds):
                 reading = source.poll()
                 if reading is None:
                     break
-                values = {path: value for path, value in reading.values.items() if _is_wanted(path, wanted)}
-                now = time.monotonic()
-                trace.add(values, now)
-                faults.update({fault.request: fault.reason for fault in reading.faults})
-                if as_json and values:
-                    print(json.dumps({"s": round(now - started, 3), "values": values}), flush=True)
-                elif screen is not None and now - shown >= _SHOWN_EVERY_S:
-                    shown = now
-                    screen.update(live_table(trace.rows(now), faults), refresh=True)
+                shown.add(reading, time.monotonic() - started)
     finally:
         source.close()
-    if not as_json and screen is None:
-        from rich.console import Console
-
-        Console(width=160, highlight=False).print(live_table(trace.rows(time.monotonic()), faults))
+    shown.end(time.monotonic() - started)
 
 
-def _is_wanted(path: str, wanted: Iterable[str]) -> bool:
-    words = [word.lower() for word in wanted]
-    return not words or any(word in path.lower() for word in words)
+class _Shown:
+    """What was read so far, and how it is shown: a table that updates on a terminal, at the end of it elsewhere."""
+
+    def __init__(self, wanted: Sequence[str], *, as_json: bool) -> None:
+        from edge_agent.diagnose.trace import Trace
+
+        self._wanted = [word.lower() for word in wanted]
+        self._json = as_json
+        self._trace = Trace()
+        self._paths: set[str] = set()
+        self._faults: dict[str, tuple[str, float]] = {}  # reason, and when
+        self._live: Any = None
+        self._drawn_s = float("-inf")
+
+    def screen(self) -> AbstractContextManager[object]:
+        """Around the reading."""
+        if self._json or not sys.stdout.isatty():
+            return nullcontext()
+        from rich.live import Live
+
+        self._live = Live(auto_refresh=False)
+        return self._live  # type: ignore[no-any-return]  # rich's own context manager
+
+    def add(self, reading: "Reading", now_s: float) -> None:
+        """Take one reading."""
+        self._paths |= reading.values.keys()
+        values = {path: value for path, value in reading.values.items() if self._is_wanted(path)}
+        self._trace.add(values, now_s)
+        self._faults |= {fault.request: (fault.reason, now_s) for fault in reading.faults}
+        if self._json and values:
+            print(json.dumps({"s": round(now_s, 3), "values": values}), flush=True)
+        elif self._live is not None and now_s - self._drawn_s >= _DRAWN_EVERY_S:
+            self._drawn_s = now_s
+            self._live.update(self._table(now_s), refresh=True)
+
+    def end(self, now_s: float) -> None:
+        """The table, where it was not seen yet; exit status 1 with the reason where there was nothing."""
+        rows = self._trace.rows(now_s)
+        if rows:
+            if not self._json and self._live is None:
+                from rich.console import Console
+
+                Console(width=160, highlight=False).print(self._table(now_s))
+            return
+        for request, (reason, _) in sorted(self._faults.items()):
+            print(f"Not read: {request}: {reason}", file=sys.stderr)
+        if self._paths:
+            names = ", ".join(sorted(self._paths))
+            print(f"No signal has {' or '.join(self._wanted)} in its path. Read were: {names}", file=sys.stderr)
+        else:
+            print(f"No value was read. {NOBODY}", file=sys.stderr)
+        raise typer.Exit(1)
+
+    def _table(self, now_s: float) -> Any:
+        faults = {request: reason for request, (reason, at) in self._faults.items() if now_s - at < _FAULT_SHOWN_S}
+        return live_table(self._trace.rows(now_s), faults)
+
+    def _is_wanted(self, path: str) -> bool:
+        return not self._wanted or any(word in path.lower() for word in self._wanted)
