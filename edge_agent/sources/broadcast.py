@@ -12,12 +12,13 @@ from typing import Final
 from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.errors import SourceError
 from edge_agent.shared_bus import share
-from edge_agent.sources.base import Reading, ReadsCodesOnDemand, Source
+from edge_agent.sources.base import ReadFault, Reading, ReadsCodesOnDemand, Source
 from edge_agent.sources.broadcast_frames import BusActivity, FrameFilter, Frames, PythonCanFrames, SocketCanFrames
 from edge_agent.sources.broadcast_listener import Listener, merged
 
 _LISTEN_S: Final = 0.1  # of one poll, or one turn of the thread
 _NAP_S: Final = 0.02  # between two looks: waking up for every frame costs more than reading it
+SILENT_S: Final = 15.0  # what is worth listening for mostly comes every second at least
 _END_S: Final = 2.0  # the thread ends within a turn
 
 FramesOpener = Callable[[CanBusConfig, tuple[FrameFilter, ...]], Frames]
@@ -55,11 +56,15 @@ class BroadcastSource:
         self._clock = clock
         self._frames: Frames | None = None
         self._lock = threading.Lock()  # what was heard: a listening thread adds, the agent's takes
+        self._heard_at = 0.0  # or opened at, in seconds of the clock
+        self._silence_told = False
 
     def open(self) -> None:
         """Open the bus."""
         self.close()
         self._frames = self._open_frames(self._bus, self._filters)
+        self._heard_at = self._clock()
+        self._silence_told = False
 
     def poll(self) -> Reading | None:
         """Listen for a moment; what is due then."""
@@ -76,6 +81,8 @@ class BroadcastSource:
             heard = frames.read(left)
             now = self._clock()
             with self._lock:
+                if heard:
+                    self._heard_at, self._silence_told = now, False
                 for key, data in heard:
                     for listener in self._listeners:
                         listener.hear(key, data, now)
@@ -83,8 +90,12 @@ class BroadcastSource:
 
     def take(self) -> Reading:
         """What is due by now of what was heard."""
+        now = self._clock()
         with self._lock:
-            return merged(listener.take(self._clock()) for listener in self._listeners)
+            taken = [listener.take(now) for listener in self._listeners]
+            silent = now - self._heard_at >= SILENT_S and not self._silence_told
+            self._silence_told = self._silence_told or silent
+        return merged([Reading(faults=(self._silence(),)), *taken] if silent else taken)
 
     def activity(self) -> BusActivity:
         """How busy the bus is; nothing while it is not open."""
@@ -95,6 +106,17 @@ class BroadcastSource:
         if self._frames is not None:
             self._frames.close()
         self._frames = None
+
+    def _silence(self) -> ReadFault:
+        """What it means that nothing wanted is heard: told once, until something is."""
+        frames = self.activity().frames
+        if frames > 0:
+            reason = f"{frames} frames since it was opened, none of them wanted: is the DBC that of this car?"
+        else:
+            reason = (
+                "nothing is heard: is the ignition on, is the bit rate right, does the car speak on this connector?"
+            )
+        return ReadFault(request=f"listening to {self._bus.name}", reason=reason)
 
 
 class ListeningSource:

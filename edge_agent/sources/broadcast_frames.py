@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from edge_agent.can_interfaces import SOCKETCAN, remedy
 from edge_agent.errors import SourceError
 from edge_agent.sources.broadcast_layout import EXTENDED
 
@@ -92,7 +93,7 @@ class SocketCanFrames:
         self._filters = tuple(filters)
         self._name = name
         self._counter = counter
-        self._first_count: int | None = None
+        self._first_count = self._count()
         self._activity = BusActivity()
         self._known: dict[bytes, int | None] = {}  # the first four bytes of a frame -> its key if it is wanted
         link.setblocking(False)
@@ -104,19 +105,16 @@ class SocketCanFrames:
         """Open an interface; SourceError says what is wrong and what to do."""
         filters = tuple(filters)
         name = f"CAN bus socketcan:{channel}"
+        link: socket.socket | None = None
         try:
             link = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
-        except OSError as error:
-            raise SourceError(
-                f"{name} cannot be opened ({error}); this system has no SocketCAN (modprobe can)"
-            ) from error
-        try:
             link.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, pack_filters(filters))
             link.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
             link.bind((channel,))
         except OSError as error:
-            link.close()
-            raise SourceError(f"{name} cannot be opened ({error}); is it up, and may this user open it?") from error
+            if link is not None:
+                link.close()
+            raise SourceError(f"{name} cannot be opened ({error}); {remedy(SOCKETCAN, channel, error)}") from error
         return cls(link, filters, name=name, counter=Path(f"/sys/class/net/{channel}/statistics/rx_packets"))
 
     def read(self, seconds: float) -> Heard:
@@ -148,10 +146,8 @@ class SocketCanFrames:
     def activity(self) -> BusActivity:
         """See :class:`Frames`. The system counts what the filters keep from us; a look at it is a look at the bus."""
         count = self._count()
-        if count is None:
+        if count is None or self._first_count is None:
             return self._activity
-        if self._first_count is None:
-            self._first_count = count
         if (frames := count - self._first_count) != self._activity.frames:
             self._activity = BusActivity(frames=frames, last_s=time.monotonic())
         return self._activity

@@ -78,6 +78,7 @@ def test_activity_is_that_of_the_whole_bus_where_the_system_counts_it(
     counter = tmp_path / "rx_packets"
     counter.write_text("1000\n", encoding="ascii")
     frames = SocketCanFrames(pair[0], FILTERS, name="can0", counter=counter)
+    counter.write_text("1000\n", encoding="ascii")
     assert frames.activity() == BusActivity(frames=0, last_s=None)
     counter.write_text("5000\n", encoding="ascii")
     heard = frames.activity()

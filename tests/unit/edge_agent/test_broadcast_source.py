@@ -1,5 +1,6 @@
 """The listening source alone and beside one that asks, on python-can's virtual bus, and from a configuration."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,6 +134,57 @@ def test_beside_a_source_that_asks_both_are_one_reading(tmp_path: Path) -> None:
     both.close()
     both.close()
     assert not asked.is_open
+
+
+class QuietFrames:
+    """A bus on which others speak, or nobody."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.waiting: Heard = []
+
+    def read(self, seconds: float) -> Heard:
+        del seconds
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def activity(self) -> BusActivity:
+        return BusActivity(frames=self.frames)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"), [(0, "is the ignition on, is the bit rate right"), (70, "70 frames .* DBC that of this car")]
+)
+def test_a_bus_without_anything_wanted_is_told_once_until_something_comes(
+    tmp_path: Path, frames: int, reason: str
+) -> None:
+    quiet = QuietFrames(frames)
+    now = [100.0]
+    source = BroadcastSource(
+        BUS,
+        (SignalListener(compile_layouts(write_dbc(tmp_path), MAPPINGS), period_s=0.1),),
+        open_frames=lambda _bus, _filters: quiet,
+        clock=lambda: now[0],
+    )
+    source.open()
+
+    def faults_at(seconds: float) -> list[str]:
+        now[0] = seconds
+        source.listen(0.001)
+        return [f"{fault.request}: {fault.reason}" for fault in source.take().faults]
+
+    assert faults_at(114.9) == []
+    (told,) = faults_at(115.0)
+    assert re.search(f"^listening to CAN bus virtual:broadcast: .*{reason}", told)
+    assert faults_at(300.0) == []
+    quiet.waiting = [(180, speed(50))]
+    assert faults_at(400.0) == []
+    assert faults_at(414.9) == []
+    assert len(faults_at(415.0)) == 1
+    source.close()
 
 
 def test_codes_wanted_out_of_turn_are_wanted_of_the_source_that_asks(tmp_path: Path) -> None:
