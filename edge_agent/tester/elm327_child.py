@@ -11,6 +11,7 @@ python-OBD's decoders are left out on purpose, and with them pint: their values 
 """
 
 import errno
+import fcntl
 import importlib.util
 import logging
 import os
@@ -46,6 +47,7 @@ def main() -> None:
     pipe = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get among the messages
     try:
+        _lock(sys.argv[1])
         port, found = _connect(sys.argv[1], int(sys.argv[2]), sys.argv[3], pipe)
     except _NotConnectedError as error:
         _tell(pipe, FAILED, str(error).encode())
@@ -78,6 +80,20 @@ class _Steps(logging.Handler):
             self.complaint = text
         elif text.startswith(("write: ", "Response from baud")):
             _tell(self._pipe, STEP, text.encode())
+
+
+def _lock(name: str) -> None:
+    """Keep a second agent or command off a serial port: both would read half of each answer. Held until the end."""
+    if "://" in name:
+        return  # on the network the adapter itself takes one connection
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return  # python-OBD says why it cannot be opened
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _NotConnectedError("another program uses it; stop the agent, or whatever it is, first") from None
 
 
 def _connect(name: str, baud: int, protocol: str, pipe: int) -> tuple[Any, str]:

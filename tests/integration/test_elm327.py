@@ -75,8 +75,8 @@ def test_a_car_is_read_through_it_and_read_again_when_it_was_pulled_out(behind: 
         assert tester.functional(SPEED, expected=ALL).answers.keys() == ALL
 
 
-def test_a_process_that_dies_is_started_again(behind: Behind) -> None:
-    with opened(behind) as tester:
+def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
+    with car_behind_adapter(str(tmp_path / "elm327")) as behind, opened(behind) as tester:
         assert tester.functional(SPEED, expected=ALL).answers
         assert tester.pid is not None
         os.kill(tester.pid, signal.SIGKILL)
@@ -86,11 +86,10 @@ def test_a_process_that_dies_is_started_again(behind: Behind) -> None:
         assert tester.functional(SPEED, expected=ALL).answers.keys() == ALL
 
 
-@pytest.mark.parametrize("fault", [AdapterFault(kind="silence"), AdapterFault(kind="endless")])
-def test_an_adapter_that_hangs_costs_no_more_than_its_deadline(tmp_path: Path, fault: AdapterFault) -> None:
+def test_an_adapter_that_hangs_costs_no_more_than_its_deadline(tmp_path: Path) -> None:
     with car_behind_adapter(str(tmp_path / "elm327")) as behind, opened(behind) as tester:
         assert tester.functional(SPEED, expected=ALL).answers
-        behind.port.fault = fault
+        behind.port.fault = AdapterFault(kind="endless")
         with pytest.raises(AnswerError, match="the adapter gave no prompt in time and is not to be interrupted"):
             tester.physical(ENGINE, b"\x19\x02\xff")
         assert tester.pid is None
@@ -113,6 +112,14 @@ def test_a_port_without_an_adapter_is_said_in_seconds(tmp_path: Path) -> None:
         Elm327Tester.open("socket://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match="timeout is 2 s"):
         Elm327Tester.open(str(tmp_path / "nowhere"), timeout_s=2)
+
+
+def test_a_second_program_is_kept_off(tmp_path: Path) -> None:
+    with car_behind_adapter(str(tmp_path / "elm327")) as behind, opened(behind) as tester:
+        assert tester.functional(SPEED, expected=ALL).answers.keys() == ALL
+        with pytest.raises(SourceError, match="another program uses it"):
+            Elm327Tester.open(behind.port.url)
+        assert tester.functional(SPEED, expected=ALL).answers.keys() == ALL
 
 
 def test_the_baud_rate_is_found_and_a_wrong_one_is_said(tmp_path: Path) -> None:
