@@ -103,10 +103,11 @@ class Parameters:
             return self._tried(ecu, group)
         if not self._several.copes(ecu):  # shown by the group before this one
             return self._each(group)
+        before = self._tester.unanswered
         try:
             return self._at_once(ecu, group)
         except AnswerError as error:
-            singly = self._each(group)
+            singly = self._each(group, silent=self._tester.unanswered - before)
             if any(decoded.values for decoded in singly.values()):  # else it is asleep, which says nothing
                 self._several.failed(ecu, str(error))
             pids = " ".join(f"{pid:02X}" for pid in group)
@@ -178,15 +179,14 @@ class Parameters:
             return Decoded(faults=combined.faults)  # a sum over some of the ECUs is not the car's
         return combined
 
-    def _each(self, group: Sequence[int]) -> dict[int, Decoded]:
-        """One after the other, until two in a row are met with silence."""
+    def _each(self, group: Sequence[int], *, silent: int = 0) -> dict[int, Decoded]:
+        """One after the other, until two in a row are met with silence; ``silent``: requests just before that were."""
         read: dict[int, Decoded] = {}
-        silent = 0
         for pid in group:
             before = self._tester.unanswered
             read[pid] = self._one(pid)
             silent = silent + 1 if self._tester.unanswered > before else 0
-            if silent == _SILENT_IN_A_ROW:
+            if silent >= _SILENT_IN_A_ROW:
                 break
         return read
 
