@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from tests.contract.command_lines import commands, complaint, in_markdown, in_script, in_unit, tree
 from wearcast.cli import app
+from wearcast.commands import agent
 from wearcast.failures import OURS
 
 ROOT = Path(__file__).parents[2]
@@ -214,3 +215,10 @@ def test_command_lines_are_found_and_judged(text: str, words: list[str], wrong: 
     assert list(in_markdown(text)) == [words]
     found = complaint(words)
     assert found is None if wrong is None else found is not None and wrong in found
+
+
+def test_every_command_of_the_agent_stands_in_a_panel_of_its_help() -> None:
+    panels = {agent.ON_THE_DONGLE, agent.DIAGNOSE, agent.WITHOUT_A_CAR}
+    for command in agent.app.registered_commands:
+        assert command.callback is not None
+        assert command.rich_help_panel in panels, command.callback.__name__

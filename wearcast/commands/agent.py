@@ -19,10 +19,15 @@ app = typer.Typer(
     short_help="The agent on the dongle, and virtual cars to try it on.",
 )
 
+# The panels of `wearcast agent --help`; commands in files of their own join them.
+ON_THE_DONGLE = "On the dongle"
+DIAGNOSE = "Diagnose a car"
+WITHOUT_A_CAR = "Try it without a car"
+
 ConfigArgument = Annotated[Path, typer.Argument(help="The agent's configuration, agent.yaml.", show_default=False)]
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THE_DONGLE)
 def run(config: ConfigArgument) -> None:
     """Run the agent until it is stopped, or until a recording has ended and all of it is acknowledged."""
     from edge_agent.start import start
@@ -31,7 +36,7 @@ def run(config: ConfigArgument) -> None:
         start(config, stop)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THE_DONGLE)
 def check(config: ConfigArgument) -> None:
     """Check a configuration with its profile, and say in one line what it would do."""
     from edge_agent.build import build_estimators, build_profile, build_source
@@ -48,7 +53,7 @@ def check(config: ConfigArgument) -> None:
     )
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THE_DONGLE)
 def read(
     config: ConfigArgument,
     seconds: Annotated[float, typer.Option(help="How long to read.", min=0.1)] = 5.0,
@@ -99,7 +104,7 @@ def read(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THE_DONGLE)
 def outbox(config: ConfigArgument, as_json: JsonOption = False) -> None:
     """Show what waits in the outbox and what was counted; the agent may run meanwhile."""
     from edge_agent.config import load_config
@@ -111,7 +116,7 @@ def outbox(config: ConfigArgument, as_json: JsonOption = False) -> None:
     )
 
 
-@app.command()
+@app.command(rich_help_panel=WITHOUT_A_CAR)
 def garage(
     file: Annotated[Path, typer.Argument(help="YAML with the cars and the bus each stands on.", show_default=False)],
 ) -> None:
@@ -121,7 +126,7 @@ def garage(
     run_garage(file)
 
 
-@app.command()
+@app.command(rich_help_panel=WITHOUT_A_CAR)
 def history(
     file: Annotated[Path, typer.Argument(help="YAML of a garage.", show_default=False)],
     car: Annotated[str, typer.Argument(help="Name of the car in it.", show_default=False)],

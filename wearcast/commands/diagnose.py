@@ -13,7 +13,7 @@ import typer
 
 from wearcast.car_tables import Language, code_row, unit_of
 from wearcast.commands.adapter import NOBODY, AdapterOption, ConfigOption, choose
-from wearcast.commands.agent import app
+from wearcast.commands.agent import DIAGNOSE, app
 from wearcast.commands.common import JsonOption, LanguageOption
 from wearcast.output import print_json, print_rows
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_agent.diagnose.codes import CodesReport
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Find the ECUs that answer, and what each has.
 
@@ -57,7 +57,7 @@ def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Js
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def dtc(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
@@ -78,7 +78,7 @@ def dtc(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def clear(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
@@ -133,9 +133,12 @@ def clear(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def vin(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Read the vehicle identification number, and say what its characters tell."""
+    """Read the vehicle identification number, and say what its characters tell.
+
+    Example: wearcast agent vin --json
+    """
     from edge_agent.diagnose.session import diagnosing
     from edge_agent.recognition.take import take_fingerprint
     from edge_agent.recognition.vin import check_digit_is_right, has_check_digit, model_years
@@ -161,7 +164,7 @@ def vin(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Jso
         print(f"  check digit  {'right' if told['check_digit'] else 'WRONG: misread, or not a North American car'}")
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def raw(
     request: Annotated[list[str], typer.Argument(help="Identifier and bytes in hex: 7E0 22 F1 90", show_default=False)],
     answer: Annotated[str | None, typer.Option(help="Identifier of the answer, if not where standards put it.")] = None,

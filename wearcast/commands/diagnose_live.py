@@ -12,7 +12,7 @@ import typer
 
 from wearcast.car_tables import live_table
 from wearcast.commands.adapter import NOBODY, AdapterOption, Chosen, ConfigOption, choose
-from wearcast.commands.agent import app
+from wearcast.commands.agent import DIAGNOSE, WITHOUT_A_CAR, app
 from wearcast.commands.common import stop_on_signal
 from wearcast.output import print_rows
 
@@ -33,7 +33,7 @@ _FAULT_SHOWN_S = 15.0  # after that it was a passing one
 _TAPE = ".jsonl"
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def live(
     adapter: AdapterOption = None,
     config: ConfigOption = None,
@@ -51,7 +51,7 @@ def live(
     _watch(source, signal or [], seconds, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def record(
     out: Annotated[Path, typer.Argument(help="File to write; it must not exist.", show_default=False)],
     adapter: AdapterOption = None,
@@ -63,6 +63,8 @@ def record(
 
     Ending in .log (candump), .asc, .blf or .trc: every frame on the bus, and nothing is asked; a CAN adapter only.
     To hand on what a car answers without its VIN, use `wearcast agent capture`.
+
+    Example: wearcast agent record car.jsonl --seconds 60
     """
     from edge_agent.diagnose.frames import FORMATS
     from edge_agent.diagnose.tape import RecordingTester, read_tape
@@ -86,7 +88,7 @@ def record(
     print(f"{len(read_tape(out))} exchanges in {out}")
 
 
-@app.command()
+@app.command(rich_help_panel=WITHOUT_A_CAR)
 def replay(
     recording: Annotated[Path, typer.Argument(help="A recording of `wearcast agent record`.", show_default=False)],
     profile: ProfileOption = None,
@@ -98,6 +100,8 @@ def replay(
 
     A recording of frames is summed up: each identifier with its rate, its last data and the bytes that move; with
     --dbc the signals in them.
+
+    Example: wearcast agent replay car.jsonl --profile hyundai_kona_electric
     """
     from edge_agent.diagnose.frames import FORMATS
     from edge_agent.diagnose.tape import TapeTester, read_tape

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from wearcast.commands.adapter import AdapterOption, ConfigOption
-from wearcast.commands.agent import app
+from wearcast.commands.agent import DIAGNOSE, app
 from wearcast.commands.common import JsonOption
 from wearcast.output import print_json
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SIGNS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skipped": "-   "}
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def doctor(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check adapter, bus, ignition, clock, broker, certificate and disk; whatever is wrong comes with its remedy.
 

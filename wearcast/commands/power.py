@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wearcast.commands.agent import app
+from wearcast.commands.agent import ON_THE_DONGLE, app
 from wearcast.commands.common import JsonOption
 from wearcast.output import print_json, print_rows
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ConfigArgument = Annotated[Path, typer.Argument(help="The agent's configuration, agent.yaml.", show_default=False)]
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THE_DONGLE)
 def power(config: ConfigArgument, as_json: JsonOption = False) -> None:
     """Show whether the car is left alone and why, the thresholds, and the charge taken from its 12 V battery by day.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearcast.commands.adapter import AdapterOption, Chosen, ConfigOption, choose
-from wearcast.commands.agent import app
+from wearcast.commands.agent import DIAGNOSE, app
 from wearcast.commands.common import JsonOption
 from wearcast.output import print_json, print_rows
 
@@ -20,7 +20,7 @@ _NOBODY = (
 )
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def recognise(adapter: AdapterOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Find out which profile the car has, how certain that is, and why.
 
@@ -72,7 +72,7 @@ def recognise(adapter: AdapterOption = None, config: ConfigOption = None, as_jso
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DIAGNOSE)
 def capture(
     out: Annotated[
         Path,
