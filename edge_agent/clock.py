@@ -34,6 +34,7 @@ SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
 # 1 where the kernel set its clock from a battery-backed one (Documentation/ABI/testing/sysfs-class-rtc).
 SET_FROM_RTC: Final = Path("/sys/class/rtc/rtc0/hctosys")
 KERNEL_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+KERNEL_BOOT_VARIABLE: Final = "WEARCAST_KERNEL_BOOT"  # from the unit, whose hardening hides that file
 STEP_MS: Final = 2_000  # a difference above this is a clock put right, below it is jitter and drift
 # A machine that has just started gets its time within a minute or two, or there is none to be had.
 UNSURE_MS: Final = 120_000  # of CLOCK_BOOTTIME
@@ -49,7 +50,7 @@ class Clock(Protocol):
 
     @property
     def kernel_boot(self) -> str:
-        """Names this start of the machine; empty where it cannot be told."""
+        """Names this start of the machine."""
         ...
 
     @property
@@ -89,10 +90,11 @@ class SystemClock:
         boottime_ms: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
         synchronised: Callable[[], bool] = SYNCHRONISED.exists,
         set_from_rtc: Callable[[], bool] = lambda: _text(SET_FROM_RTC) == "1",
-        kernel_boot: Callable[[], str] = lambda: _text(KERNEL_BOOT),
+        kernel_boot: Callable[[], str] = lambda: os.environ.get(KERNEL_BOOT_VARIABLE, "") or _text(KERNEL_BOOT),
     ) -> None:
         self._boot = uuid4()
-        self._kernel_boot = kernel_boot()
+        # Where nobody says which start of the machine this is, only what this run dated can be put right.
+        self._kernel_boot = kernel_boot().replace("-", "") or str(self._boot)
         self._last_known = last_known
         self._wall_ms = wall_ms
         self._boottime_ms = boottime_ms
@@ -110,7 +112,7 @@ class SystemClock:
 
     @property
     def kernel_boot(self) -> str:
-        """Names this start of the machine; empty where it cannot be told."""
+        """Names this start of the machine; where that cannot be told, this start of the agent."""
         return self._kernel_boot
 
     @property

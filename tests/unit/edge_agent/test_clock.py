@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent import clock as clock_module
 from edge_agent.clock import SystemClock, restamped
 from telemetry.records import Sample, ms_from_utc
 
@@ -158,3 +159,15 @@ def test_it_is_later_than_the_newest_data() -> None:
     assert clock.now() == NOON + timedelta(days=2)
     clock.not_before(NOON)
     assert clock.now() == NOON + timedelta(days=2)
+
+
+def test_a_start_of_the_machine_has_one_name_whoever_tells_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """systemd writes it without dashes, the kernel with them; hardening may hide the kernel's."""
+    monkeypatch.setattr(clock_module, "KERNEL_BOOT", tmp_path / "boot_id")
+    monkeypatch.delenv(clock_module.KERNEL_BOOT_VARIABLE, raising=False)
+    assert SystemClock().kernel_boot != SystemClock().kernel_boot  # nobody tells: each run for itself
+    (tmp_path / "boot_id").write_text("3a871c93-1c74-4c9b-bbe9-fef09309e90b\n")
+    told_by_the_kernel = SystemClock().kernel_boot
+    (tmp_path / "boot_id").unlink()
+    monkeypatch.setenv(clock_module.KERNEL_BOOT_VARIABLE, "3a871c931c744c9bbbe9fef09309e90b")
+    assert SystemClock().kernel_boot == told_by_the_kernel
