@@ -41,7 +41,7 @@ class Governor:
         self.settings = settings
         self.memory = Memory() if memory is None else memory
         self._budget = Budget(settings, self.memory)
-        self._signs = Signs(settings, fruitless=self.memory.fruitless)
+        self._signs = Signs(settings, fruitless=self.memory.fruitless, checked_at=self._checked_at(at))
         self._signs.rest(at.seconds, armed=True)  # whether the voltage was low before is not known
         self._at = at
         self._entered = self._last_use = self._last_power = self._last_charging = self._last_word = at.seconds
@@ -63,6 +63,10 @@ class Governor:
             self._budget.refill(86_400.0)
         else:
             self._resume()
+
+    def _checked_at(self, at: Moment) -> float | None:
+        checked_s = self.memory.checked_s
+        return None if checked_s is None else at.seconds - checked_s - self.memory.away_s(at.wall)
 
     def step(self, at: Moment, seen: Seen) -> Decision:
         """Let time pass up to ``at``, in which ``seen`` was seen."""
@@ -162,7 +166,7 @@ class Governor:
         if not (in_use or over or self._silent_s() >= settings.silent_s):
             return
         self._signs.checked(now, in_use=in_use)
-        self.memory.fruitless = self._signs.fruitless
+        self.memory.fruitless, self.memory.checked_s = self._signs.fruitless, 0.0
         if use is not None:
             self._enter(PowerState.DRIVING, use)
         elif in_use:
@@ -287,6 +291,8 @@ class Governor:
         self._at = at
         memory, settings, accounts = self.memory, self.settings, self.memory.accounts
         hours = min(seconds, _LONGEST_STEP_S) / 3600
+        if memory.checked_s is not None:
+            memory.checked_s += seconds
         charged = self._budget.charged(self._now)
         powered = memory.state in IN_USE and self._now - self._last_power <= _STEADY_S
         if powered or charged:

@@ -19,6 +19,7 @@ class Memory(msgspec.Struct, kw_only=True):
     that since the voltage was last known; ``charged_s``: how long the voltage has said without a break that something
     charges the standing car; ``cut``: the board's power was cut on purpose; ``wake_in_s``: seconds to the
     next planned wake, None: none is planned; ``fruitless``: checks in a row that found the car unused;
+    ``checked_s``: how long ago the last check was;
     ``heard``: a parked car has once given something to see: frames, a voltage, an ignition line.
     """
 
@@ -36,6 +37,7 @@ class Memory(msgspec.Struct, kw_only=True):
     charged_s: float = 0.0
     wake_in_s: float | None = None
     fruitless: int = 0
+    checked_s: float | None = None
     cut: bool = False
     heard: bool = False
 

@@ -28,10 +28,11 @@ _FORGET_S: Final = 6 * 3600.0  # without a fruitless check: one of them is forgo
 class Signs:
     """Watches voltage and bus of a car that is not talked to. Seconds are monotonic."""
 
-    def __init__(self, settings: PowerSettings, *, fruitless: int = 0) -> None:
+    def __init__(self, settings: PowerSettings, *, fruitless: int = 0, checked_at: float | None = None) -> None:
+        """``fruitless`` and ``checked_at`` (of the last check): as a former start left them."""
         self._settings = settings
         self.fruitless = fruitless  # checks in a row that found the car unused
-        self._checked_at: float | None = None
+        self._checked_at = checked_at
         self._high_since: float | None = None
         self._armed = False  # the voltage has been low since it was last high
         self._least: float | None = None  # lowest voltage of this rest

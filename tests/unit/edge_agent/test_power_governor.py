@@ -270,6 +270,21 @@ def test_a_crash_loop_in_any_state_does_not_keep_asking_a_parked_car(state: Powe
     assert bench.state in {PowerState.ASLEEP, PowerState.PROTECTED}
 
 
+def test_a_controller_that_wakes_the_board_in_vain_again_and_again_wakes_no_check_each_time() -> None:
+    bench = asleep()
+    bench.see(replace(STILL, voltage=12.0), steps=200)
+    assert bench.state is PowerState.PROTECTED
+    checks = 0
+    for _ in range(100):  # every ten minutes something charges the battery for a moment
+        bench.governor.was_cut()
+        bench = bench.again(after_s=600.0)
+        bench.see(replace(STILL, voltage=12.0), steps=3)
+        checks += bench.see(replace(STILL, voltage=13.8), steps=5).state is PowerState.CHECKING
+        bench.see(Seen(answered=False), steps=7)
+        bench.see(replace(STILL, voltage=12.0), steps=200)
+    assert checks <= 30
+
+
 def test_a_crash_while_driving_goes_on_reading_at_once() -> None:
     bench = driven().again()
     assert bench.see(RUNNING).state is PowerState.DRIVING

@@ -207,7 +207,7 @@ def judge(car: SimulatedCar, battery: ParkedBattery, power: PowerSettings, fitti
     topped_s = 0.0 if car.wakes_every_s is None or car.wake_v is None else days * DAY / car.wakes_every_s * car.wake_s
     allowed = power.parking_mah + on_credit + len(car.drives) * trip + power.recharge_ma * topped_s / 3600
     assert ours.ours_mah - ours.standby_mah <= allowed
-    if fitting.sensor_offset is not None and not car.drives:
+    if fitting.sensor_offset is not None and not car.drives and car.wake_v is None:
         until_noticed = (power.awake_ma + car.awake_ma) * (power.protect_hold_s + 120.0) / 3600
         assert ours.ours_below_mah <= until_noticed + (1 + len(fitting.restarts)) * check
     # Below the threshold with us and above it without: by no more than what was budgeted.
