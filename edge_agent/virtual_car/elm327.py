@@ -212,9 +212,11 @@ class VirtualElm327:
 
     def _line(self, identifier: int, frame: bytes) -> str:
         blank = " " if self._set.spaces else ""
+        if (
+            not self._set.headers
+        ):  # then without length and padding; long answers have line numbers, which nobody needs here
+            return "".join(f"{byte:02X}{blank}" for byte in frame[1 : 1 + (frame[0] & 0x0F)])
         data = blank.join(f"{byte:02X}" for byte in frame)
-        if not self._set.headers:
-            return data[len(blank) + 2 :] + blank
         if self._short:
             return f"{identifier:03X}{blank}{data}{blank}"
         return blank.join(f"{identifier:08X}"[at : at + 2] for at in range(0, 8, 2)) + f"{blank}{data}{blank}"

@@ -1,0 +1,77 @@
+"""The process that holds the adapter stays small, and the virtual adapter says what is wrong with its garage."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_agent.can_bus import CanBusConfig
+from edge_agent.errors import EdgeAgentError
+from edge_agent.virtual_car.config import VirtualCarConfig
+from edge_agent.virtual_car.elm327 import VirtualElm327, identifier_of_request
+from edge_agent.virtual_car.garage import run_car
+from tests.unit.edge_agent.obd_support import VIN
+from tests.unit.edge_agent.test_elm327_tester import Bench
+
+LOADED = """
+import json, sys
+from edge_agent.tester import elm327_child
+library = elm327_child._connection_of_python_obd()
+print(json.dumps([library.ELM327.__module__, sorted(sys.modules)]))
+"""
+
+
+def test_neither_decoders_nor_numpy_nor_anything_of_ours_is_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
+    )
+    where, modules = json.loads(done.stdout)
+    assert where == "obd.elm327"
+    assert not {"pint", "numpy", "obd.decoders", "obd.commands", "can", "msgspec", "yaml"} & set(modules)
+    ours = {name for name in modules if name.startswith(("edge_agent", "telemetry", "health"))}
+    assert ours == {"edge_agent", "edge_agent.tester", "edge_agent.tester.elm327_child"}
+
+
+@pytest.mark.parametrize(
+    ("bus", "reason"),
+    [
+        (CanBusConfig(interface="elm327", channel="tcp://localhost"), "at a path or at socket://"),
+        (CanBusConfig(interface="elm327", channel="/nowhere/elm327"), "cannot be linked there"),
+        (CanBusConfig(interface="elm327", channel="x", bitrate=125_000), "does not speak CAN with 125000 bit/s"),
+        (CanBusConfig(interface="elm327", channel="x", options={"boud": 9600}), "did you mean 'baud'"),
+    ],
+)
+def test_a_garage_with_a_wrong_adapter_says_what_is_wrong(bus: CanBusConfig, reason: str) -> None:
+    config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN})
+    with pytest.raises(EdgeAgentError, match=reason):
+        run_car(config, bus, threading.Event())
+
+
+def dialect(**changes: object) -> VirtualElm327:
+    adapter = Bench(**changes).adapter  # type: ignore[arg-type]  # fields of the adapter
+    adapter.banner()
+    return adapter
+
+
+def test_the_virtual_adapter_speaks_as_one_fresh_from_its_box() -> None:
+    adapter = dialect()
+    assert adapter.command("AT Z").text == "AT Z\r\r\rELM327 v2.1\r\r>"
+    assert adapter.command("ATE0").text == "ATE0\r\nOK\r\n\r\n>"  # echo and line feeds are on at first
+    assert adapter.command("ATL0").text == "OK\r\r>"
+    assert adapter.command("010D").text.endswith("41 0D 00 \r41 0D 00 \r\r>")
+    assert adapter.command("ATH1").text == "OK\r\r>"
+    assert adapter.command("010D1").text == "7E8 03 41 0D 00 AA AA AA AA \r\r>"
+    assert adapter.command("").text == "7E8 03 41 0D 00 AA AA AA AA \r\r>"  # the last command once more
+    assert adapter.command("ATDPN").text == "A6\r\r>"
+    assert adapter.command("AT@1").text.startswith("OBDII")
+    assert adapter.command("ATFCSM1").text == "?\r\r>"  # header and data come first
+    assert adapter.command("hello").text == "?\r\r>"
+
+
+def test_flow_control_goes_where_the_standard_says() -> None:
+    assert identifier_of_request(0x7EC) == 0x7E4
+    assert identifier_of_request(0x18DAF110) == 0x18DA10F1
+    assert identifier_of_request(0x768) is None
