@@ -32,13 +32,24 @@ class CanTester:
     """A tester on a bus it owns; errors of the bus are SourceErrors that name it and say what to do."""
 
     def __init__(
-        self, bus: can.BusABC, link: IsoTpLink, *, config: CanBusConfig, functional_id: int | None, timeout_s: float
+        self,
+        bus: can.BusABC,
+        link: IsoTpLink,
+        *,
+        config: CanBusConfig,
+        functional_id: int | None,
+        timeout_s: float,
+        cautious: bool = False,
     ) -> None:
-        """``functional_id``: identifier that asks all OBD ECUs; None: 11 bits, then 29, until somebody answers."""
+        """``functional_id``: identifier that asks all OBD ECUs; None: 11 bits, then 29, until somebody answers.
+
+        ``cautious``: the bit rate may be wrong; the first error frame ends a question to all.
+        """
         self._bus: can.BusABC | None = bus
         self._link = link
         self._config = config
         self._functional_id = functional_id
+        self._cautious = cautious
         self.timeout_s = timeout_s
         self.unanswered = 0
 
@@ -51,6 +62,7 @@ class CanTester:
         functional_id: int | None = FUNCTIONAL_11_BIT,
         timeout_s: float = 0.2,
         stmin_ms: int = 1,
+        cautious: bool = False,
         open_bus: Callable[[CanBusConfig], can.BusABC] = open_can_bus,
     ) -> "CanTester":
         """Open the bus and let through only the answers of ``addresses``, and of any ECU with 29-bit identifiers.
@@ -61,7 +73,7 @@ class CanTester:
             raise ConfigurationError(f"the timeout is {timeout_s:g} s; give a time above 0, 200ms suits most cars")
         bus = open_bus(config)
         link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms, learn=True)
-        tester = cls(bus, link, config=config, functional_id=functional_id, timeout_s=timeout_s)
+        tester = cls(bus, link, config=config, functional_id=functional_id, timeout_s=timeout_s, cautious=cautious)
         tester._filter()
         return tester
 
@@ -69,6 +81,11 @@ class CanTester:
     def identifier_bits(self) -> int | None:
         """Length of the identifiers by which the car is asked; None while nobody has answered."""
         return None if self._functional_id is None else 29 if self._functional_id > 0x7FF else 11
+
+    @property
+    def _must_stop(self) -> bool:
+        """Whether a cautious tester has met an error frame: nothing more is sent."""
+        return self._cautious and self._link.error_frames > 0
 
     @property
     def error_frames(self) -> int:
@@ -82,7 +99,7 @@ class CanTester:
         try:
             exchange = self._functional(self._functional_id or FUNCTIONAL_11_BIT, request, expected, enough)
             used = FUNCTIONAL_11_BIT
-            if self._functional_id is None and not exchange.answers:
+            if self._functional_id is None and not exchange.answers and not self._must_stop:
                 used = FUNCTIONAL_29_BIT
                 exchange = self._functional(used, request, expected, enough)
             if self._functional_id is None and exchange.answers:
@@ -129,6 +146,8 @@ class CanTester:
                             wait.no_longer()
                 else:
                     exchange.foreign = payload[:8].hex().upper()
+            if self._must_stop:
+                break
             complete = bool(expected) and exchange.answers.keys() >= (expected or set())
             good = sum(payload[0] != NEGATIVE_RESPONSE for payload in exchange.answers.values())
             if complete or (enough is not None and good >= enough):
@@ -159,7 +178,7 @@ class CanTester:
         raise AnswerError(Exchange(foreign=foreign).reason(self.timeout_s))
 
     def _filter(self) -> None:
-        if self._bus is None:
+        if self._bus is None or self._cautious:  # some interfaces filter error frames away
             return
         named = [
             {"can_id": a.receive_id, "can_mask": 0x1FFFFFFF, "extended": True}

@@ -165,7 +165,9 @@ def _asked_at(
         verdict = _listen_at(config, open_bus, listen_s)
         if verdict != "silent":
             return True if verdict == "right" else None
-    tester = CanTester.open(config, _ECUS_11_BIT, functional_id=None, timeout_s=timeout_s, open_bus=open_bus)
+    tester = CanTester.open(
+        config, _ECUS_11_BIT, functional_id=None, timeout_s=timeout_s, cautious=True, open_bus=open_bus
+    )
     try:
         for request in (service01.request(0), obd_on_uds.request(0)):
             if tester.functional(request, expected=None, enough=1).answers:

@@ -80,6 +80,8 @@ def test_found_by_listening_or_by_asking(bit_rate: int, bits: int, *, chatty: bo
         if chatty:
             assert asked_on(wire) == []  # what was heard was enough
             assert wire.disturbed == 0
+        else:
+            assert wire.disturbed == (bit_rate != 500_000)  # one question at the wrong rate, and no second
         tester = CanTester.open(
             CanBusConfig(interface="pcan", channel="x", bitrate=found),
             DEFAULT_ECUS,
