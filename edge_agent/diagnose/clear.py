@@ -117,6 +117,10 @@ def clear_codes(
         raise ClearRefusedError("not cleared: the codes could not be read first, so nobody would know what was lost")
     if not before.entries:
         raise ClearRefusedError("not cleared: there are no codes, and clearing would only reset the monitors")
+    if all(entry.code.status == "permanent" for entry in before.entries):
+        raise ClearRefusedError(
+            "not cleared: only permanent codes are left; the car ends them once their fault is gone"
+        )
     if reason := refusal(read_motion(tester), stands=stands):  # reading takes seconds
         raise ClearRefusedError(f"not cleared: {reason}")
     before_clearing(before)

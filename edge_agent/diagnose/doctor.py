@@ -28,6 +28,7 @@ LITTLE_DISK_BYTES: Final = 200_000_000
 _MODULE_VOLTAGE_PID: Final = 0x42
 _LOW_VOLTAGE_V: Final = 12.0  # of a lead-acid battery at rest: about a quarter full
 _CONNECT_SECONDS: Final = 5.0
+_ANY_REMEDY: Final = "unplug it and plug it in again; then check cable, address and bit rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +87,8 @@ def examine_car(connect: Connect, adapter: str) -> Iterator[Check]:
             yield latency_check(tester, set(ecus), session.dialect)
             yield supply_check(tester, session.dialect)
     except SourceError as error:
-        yield Check(name="adapter", verdict="fail", found=str(error), remedy=adapter_remedy(str(error)))
-
-
-def adapter_remedy(error: str) -> str:
-    """What to do about an adapter that cannot be opened or is gone, by the words of the error."""
-    text = error.lower()
-    if "permission" in text or "errno 13" in text:
-        return "let this user use the port: sudo usermod -aG dialout $USER, then sign in again"
-    if "no such file" in text or "errno 2" in text or "no such device" in text or "errno 19" in text:
-        return "plug it in, and look what name it has: dmesg | tail, or ip link for a CAN interface"
-    if "down" in text:
-        return "bring the interface up: sudo ip link set can0 up type can bitrate 500000"
-    if "busy" in text or "lock" in text:
-        return "something else uses it, perhaps the agent: sudo systemctl stop wearcast-agent"
-    return "unplug it and plug it in again; then check cable, address and bit rate"
+        found, _, remedy = str(error).rpartition("; ")  # an error of a source says what to do at its end
+        yield Check(name="adapter", verdict="fail", found=found or remedy, remedy=remedy if found else _ANY_REMEDY)
 
 
 def latency_check(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wearcast.car_tables import Language, code_row, unit_of
+from wearcast.car_tables import Language, code_row, number, unit_of
 from wearcast.commands.adapter import NOBODY, AdapterOption, ConfigOption, choose
 from wearcast.commands.agent import DIAGNOSE, app
 from wearcast.commands.common import JsonOption, LanguageOption
@@ -20,6 +20,7 @@ from wearcast.output import print_json, print_rows
 if TYPE_CHECKING:
     from edge_agent.diagnose.clear import Cleared
     from edge_agent.diagnose.codes import CodesReport
+    from edge_agent.obd.dtc_records import DtcRecord
 
 
 @app.command(rich_help_panel=DIAGNOSE)
@@ -231,7 +232,7 @@ def _print_report(report: "CodesReport", language: Language, *, as_json: bool) -
                 "codes": None
                 if report.entries is None
                 else [
-                    row | {"record": entry.record, "freeze_frame": entry.frame}
+                    row | {"record": _record_row(entry.record), "freeze_frame": entry.frame}
                     for row, entry in zip(rows, report.entries, strict=True)
                 ],
                 "ecus_read": sorted(report.ecus_read),
@@ -252,9 +253,24 @@ def _print_report(report: "CodesReport", language: Language, *, as_json: bool) -
     _print_faults(report.faults)
 
 
+def _record_row(record: "DtcRecord | None") -> dict[str, object] | None:
+    """The status byte of UDS, and what its bits say; None of a bit that the ECU does not keep."""
+    if record is None:
+        return None
+    return asdict(record) | {
+        "pending": record.pending,
+        "confirmed": record.confirmed,
+        "warning_lamp": record.warning_lamp,
+        "failing_now": record.failing_now,
+        "failed_this_cycle": record.failed_this_cycle,
+        "failed_since_clear": record.failed_since_clear,
+    }
+
+
 def _print_values(values: Mapping[str, float]) -> None:
+    width = max(map(len, values), default=0)
     for path, value in sorted(values.items()):
-        print(f"  {path.removeprefix('Vehicle.'):<50} {value:g} {unit_of(path)}")
+        print(f"  {path:<{width}}  {number(value)} {unit_of(path)}")
 
 
 def _print_faults(faults: object) -> None:

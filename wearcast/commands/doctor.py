@@ -47,7 +47,8 @@ def doctor(adapter: AdapterOption = None, config: ConfigOption = None, as_json: 
     elif loaded is not None:
         connect, name = build_connect(loaded), f"the source of {config}"
     elif found := found_adapters():
-        connect, name = adapter_at(found[0]).connect, found[0]
+        others = f" (also there: {', '.join(found[1:])}; --adapter chooses)" if len(found) > 1 else ""
+        connect, name = adapter_at(found[0]).connect, found[0] + others
     for check in examine(connect, adapter=name, config=loaded, now=datetime.now(UTC)):
         tell(check)
     if as_json:

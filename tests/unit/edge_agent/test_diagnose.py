@@ -288,6 +288,15 @@ def test_without_codes_the_monitors_are_left_alone() -> None:
     assert engine.cleared == []
 
 
+def test_permanent_codes_alone_are_no_reason_to_reset_the_monitors() -> None:
+    engine = Engine()
+    engine.codes = 0
+    tester = ScriptedTester({"7E8": lambda request: NO("4A010301") if request == b"\x0a" else engine(request)})
+    with pytest.raises(ClearRefusedError, match="permanent"):
+        clear_codes(tester)
+    assert engine.cleared == []
+
+
 def test_an_ecu_that_will_not_clear_is_named() -> None:
     tester = ScriptedTester({"7E8": Engine(refuses=0x22)})
     cleared = clear_codes(tester)

@@ -15,7 +15,6 @@ from edge_agent.adapters import adapter_at, found_adapters
 from edge_agent.config import MqttConfig, TlsConfig
 from edge_agent.diagnose.doctor import (
     Check,
-    adapter_remedy,
     broker_check,
     certificate_checks,
     clock_check,
@@ -138,17 +137,19 @@ def test_the_doctor_names_what_to_do_without_an_adapter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "word"),
+    ("error", "found", "remedy"),
     [
-        ("[Errno 13] Permission denied: '/dev/ttyUSB0'", "dialout"),
-        ("[Errno 2] No such file or directory: '/dev/ttyUSB0'", "plug it in"),
-        ("Network is down", "ip link set"),
-        ("Device or resource busy", "something else uses it"),
-        ("garbled", "unplug it"),
+        ("can0 cannot be opened (it is down); bring it up: 'ip link …'", "can0 cannot be opened", "bring it up"),
+        ("garbled", "garbled", "unplug it"),
     ],
 )
-def test_each_trouble_with_an_adapter_has_a_remedy(error: str, word: str) -> None:
-    assert word in adapter_remedy(error)
+def test_an_adapter_that_does_not_open_fails_with_its_remedy(error: str, found: str, remedy: str) -> None:
+    def gone(_addresses: object, _bits: int) -> ScriptedTester:
+        raise SourceError(error)
+
+    failed = next(check for check in examine(gone, adapter="test", config=None, now=NOW) if check.verdict == "fail")
+    assert failed.found.startswith(found)
+    assert failed.remedy.startswith(remedy)
 
 
 @pytest.mark.parametrize(
