@@ -16,9 +16,8 @@ from edge_agent.profile_dids import profile_dids
 from edge_agent.recognition.fingerprint import Fingerprint, Question
 from edge_agent.recognition.judge import Recognition
 from edge_agent.recognition.source import ask_car, open_for
-from edge_agent.recognition.take import address_of
 from edge_agent.recognition.vin import beginning, check_digit_is_right, model_years
-from edge_agent.tester.base import Connect, IsoTpAddress, Tester
+from edge_agent.tester.base import Connect, IsoTpAddress, Tester, address_of
 from firmware_profiles.profile import VehicleProfile
 
 # ISO 14229-1, annex C.1: software, hardware and part numbers, supplier, system name.

@@ -17,9 +17,8 @@ from edge_agent.errors import EdgeAgentError, SourceError
 from edge_agent.obd import clear as requests
 from edge_agent.obd.answers import AnswerError
 from edge_agent.obd.dialect import OBD, Dialect
-from edge_agent.recognition.take import address_of
 from edge_agent.sources.parameters import Parameters, Several
-from edge_agent.tester.base import Tester
+from edge_agent.tester.base import Tester, address_of
 from edge_agent.vehicle_watch import ENGINE_SPEED, SPEED
 
 DONE: Final = "cleared"

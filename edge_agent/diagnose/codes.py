@@ -9,11 +9,10 @@ from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.obd.dtc_records import DtcRecord
 from edge_agent.obd.freeze_frame import FreezeFrame
 from edge_agent.obd.pids import PIDS
-from edge_agent.recognition.take import address_of
 from edge_agent.sources.base import ReadFault, TroubleCode
 from edge_agent.sources.code_reader import CodeReader
 from edge_agent.sources.parameters import Parameters, Several
-from edge_agent.tester.base import Tester
+from edge_agent.tester.base import Tester, address_of
 
 _SERVICES = (0x03, 0x07, 0x0A)
 

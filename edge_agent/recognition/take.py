@@ -15,7 +15,7 @@ from edge_agent.obd.answers import AnswerError, answer_data
 from edge_agent.profile_dids import profile_dids
 from edge_agent.recognition.fingerprint import Fingerprint, Probe, Question
 from edge_agent.recognition.judge import Recognition, rank
-from edge_agent.tester.base import IsoTpAddress, Tester
+from edge_agent.tester.base import IsoTpAddress, Tester, address_of
 from firmware_profiles.profile import VehicleProfile
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,6 @@ class _Dialect(Protocol):
     def request(self, pid: int) -> bytes: ...
     def request_name(self, pid: int) -> str: ...
     def decode_supported(self, bitmap_pid: int, payload: bytes) -> frozenset[int]: ...
-
-
-def address_of(ecu: str) -> IsoTpAddress:
-    """Where an ECU is asked that answers standard OBD as ``ecu`` (ISO 15765-4: 7E8 at 7E0, 18DAF110 at 18DA10F1)."""
-    receive_id = int(ecu, 16)
-    if receive_id <= 0x7FF:
-        return IsoTpAddress(transmit_id=receive_id - 8, receive_id=receive_id)
-    return IsoTpAddress(transmit_id=0x18DA00F1 | (receive_id & 0xFF) << 8, receive_id=receive_id)
 
 
 def take_fingerprint(tester: Tester) -> Fingerprint:

@@ -7,12 +7,12 @@ from edge_agent.recognition.fingerprint import Fingerprint
 from edge_agent.recognition.take import (
     QUESTIONS_OF_A_PROFILE,
     QUESTIONS_OF_A_ROUND,
-    address_of,
     ask,
     questions_for,
     recognise,
     take_fingerprint,
 )
+from edge_agent.tester.base import address_of
 from firmware_profiles.loader import list_profiles
 from tests.unit.edge_agent.recognition_support import (
     ELECTRIC,
