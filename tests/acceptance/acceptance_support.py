@@ -36,7 +36,8 @@ class Site:
     def environment(self, device: str | None = None) -> dict[str, str]:
         """Settings of the backend's processes; of a device's own, with its password and nothing of the backend."""
         if device is not None:
-            return {"WEARCAST_MQTT_PASSWORD": self.users[device].password} if self.users else {}
+            password = self.users[device].password if self.users else None
+            return {} if password is None else {"WEARCAST_MQTT_PASSWORD": password}
         sign_in = f"backend:{self.users['backend'].password}@" if self.users else ""
         return {
             "WEARCAST_DATABASE_URL": self.database_url,

@@ -95,6 +95,7 @@ class Stage:
     def start_agent(self, device: str, config: Path) -> None:
         """Start the agent of a device with a configuration; the password goes by the environment."""
         password = next(user.password for user in self.users if user.device == device)
+        assert password is not None
         self.start(f"agent-{device}", ("agent", "run", config), {"WEARCAST_MQTT_PASSWORD": password})
 
     def kill(self, name: str) -> None:

@@ -131,9 +131,7 @@ def test_obd_on_uds() -> None:
     found: set[int] = set()
     base = 0
     while base == 0 or base in found:
-        found |= read(
-            ecu, obd_on_uds.request(base), lambda answer, base=base: obd_on_uds.decode_supported(base, answer)
-        )
+        found |= read(ecu, obd_on_uds.request(base), partial(obd_on_uds.decode_supported, base))
         base += 0x20
     assert {pid for pid in found if pid % 0x20} == SUPPORTED_PIDS["petrol"]
     true = signals(live.model)

@@ -77,4 +77,5 @@ def test_a_device_name_that_would_widen_its_branch_is_refused(tmp_path: Path) ->
 
 def test_a_password_does_not_show_in_a_users_text() -> None:
     user = BrokerUser.with_new_password("x")
+    assert user.password is not None
     assert user.password not in repr(user)
