@@ -38,7 +38,7 @@ from wearcast.embedded.processes import ManagedProcess
 
 CUTS = int(os.environ.get("POWER_CUTS", "200"))
 SEED = int(os.environ.get("POWER_CUT_SEED", str(random.randrange(2**32))))
-AGENT_CUTS = 8  # of a whole agent: a start takes a second
+AGENT_CUTS = 6  # of a whole agent: a start takes a second
 GAP = 10_000  # numbers between two lives: a sample accepted and not told of is recognised
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120 + CUTS)]
