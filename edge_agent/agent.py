@@ -166,6 +166,8 @@ class Agent:
             measured = self._power.rest(REST_SECONDS)
             if measured is not None:
                 self._recorder.accept(measured)
+                if self._remote is not None:
+                    self._remote.observe(measured)
             self._housekeeping()
         self._connect()
 

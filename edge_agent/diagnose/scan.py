@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from edge_agent.obd import vehicle_information
 from edge_agent.obd.answers import POSITIVE_OFFSET, AnswerError
-from edge_agent.obd.dialect import OBD, OBD_ON_UDS, Dialect
+from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.recognition.take import take_fingerprint
 from edge_agent.sources.base import ReadFault
 from edge_agent.tester.base import Tester
@@ -37,10 +37,9 @@ class Scan:
     faults: tuple[ReadFault, ...] = field(default=())
 
 
-def scan(tester: Tester) -> Scan:
-    """Ask everybody what they have; SourceError when the adapter is gone."""
+def scan(tester: Tester, dialect: Dialect = OBD) -> Scan:
+    """Ask everybody what they have, in the dialect that is spoken; SourceError when the adapter is gone."""
     fingerprint = take_fingerprint(tester)
-    dialect = _dialect(tester)
     service = dialect.request(0)[0]
     ecus = {
         ecu: EcuFound(ecu=ecu, pids=pids, services=frozenset({service} if pids else ()))
@@ -83,14 +82,6 @@ def scan(tester: Tester) -> Scan:
         ),
         faults=tuple(faults),
     )
-
-
-def _dialect(tester: Tester) -> Dialect:
-    """The new one only where nobody speaks the old one."""
-    for dialect in (OBD, OBD_ON_UDS):
-        if tester.functional(dialect.request(0), expected=None, enough=1).answers:
-            return dialect
-    return OBD
 
 
 def _each(

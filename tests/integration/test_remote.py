@@ -24,7 +24,7 @@ from edge_agent.sources.base import Reading, Source
 from ingest import commands, registry
 from ingest.commands import Denied
 from ingest.database import Connection
-from telemetry.commands import CommandKind, CommandResult
+from telemetry.commands import Command, CommandKind, CommandResult
 from tests.integration.test_uplink_broker import eventually
 from tests.unit.edge_agent.obd_support import VIN, car_on, virtual_bus
 from wearcast.cli import app
@@ -69,6 +69,21 @@ def issue(
     return decision.reason if isinstance(decision, Denied) else None
 
 
+def issued(connection: Connection) -> Command:
+    """A command that may be sent."""
+    command = commands.issue(
+        connection,
+        token=grant(connection),
+        device=DEVICE,
+        kind=CommandKind.DTC,
+        seconds=0,
+        patience=timedelta(seconds=5),
+        now=NOW,
+    )
+    assert not isinstance(command, Denied)
+    return command
+
+
 def test_who_may_ask_what(registered: Connection) -> None:
     token = grant(registered, CommandKind.DTC, device=DEVICE, days=2)
     assert issue(registered, token) is None
@@ -89,24 +104,15 @@ def test_every_question_is_recorded_with_who_asked_and_no_token_is_kept(register
     token = grant(registered)
     issue(registered, token, now=NOW)
     issue(registered, "guessed", now=NOW + timedelta(seconds=1))
-    denied, issued = commands.commands(registered)
-    assert (issued.operator, issued.state, issued.device_id) == ("anna", "issued", DEVICE)
+    denied, sent = commands.commands(registered)
+    assert (sent.operator, sent.state, sent.device_id) == ("anna", "issued", DEVICE)
     assert (denied.operator, denied.state) == (None, "denied")
     rows = registered.execute("SELECT g::text FROM operator_grant g").fetchall()
     assert token not in str(rows)
 
 
 def test_an_answer_after_the_last_one_and_of_another_device_changes_nothing(registered: Connection) -> None:
-    command = commands.issue(
-        registered,
-        token=grant(registered),
-        device=DEVICE,
-        kind=CommandKind.DTC,
-        seconds=0,
-        patience=timedelta(seconds=5),
-        now=NOW,
-    )
-    assert not isinstance(command, Denied)
+    command = issued(registered)
 
     def answer(device: str, state: str) -> None:
         commands.record(
@@ -126,16 +132,7 @@ def test_an_answer_after_the_last_one_and_of_another_device_changes_nothing(regi
 
 
 def test_an_answer_with_characters_the_database_does_not_take_is_recorded_all_the_same(registered: Connection) -> None:
-    command = commands.issue(
-        registered,
-        token=grant(registered),
-        device=DEVICE,
-        kind=CommandKind.DTC,
-        seconds=0,
-        patience=timedelta(seconds=5),
-        now=NOW,
-    )
-    assert not isinstance(command, Denied)
+    command = issued(registered)
     data = {"trouble_codes": [{"code\0": "P03\x0001"}], "count": 1}
     commands.record(
         registered,

@@ -33,7 +33,7 @@ def scan(adapter: AdapterOption = None, config: ConfigOption = None, as_json: Js
     from edge_agent.diagnose.session import diagnosing
 
     with diagnosing(choose(adapter, config).connect) as session:
-        found = look(session.tester)
+        found = look(session.tester, session.dialect)
     if as_json:
         print_json(found)
     else:
