@@ -27,6 +27,8 @@ _LINK_S: Final = 1.0  # over the adapter's own time: the link to it may doze
 _FUNCTIONAL_S, _PHYSICAL_S = 5.0, 8.0  # of one reply: 4095 bytes at 38400 baud take 4 s
 _SEARCH_S: Final = 12.0  # all protocols tried, one after the other
 _SEARCH_PERIOD_S: Final = 10.0  # a car that is off is not searched for all the time
+_DOUBT_AFTER: Final = 10  # silences, about a minute of a car that is asked now and then
+_DOUBT_PERIOD_S: Final = 300.0  # between two searches then: they take seconds, and a car mostly just sleeps
 _BUSY: Final = 0x21
 _MOST_FRAMES: Final = 0xF  # the number of expected frames is one hex digit
 _SEARCH: Final = "0100"
@@ -53,6 +55,7 @@ class Elm327Tester:
         self._session = ElmSession(self._send)
         self._worked = False  # whether it has answered a request since it was started
         self._closed = False
+        self._silences = 0  # requests in a row that nobody answered, whoever asked
         self._search_at = float("-inf")  # no earlier than then
         self._frames: dict[_Asked, int] = {}  # frames that came; 0: not to be counted on
         self._misses: dict[_Asked, int] = {}
@@ -171,9 +174,10 @@ class Elm327Tester:
     def _count(self, heard: Heard) -> None:
         """Requests nobody answered; the adapter's own trouble says nothing about the car."""
         if heard.lines:
-            self.unanswered = 0
+            self.unanswered = self._silences = 0
         elif heard.nobody:
             self.unanswered += 1
+            self._silences += 1
 
     def _timing(self, request: bytes) -> Timing:
         """Requests that may not be repeated are given the longest time from the start."""
@@ -236,20 +240,32 @@ class Elm327Tester:
         return heard
 
     def _search(self) -> None:
-        """Look for the car's protocol if it is not known, now and then; AnswerError if it is still not known."""
-        if self._session.protocol:
-            return
+        """Look for the car's protocol if it is not known, now and then; AnswerError if it is still not known.
+
+        Also if nobody has answered in the known one for long: the adapter may be in another car by now.
+        """
+        known = self._session.protocol
         wait_s = self._search_at - self._clock()
+        if known and (self._silences < _DOUBT_AFTER or wait_s > 0):
+            return
         if wait_s > 0:
             raise AnswerError(f"not asked: the adapter found no car, and looks again in {wait_s:.0f} s")
+        pause_s = _DOUBT_PERIOD_S if known else _SEARCH_PERIOD_S
+        self._search_at = self._clock() + _SEARCH_S + pause_s  # should the adapter hang over it
         self._session.prepare(None, PATIENT)
+        if known:
+            self._session.ask("ATTP0")  # any; unlike ATSP0 it leaves the adapter's memory alone
         heard = hear(self._send(_SEARCH, _SEARCH_S, _SEARCH_S), command=_SEARCH, identifier_bits=11)
         protocol = (self._session.ask("ATDPN") or "").removeprefix("A")
+        self._session.forget()
         if protocol in ElmSession.PROTOCOLS and not heard.nobody:
+            self._silences = 0
             self._process.protocol = protocol
             self._session.found(protocol)
             return
-        self._search_at = self._clock() + _SEARCH_PERIOD_S
+        self._search_at = self._clock() + pause_s
+        if known:
+            return  # it sleeps: the protocol is what it was
         if protocol not in {"", "0"} and not heard.nobody:
             raise AnswerError(f"the car speaks a protocol that is not read through an ELM327 (number {protocol})")
         raise AnswerError(heard.trouble or "the adapter finds no car on the bus: is the ignition on?")

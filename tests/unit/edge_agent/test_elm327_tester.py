@@ -339,6 +339,35 @@ def test_a_car_that_is_off_is_looked_for_now_and_then() -> None:
     assert bench.tester.protocol == "6"
 
 
+def test_an_adapter_that_is_moved_to_another_car_finds_its_protocol() -> None:
+    bench = Bench()
+    assert bench.tester.functional(SPEED, expected=ALL).answers.keys() == ALL
+    other = Bench(car={"identifier_bits": 29, "dids": []}).adapter
+    bench.adapter.responder, bench.adapter.protocol = other.responder, other.protocol
+    silences = 0
+    while not (answers := bench.tester.functional(SPEED, expected=None).answers):
+        silences += 1
+        assert silences < 12
+    assert all(name.startswith("18DAF1") for name in answers)
+    assert bench.tester.protocol == "7"
+    assert bench.tester.functional(b"\x09\x02", expected=None).answers["18DAF110"][3:] == VIN.encode()
+
+
+def test_a_car_that_sleeps_is_seldom_searched_for_and_keeps_its_protocol() -> None:
+    bench = Bench()
+    awake = bench.adapter.responder
+    bench.tester.functional(SPEED, expected=ALL)
+    bench.adapter.responder = Bench(car={"activity": "parked"}).adapter.responder
+    bench.told()
+    for _ in range(30):
+        assert bench.tester.functional(SPEED, expected=ALL).answers == {}
+        bench.direct.now += 9.0
+    assert bench.told().count("ATTP0") == 1
+    bench.adapter.responder = awake
+    assert bench.tester.functional(SPEED, expected=ALL).answers.keys() == ALL
+    assert bench.tester.protocol == "6"
+
+
 def test_voltage_and_name_are_the_adapters_own() -> None:
     bench = Bench(voltage=lambda: 11.8, version="ELM327 v1.5")
     assert bench.tester.supply_voltage() == 11.8
