@@ -1,6 +1,7 @@
 """A car asked from afar: token, record, broker with its permissions, a real agent on a virtual car, and back."""
 
 import json
+import logging
 import signal
 import socket
 import sys
@@ -354,6 +355,27 @@ def test_what_the_device_does_not_let_in_is_refused(scene: Scene, registered: Co
     assert answer.exit_code == 1
     assert "refused: snapshot is not among remote.allow" in answer.stderr
     assert commands.commands(registered)[0].state == "refused"
+
+
+def test_a_broker_that_restarts_is_no_end_of_asking(scene: Scene, tmp_path: Path) -> None:
+    with scene.agent(tmp_path):
+        assert scene.wearcast("remote", DEVICE, "snapshot", "--wait", "30").exit_code == 0
+        scene.broker.kill()
+        assert scene.wearcast("remote", DEVICE, "snapshot", "--wait", "2").exit_code == 1
+        scene.broker.restart()
+        eventually(lambda: scene.wearcast("remote", DEVICE, "snapshot", "--wait", "5").exit_code == 0, "it is back")
+
+
+def test_neither_password_nor_token_is_logged(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), scene.agent(tmp_path):
+        answer = scene.wearcast("-v", "remote", DEVICE, "snapshot", "--wait", "30")
+    assert answer.exit_code == 0
+    logged = caplog.text + answer.output
+    assert "asked from afar: snapshot" in logged
+    assert scene.backend.password is not None
+    assert scene.device.password is not None
+    for secret in (scene.backend.password, scene.device.password, (tmp_path / "token").read_text()):
+        assert secret not in logged
 
 
 def test_a_device_that_is_away_is_named_and_recorded(scene: Scene, registered: Connection) -> None:
