@@ -16,6 +16,13 @@ if [ ! -x /opt/wearcast/bin/wearcast ]; then
     exit 1
 fi
 
+# importlib finds it without loading it.
+if grep -q 'obd_elm327' etc/wearcast/agent.yaml &&
+    ! /opt/wearcast/bin/python -c 'import sys, importlib.util; sys.exit(importlib.util.find_spec("obd") is None)'; then
+    echo "An ELM327 adapter needs python-OBD: install wearcast[edge,elm327] into /opt/wearcast." >&2
+    exit 1
+fi
+
 # The agent runs as a user of its own, without a shell.
 if ! id wearcast >/dev/null 2>&1; then
     useradd --system --user-group --home-dir /var/lib/wearcast --shell /usr/sbin/nologin wearcast

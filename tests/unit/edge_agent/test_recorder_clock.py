@@ -47,9 +47,7 @@ def outbox() -> Iterator[Outbox]:
         yield opened
 
 
-CONFIG = AgentConfig(
-    device=DEVICE, source=SourceConfig(kind="obd_can"), outbox_path=Path("unused"), batch_seconds=5.0
-)
+CONFIG = AgentConfig(device=DEVICE, source=SourceConfig(kind="obd_can"), outbox_path=Path("unused"), batch_seconds=5.0)
 
 
 def recorder(outbox: Outbox, clock: FakeClock, kind: Kind = "generic", config: AgentConfig = CONFIG) -> Recorder:
