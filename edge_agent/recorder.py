@@ -37,7 +37,7 @@ from telemetry.records import Estimate, EventKind, Sample, VehicleEvent, ms_from
 
 log = logging.getLogger(__name__)
 
-FIRST_BATCH_SECONDS: Final = 0.3  # of a live car: its first values come one after the other, within so long
+FIRST_BATCH_SECONDS: Final = 0.1  # of a live car: what its first poll gives is sent at the end of the next one
 
 _CROWDED_MS: Final = 100  # so many samples may come at once; a clock further back was put right
 _MAX_FAULTS_TOLD: Final = 200  # distinct requests named in the log; a failing sensor fails every second

@@ -39,7 +39,7 @@ class ObdConfig:
     discovery_period_s: float = 10.0  # while no ECU has answered yet, and between two looks at a silent car
     rediscovery_period_s: float = 600.0  # an ECU that slept when the car was discovered wakes up later
     limits: Limits = field(default_factory=Limits)
-    idle_wait_s: float = 0.5
+    idle_wait_s: float = 0.2
     longest_poll_s: float = 1.0
 
     def __post_init__(self) -> None:
