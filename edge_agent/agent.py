@@ -15,7 +15,7 @@ from typing import Final
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import AgentConfig
 from edge_agent.errors import SourceError
-from edge_agent.notify import Notifier
+from edge_agent.notify import Heartbeat, Notifier
 from edge_agent.outbox import Outbox
 from edge_agent.power.build import build_power
 from edge_agent.power.port import AlwaysOn, Power
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
-BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
 _RECOGNITION: Final = "recognition"  # the name of what is known of the cars, in the outbox's state
 REST_SECONDS: Final = 1.0  # between two looks at a parked car: an ignition is noticed within seconds
 IDLE_SECONDS: Final = 0.05  # after a poll with nothing in it: a source that returns at once must not spin
@@ -98,7 +97,7 @@ class Agent:
         self._outbox = outbox
         self._uplink = uplink
         self._clock = clock
-        self._notifier = notifier
+        self._heartbeat = Heartbeat(notifier)
         self._remote = remote
         self._power: Power = AlwaysOn() if power is None else power
         self._online = False
@@ -109,9 +108,6 @@ class Agent:
             estimators = self._recognising.estimators()
         self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
         self._pause = FIRST_PAUSE_SECONDS
-        self._started_at = time.monotonic()
-        self._beat_at = float("-inf")
-        self._told: str | None = None  # what systemd was last told; None: not even that it is ready
 
     def run(self, stop: threading.Event) -> None:
         """Read until the end or until told to stop, seal what is left, let the acknowledgements arrive."""
@@ -124,7 +120,7 @@ class Agent:
             self._recorder.flush()  # what was read before a bug, or a disk that refuses, ends the agent
             raise
         finally:
-            self._notifier.stopping()
+            self._heartbeat.stopping()
             self._power.close()
             if self._online:
                 self._uplink.stop()
@@ -205,22 +201,10 @@ class Agent:
         self._beat()
 
     def _beat(self) -> None:
-        """Tell systemd that the loop turns, and once that all is ready: a broker away only delays that a little."""
-        now = time.monotonic()
-        if self._notifier.watchdog_seconds is not None and now - self._beat_at >= self._notifier.watchdog_seconds:
-            self._beat_at = now
-            self._notifier.alive()
+        """Tell systemd that the loop turns, and how it is."""
         waits = self._online and not self._uplink.connected
-        if self._told is None and waits and now - self._started_at < BROKER_SECONDS:
-            return
-        status = (
-            "no broker: everything waits in the outbox" if waits else self._power.status or "connected to the broker"
-        )
-        if self._told is None:
-            self._notifier.ready(status)
-        elif status != self._told:
-            self._notifier.status(status)
-        self._told = status
+        status = self._power.status or "connected to the broker"
+        self._heartbeat.beat("no broker: everything waits in the outbox" if waits else status, ready=not waits)
 
     def _back_off(self, stop: threading.Event, gone: SourceError | None) -> None:
         """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent.

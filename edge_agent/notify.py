@@ -6,9 +6,11 @@ is needed for it.
 
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
+BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
 REPAIR_SECONDS: Final = 600  # more than reading and writing a full outbox takes the slowest card
 
 
@@ -63,3 +65,32 @@ def _watchdog(environment: Mapping[str, str]) -> float | None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+class Heartbeat:
+    """Says that the loop turns, and once that all is ready; what has not changed is not said again."""
+
+    def __init__(self, notifier: Notifier, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._notifier = notifier
+        self._clock = clock
+        self._started_at = clock()
+        self._alive_at = float("-inf")
+        self._told: str | None = None  # None: not even that it is ready
+
+    def beat(self, status: str, *, ready: bool) -> None:
+        """Called each turn. What is not ``ready`` (a broker away) delays being ready only a little."""
+        now = self._clock()
+        if self._notifier.watchdog_seconds is not None and now - self._alive_at >= self._notifier.watchdog_seconds:
+            self._alive_at = now
+            self._notifier.alive()
+        if self._told is None and not ready and now - self._started_at < BROKER_SECONDS:
+            return
+        if self._told is None:
+            self._notifier.ready(status)
+        elif status != self._told:
+            self._notifier.status(status)
+        self._told = status
+
+    def stopping(self) -> None:
+        """The agent ends."""
+        self._notifier.stopping()
