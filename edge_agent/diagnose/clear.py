@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -52,9 +52,15 @@ class Cleared:
     answers: Mapping[str, str]
 
     @property
-    def any_done(self) -> bool:
-        """Whether an ECU said that it has cleared."""
-        return DONE in self.answers.values()
+    def outcome(self) -> Literal["cleared", "not cleared", "not known"]:
+        """By what an ECU said or what is left; not known where neither tells: an answer may be lost on its way."""
+        if DONE in self.answers.values():
+            return "cleared"
+        if self.after.entries is None:
+            return "not known"
+        left = {(entry.code.ecu, entry.code.code, entry.code.status) for entry in self.after.entries}
+        gone = any((e.code.ecu, e.code.code, e.code.status) not in left for e in self.before.entries or ())
+        return "cleared" if gone else "not cleared"
 
 
 def read_motion(tester: Tester) -> Motion:
@@ -100,6 +106,18 @@ def refusal(motion: Motion, *, stands: bool = False) -> str | None:
     return None
 
 
+def require_clearable(report: CodesReport) -> None:
+    """ClearRefusedError unless there is something to clear, and it is known what."""
+    if report.entries is None:
+        raise ClearRefusedError("not cleared: the codes could not be read first, so nobody would know what was lost")
+    if not report.entries:
+        raise ClearRefusedError("not cleared: there are no codes, and clearing would only reset the monitors")
+    if all(entry.code.status == "permanent" for entry in report.entries):
+        raise ClearRefusedError(
+            "not cleared: only permanent codes are left; the car ends them once their fault is gone"
+        )
+
+
 def clear_codes(
     tester: Tester, *, stands: bool = False, before_clearing: Callable[[CodesReport], None] = lambda _: None
 ) -> Cleared:
@@ -123,7 +141,7 @@ def clear_codes(
     if reason := refusal(read_motion(tester), stands=stands):  # reading takes seconds
         raise ClearRefusedError(f"not cleared: {reason}")
     before_clearing(before)
-    answers = {entry.code.ecu: "no answer" for entry in before.entries}
+    answers = {entry.code.ecu: "no answer" for entry in before.entries or ()}
     after = CodesReport(entries=None)
     try:
         said, unwilling = _all_at_once(tester, before.dialect)
@@ -160,7 +178,7 @@ class Record:
         """Note what the ECUs said and what is left; OSError where the disk refuses."""
         left = cleared.after.entries
         self._append(
-            "cleared" if cleared.any_done else "not cleared",
+            cleared.outcome,
             at,
             {
                 "answers": dict(cleared.answers),

@@ -218,6 +218,10 @@ def test_a_standing_car_is_cleared_with_a_record_of_what_was_there(
     assert begun["vin"] == VIN
     assert set(ended["answers"].values()) == {"cleared"}
     assert [code["status"] for code in ended["left"]] == ["permanent"]
+    again = run("clear", "--record", str(file), given="clear\n")
+    assert "only permanent codes" in str(again.exception)
+    assert "Type 'clear'" not in again.stdout
+    assert len(file.read_text().splitlines()) == 2
 
 
 def test_a_car_that_drives_off_while_the_word_is_typed_keeps_its_codes(

@@ -343,6 +343,21 @@ def test_whoever_does_not_wait_leaves_a_record(scene: Scene, registered: Connect
     assert (entry.state, entry.reason) == ("timed_out", "whoever asked did not wait for the answer")
 
 
+def test_a_database_that_goes_away_is_named(scene: Scene, connection: Connection) -> None:
+    def cut() -> bool:
+        query = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'wearcast-remote' AND EXISTS (SELECT FROM device_command)"
+        )
+        return connection.execute(query).fetchone() is not None
+
+    cutting = threading.Thread(target=eventually, args=(cut, "somebody asks"))
+    cutting.start()
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "2")
+    cutting.join()
+    assert "the database went away" in str(answer.exception)
+
+
 def test_a_database_of_another_version_is_named(scene: Scene, connection: Connection) -> None:
     connection.execute("ALTER TABLE operator_grant RENAME TO former")
     answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")

@@ -46,7 +46,7 @@ def connection() -> Iterator["Connection"]:
 
 @contextlib.contextmanager
 def schema_expected() -> Iterator[None]:
-    """Around what works on the database: DatabaseError with the remedy where its schema is another version's."""
+    """Around what works on the database: DatabaseError where its schema is another version's, or it goes away."""
     import psycopg
 
     from ingest.errors import DatabaseError
@@ -57,6 +57,9 @@ def schema_expected() -> Iterator[None]:
         raise DatabaseError(
             f"the database's schema is not this version's ({error.diag.message_primary}); run: wearcast db migrate"
         ) from error
+    except psycopg.OperationalError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatabaseError(f"the database went away ({reason}); look whether it runs, and do it again") from error
 
 
 @contextlib.contextmanager

@@ -97,7 +97,14 @@ def clear(
 
     Example: wearcast agent clear --adapter can:socketcan:can0
     """
-    from edge_agent.diagnose.clear import ClearRefusedError, Record, clear_codes, read_motion, refusal
+    from edge_agent.diagnose.clear import (
+        ClearRefusedError,
+        Record,
+        clear_codes,
+        read_motion,
+        refusal,
+        require_clearable,
+    )
     from edge_agent.diagnose.codes import CodesReport, read_report
     from edge_agent.diagnose.report import reporting
     from edge_agent.diagnose.session import diagnosing
@@ -111,7 +118,9 @@ def clear(
             raise ClearRefusedError(f"not cleared: {NOBODY}")
         if reason := refusal(read_motion(session.tester), stands=stands):
             raise ClearRefusedError(f"not cleared: {reason}")
-        _print_report(read_report(session.tester), language, as_json=False)
+        there = read_report(session.tester)
+        _print_report(there, language, as_json=False)
+        require_clearable(there)
         if typer.prompt("Type 'clear' to clear them; anything else leaves them") != "clear":
             print("Nothing was cleared.")
             raise typer.Exit(1)
@@ -128,9 +137,9 @@ def clear(
             print(f"Recorded in {file}.")
         except OSError as error:
             print(f"What came of it could not be recorded in {file} ({error.strerror}); what was there is.")
-        if report is not None and cleared.any_done:
+        if report is not None and cleared.outcome != "not cleared":
             report.cleared(cleared.before, at=now, by=by)
-    if not cleared.any_done:
+    if cleared.outcome != "cleared":
         raise typer.Exit(1)
 
 

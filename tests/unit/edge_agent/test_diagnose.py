@@ -20,7 +20,7 @@ from edge_agent.diagnose.codes import CodesReport, read_report
 from edge_agent.diagnose.raw import parse_request
 from edge_agent.diagnose.scan import scan
 from edge_agent.diagnose.session import diagnosing
-from edge_agent.errors import ConfigurationError
+from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.tester.testing import ScriptedTester
 
 SPEED = "Vehicle.Speed"
@@ -203,6 +203,37 @@ def test_what_cannot_be_recorded_is_not_cleared(tmp_path: Path) -> None:
             before_clearing=lambda before: record.begin(before, at=datetime(2026, 6, 1, tzinfo=UTC)),
         )
     assert engine.cleared == []
+
+
+@pytest.mark.parametrize(
+    ("refuses", "lost", "outcome"),
+    [(None, False, "cleared"), (None, True, "cleared"), (0x22, False, "not cleared"), (0x10, False, "not cleared")],
+)
+def test_what_came_of_it_is_told_by_what_is_left_where_the_answer_is_lost(
+    refuses: int | None, *, lost: bool, outcome: str
+) -> None:
+    engine = Engine(refuses=refuses)
+
+    def answer(request: bytes) -> bytes | None:
+        said = engine(request)
+        return None if lost and request == b"\x04" else said
+
+    assert clear_codes(ScriptedTester({"7E8": answer})).outcome == outcome
+
+
+def test_an_adapter_pulled_out_before_an_answer_leaves_it_open() -> None:
+    engine = Engine()
+    tester = ScriptedTester({"7E8": engine})
+
+    def pulled(request: bytes) -> bytes | None:
+        if request == b"\x04":
+            tester.gone = True
+            raise SourceError("pulled out")
+        return engine(request)
+
+    tester.ecus["7E8"] = pulled
+    cleared = clear_codes(tester)
+    assert (cleared.outcome, cleared.answers) == ("not known", {"7E8": "pulled out"})
 
 
 def test_an_adapter_pulled_out_while_clearing_is_part_of_the_record() -> None:
