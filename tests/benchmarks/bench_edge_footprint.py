@@ -223,8 +223,10 @@ def started(folder: Path, watching: list[Arrivals]) -> Iterator[tuple[subprocess
     watching.append(Arrivals(first=threading.Event(), paths=set()))
     begun = time.monotonic()
     with process([sys.executable, "-m", "edge_agent", str(folder / "agent.yaml")], folder) as agent:
-        if not watching[-1].first.wait(60):
-            raise SystemExit(f"no reading in 60 s; the agent said: {(folder / 'log.txt').read_text()[-2000:]}")
+        until = begun + 60.0
+        while not watching[-1].first.wait(0.1):
+            if agent.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"no reading came; the agent said: {(folder / 'log.txt').read_text()[-2000:]}")
         yield agent, watching[-1].at - begun
 
 
