@@ -197,7 +197,7 @@ class _Show:
                         "signal": path,
                         "value": _mapping(entry).get("value"),
                         "unit": unit_of(path),
-                        "read": _mapping(entry).get("time"),
+                        "read": _moment(_mapping(entry).get("time")),
                     }
                     for path, entry in sorted(_mapping(result.data.get("values")).items())
                 ],
@@ -211,7 +211,7 @@ def _print_codes(data: Mapping[str, object], language: Language) -> None:
     print_rows(
         [code_row(_mapping(entry), language) for entry in entries] if isinstance(entries, list) else [],
         as_json=False,
-        title=f"Trouble codes, read {data.get('codes_read_at')}",
+        title=f"Trouble codes, read {_moment(data.get('codes_read_at'))}",
         empty="no trouble codes",
     )
 
@@ -223,3 +223,11 @@ def _mapping(value: object) -> dict[str, Any]:
 def _numbers(value: object) -> dict[str, float]:
     """Values of a live answer; what is no number is not believed."""
     return {path: float(each) for path, each in _mapping(value).items() if type(each) in {int, float}}
+
+
+def _moment(value: object) -> str:
+    """A time of an answer to the second; as it stands where it is none."""
+    try:
+        return datetime.fromisoformat(str(value)).isoformat(sep=" ", timespec="seconds")
+    except ValueError:
+        return printable(str(value))
