@@ -15,6 +15,7 @@ from edge_agent.obd.trouble_codes import (
     STATUS_WARNING_LAMP,
     code_bytes,
     code_text,
+    require_kept,
 )
 
 COUNT_BY_STATUS_MASK, SNAPSHOT_IDENTIFICATION, SNAPSHOT_BY_DTC, EXTENDED_BY_DTC, SUPPORTED = (
@@ -163,6 +164,7 @@ def decode_emissions(payload: bytes) -> tuple[DtcRecord, ...]:
     data = _of_group(EMISSIONS_BY_MASK, payload)
     if len(data) < 3:
         raise AnswerError(f"masks and format are 3 bytes, these are {len(data)}")
+    require_kept(data[0])
     return tuple(
         DtcRecord(code=uds_code_text(record[1:4]), status=record[4], available=data[0], severity=record[0])
         for record in _each(data[3:], 5)

@@ -70,6 +70,7 @@ def decode_by_status(payload: bytes, *, ecu: str) -> tuple[TroubleCode, ...]:
     if (len(data) - 1) % 4:
         raise AnswerError(f"{len(data) - 1} bytes of codes are no multiple of 4")
     mask = data[0]
+    require_kept(mask)
     codes: list[TroubleCode] = []
     for start in range(1, len(data), 4):
         high, low, failure, status_byte = data[start : start + 4]
@@ -85,6 +86,12 @@ def decode_by_status(payload: bytes, *, ecu: str) -> tuple[TroubleCode, ...]:
             )
         )
     return tuple(codes)
+
+
+def require_kept(mask: int) -> None:
+    """AnswerError if an ECU keeps neither pending nor confirmed: then the codes it gives are not all, but never any."""
+    if not mask & (STATUS_PENDING | STATUS_CONFIRMED):
+        raise AnswerError(f"the ECU tells neither pending nor confirmed codes (status availability mask {mask:02X})")
 
 
 def strongest(codes: Iterable[TroubleCode]) -> tuple[TroubleCode, ...]:

@@ -26,7 +26,8 @@ class CodeReader:
     """Reads the codes of one car, again and again, and remembers which ECU has answered which service.
 
     Services 03 and 07 are every OBD ECU's; 0A came in 2010, so an ECU may lack it. An ECU that has answered a service
-    and does not answer it now was not read. ``services``: of 03, 07, 0A, in the car's ``dialect``.
+    and does not answer it now was not read; a refusal or nonsense is an answer too. ``services``: of 03, 07, 0A, in the
+    car's ``dialect``.
     """
 
     def __init__(
@@ -49,6 +50,9 @@ class CodeReader:
             requests = dialect.codes(self._services)
             for request in requests:
                 self._stored(request, ecus, awake=requests[0])
+            for request in requests:
+                if not request.optional:  # an ECU that nobody knew of may have come up between two of them
+                    self._failed |= self._answered - self._decoded.get(request.request, set())
         for address in self._uds_ecus:
             self._by_status(address)
         complete = frozenset(ecu for ecu in self._answered if ecu not in self._failed)
@@ -62,6 +66,7 @@ class CodeReader:
         self._codes: list[TroubleCode] = []
         self._faults: list[ReadFault] = []
         self._answered: set[str] = set()
+        self._decoded: dict[bytes, set[str]] = {}  # request -> ECUs whose answer could be understood
         self._failed: set[str] = set()
 
     def _stored(self, asked: CodeRequest, ecus: AbstractSet[str], awake: CodeRequest) -> None:
@@ -71,14 +76,17 @@ class CodeReader:
         if not first and not having:
             return  # a car without this service
         expected = ecus if first else having
+        silences = self._tester.unanswered
         exchange = self._tester.functional(asked.request, expected=expected)
         if first and not exchange.answers.keys() >= expected:  # a frame lost now would hide an ECU for ever
             again = self._tester.functional(asked.request, expected=expected)
             exchange.answers.update(again.answers)
+            exchange.trouble = again.trouble
+        heard_nothing = self._tester.unanswered > silences + 1  # twice silence, and not an adapter in trouble
         reason = exchange.reason(self._tester.timeout_s)
         if not exchange.answers and first:
             self._faults.append(ReadFault(request=asked.name, reason=reason))
-            if asked.optional and self._answers(awake):
+            if asked.optional and heard_nothing and self._answers(awake):
                 self._having[asked.request] = having
             else:
                 self._failed |= ecus | self._answered
@@ -91,8 +99,10 @@ class CodeReader:
                 lacking = asked.optional and error.nrc in _LACKING and ecu not in having
                 if not lacking:
                     self._failed.add(ecu)
+                    having.add(ecu)
             else:
                 self._answered.add(ecu)
+                self._decoded.setdefault(asked.request, set()).add(ecu)
                 having.add(ecu)
         self._having[asked.request] = having
         for ecu in sorted(having - exchange.answers.keys()):

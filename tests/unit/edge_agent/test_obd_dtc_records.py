@@ -135,7 +135,8 @@ def test_what_is_no_snapshot(payload: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", ["", "594233", "594233FF1E", "594234FF1E04", "594233FF1E040203010", "5902FF03010089", "7F1912"]
+    "payload",
+    ["", "594233", "594233FF1E", "594234FF1E04", "594233FF1E040203010", "594233001E04", "5902FF03010089", "7F1912"],
 )
 def test_what_is_no_list_of_a_group(payload: str) -> None:
     with pytest.raises(AnswerError):

@@ -1,14 +1,19 @@
 """Trouble codes through the source: which ECU was read in full, and what silence means."""
 
 import threading
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 import pytest
 
 from edge_agent.sources.base import Reading, TroubleCode
+from edge_agent.sources.code_reader import CodeReader
 from edge_agent.sources.obd import DEFAULT_ECUS
+from edge_agent.tester.base import Exchange
+from edge_agent.tester.testing import ScriptedTester
 from edge_agent.vehicle_watch import VehicleWatch
 from tests.unit.edge_agent.obd_support import (
+    Answer,
     Clock,
     bitmap_then,
     car_on,
@@ -137,3 +142,53 @@ def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
         reading = polled(source)
     assert reading.trouble_codes is None
     assert [fault.request for fault in reading.faults] == ["service 03 at 7E8"]
+
+
+@pytest.mark.parametrize("service", [b"\x03", b"\x0a"])
+@pytest.mark.parametrize("answer", ["7F{}22", "{}0103", "{}010000FF"])
+def test_what_cannot_be_read_at_first_is_asked_again_and_its_codes_are_kept(service: bytes, answer: str) -> None:
+    """A refusal or half an answer shows that there is such a service; the next read must not do without it."""
+    bus, clock = virtual_bus(), Clock()
+    told = "7F" if answer.startswith("7F") else ""
+    number = service[0] if told else service[0] + 0x40
+    script: dict[bytes, bytes | None] = {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
+    script[service] = bytes.fromhex(answer.format(f"{number:02X}"))
+    config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
+    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
+        for _ in range(3):
+            reading = polled(source)
+            assert reading.trouble_codes is None
+            assert [fault.request for fault in reading.faults] == [f"service {service.hex().upper()} at 7E8"]
+            clock.now += 2
+        script[service] = bytes((service[0] + 0x40, 1, 0x03, 0x01))
+        assert [code.code for code in polled(source).trouble_codes or ()] == ["P0301"]
+
+
+def test_an_ecu_that_comes_up_between_two_services_was_not_read() -> None:
+    bus = virtual_bus()
+    engine = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
+    late: Answer = {b"\x07": b"\x47\x00"}.get  # it is not among those that were found, and 03 it did not hear
+    config = reads(bus, timeout_s=0.1, read_vin=False, dtc_services=(3, 7))
+    with scripted_ecus(bus, {0x7E8: late, 0x7EA: engine}), opened(config) as source:
+        reading = polled(source)
+    assert reading.ecus_read == frozenset({"7EA"})
+
+
+class Noisy(ScriptedTester):
+    """An adapter that gives no usable reply about service 0A for a while."""
+
+    noisy = True
+
+    def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
+        if request == b"\x0a" and self.noisy:
+            return Exchange(trouble="the adapter wrote something that is no frame (x)")
+        return super().functional(request, expected=expected, enough=enough)
+
+
+def test_trouble_of_the_adapter_is_no_sign_that_a_car_lacks_service_0a() -> None:
+    codes = {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00", b"\x0a": bytes.fromhex("4A010301")}
+    tester = Noisy({"7E8": codes.get})
+    reader = CodeReader(tester, services=(3, 7, 10), uds_ecus=())
+    assert reader.read({"7E8"}).codes is None
+    tester.noisy = False
+    assert [code.code for code in reader.read({"7E8"}).codes or ()] == ["P0301"]
