@@ -148,6 +148,8 @@ class MqttUplink:
         ending = threading.Thread(target=self._client.loop_stop, name="end of the network thread", daemon=True)
         ending.start()
         ending.join(NETWORK_END_SECONDS)
+        # Out of the circle of references: paho closes its own pair of sockets when the last one to it is gone.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
 
     @property
     def connected(self) -> bool:

@@ -106,6 +106,7 @@ def backend(keys: Keys, broker: Broker) -> Iterator[list[ReadingsBatch | EventsB
     finally:
         client.disconnect()
         client.loop_stop()
+        client.on_message = client.on_connect = None  # which refer to the client: it would close its sockets too late
 
 
 def agent_config(folder: Path, broker: Broker, tls: TlsConfig | None, *, host: str = HOST) -> AgentConfig:
