@@ -82,7 +82,9 @@ def test_codes_by_status() -> None:
     assert trouble_codes.decode_by_status(bytes.fromhex("59020803010088"), ecu="7E8")[0].warning_lamp is None
 
 
-@pytest.mark.parametrize("payload", ["", "59", "5902", "5903FF", "5902FF030100", "590200", "5902F3", "7F1911", "7F1978"])
+@pytest.mark.parametrize(
+    "payload", ["", "59", "5902", "5903FF", "5902FF030100", "590200", "5902F3", "7F1911", "7F1978"]
+)
 def test_codes_by_status_that_failed(payload: str) -> None:
     with pytest.raises(AnswerError):
         trouble_codes.decode_by_status(bytes.fromhex(payload), ecu="7E8")
