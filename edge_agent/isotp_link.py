@@ -13,6 +13,8 @@ from edge_agent.tester.base import IsoTpAddress, address_of, ecu_name
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 0.05  # between two looks at the timers of the transport
+_FIRST, _CONSECUTIVE = 1, 2  # kinds of frame, in the upper half of the first byte
+_DATA_BYTES = 8
 _FRAMES_AT_ONCE = 256  # a bus that never pauses must not keep the timers from being looked at
 
 
@@ -24,7 +26,12 @@ class _Channel:
         mode = isotp.AddressingMode.Normal_29bits if extended else isotp.AddressingMode.Normal_11bits
 
         def receive(_timeout: float) -> Any:
-            return self.inbox.popleft() if self.inbox else None
+            while self.inbox:
+                frame = self.inbox.popleft()
+                if self._is_whole(frame.data):
+                    return frame
+                _log.debug("ISO-TP %03X: a frame of %d bytes within an answer", address.receive_id, len(frame.data))
+            return None
 
         def transmit(frame: Any) -> None:
             bus.send(
@@ -41,6 +48,14 @@ class _Channel:
             error_handler=report,
             params=parameters,
         )
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether a frame of a long answer has all its bytes; can-isotp fills up a short one from the next."""
+        kind = data[0] >> 4 if data else None
+        if kind == _CONSECUTIVE:
+            missing = (self.layer.rx_frame_length or 0) - len(self.layer.rx_buffer)
+            return len(data) > min(missing, _DATA_BYTES - 1)
+        return kind != _FIRST or len(data) == _DATA_BYTES
 
     @property
     def busy(self) -> bool:

@@ -50,6 +50,29 @@ def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
         assert tester.unanswered == 1
 
 
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_a_frame_that_is_cut_does_not_move_up_what_follows(cut: int) -> None:
+    """A serial line to the adapter loses bytes; the filling of the last frame must not take their place."""
+    address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
+    whole = [bytes.fromhex(data) for data in ("1010620105010203", "2104050607080910", "221112130000AAAA")]
+    with can.Bus("cut", interface="virtual") as one, can.Bus("cut", interface="virtual") as ecu:
+        link = IsoTpLink(one, [address])
+
+        def arrived(frames: list[bytes]) -> list[bytes]:
+            for data in frames:
+                ecu.send(can.Message(arbitration_id=0x7E8, data=data, is_extended_id=False))
+            found = [payload for _, payload in link.pump(0.02)]
+            link.forget()
+            return found
+
+        last_may_be_short = [*whole[:2], bytes.fromhex("22111213")]
+        short = list(whole)
+        short[cut] = short[cut][: 3 if cut == 2 else 6]
+        assert arrived(short) == []
+        assert arrived(whole) == [bytes.fromhex("62010501020304050607080910111213")]
+        assert arrived(last_may_be_short) == [bytes.fromhex("62010501020304050607080910111213")]
+
+
 def test_frames_of_the_car_itself_are_left_alone() -> None:
     address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
     with can.Bus("busy", interface="virtual") as one, can.Bus("busy", interface="virtual") as car:
