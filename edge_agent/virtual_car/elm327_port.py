@@ -99,8 +99,9 @@ class AdapterPort:
             ecu_latency_s=latency_s,
             voltage=lambda: signals(live.model)["Vehicle.LowVoltageBattery.CurrentVoltage"],
         )
-        port = cls(adapter, bus.channel, baud=options.optional_integer("baud"))
+        baud = options.optional_integer("baud")
         options.done()
+        port = cls(adapter, bus.channel, baud=baud)
         try:
             yield port
         finally:
@@ -118,9 +119,13 @@ class AdapterPort:
             os.set_blocking(self._master, False)
             link = Path(self.url)
             try:
-                link.unlink(missing_ok=True)
+                if link.is_symlink():  # of a garage that was killed; anything else is not ours to remove
+                    link.unlink()
                 link.symlink_to(os.ttyname(self._slave))
             except OSError as error:
+                os.close(self._master)
+                os.close(self._slave)
+                self._master = self._slave = None
                 raise SourceError(f"{link}: the virtual adapter cannot be linked there ({error.strerror})") from error
 
     def unplug(self) -> None:

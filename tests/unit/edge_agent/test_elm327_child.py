@@ -50,6 +50,15 @@ def test_a_garage_with_a_wrong_adapter_says_what_is_wrong(bus: CanBusConfig, rea
         run_car(config, bus, threading.Event())
 
 
+def test_what_stands_where_the_adapter_would_be_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ttyUSB0"
+    file.write_text("somebody's")
+    config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN})
+    with pytest.raises(EdgeAgentError, match="cannot be linked there"):
+        run_car(config, CanBusConfig(interface="elm327", channel=str(file)), threading.Event())
+    assert file.read_text() == "somebody's"
+
+
 def dialect(**changes: object) -> VirtualElm327:
     adapter = Bench(**changes).adapter  # type: ignore[arg-type]  # fields of the adapter
     adapter.banner()
