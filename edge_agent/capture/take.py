@@ -1,14 +1,14 @@
 """Asks the ECUs of a car what a profile is written from: standard OBD, identification, codes, and what profiles ask.
 
 Only questions that change nothing: services 01, 03, 07, 09, 0A of SAE J1979, and 19, 21, 22, 3E of UDS. Answers are
-made anonymous here, before anybody sees them.
+made anonymous here, before anybody sees them: no other module has the raw ones.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from edge_agent.capture.anonymous import Anonymiser
+from edge_agent.capture.anonymous import Anonymiser, anonymous_reason, vin_in
 from edge_agent.obd import obd_on_uds, service01, vehicle_information
 from edge_agent.obd.answers import NEGATIVE_RESPONSE, AnswerError
 from edge_agent.obd.trouble_codes import STATUS_OF_SERVICE, by_status_request
@@ -68,8 +68,8 @@ class Capture:
 
 def take_capture(
     connect: Connect, profiles: Sequence[VehicleProfile], *, progress: Progress = lambda _text: None
-) -> tuple[Capture, str | None]:
-    """The capture, and the VIN for the last look at what is written (never to be written itself).
+) -> tuple[Capture, frozenset[str]]:
+    """The capture, and the VINs met, for the last look at what is written (never to be written themselves).
 
     SourceError when the adapter is gone.
     """
@@ -79,7 +79,7 @@ def take_capture(
     addresses = tuple(dict.fromkeys(question.address for question in questions))
     tester = open_for(connect, addresses, fingerprint.identifier_bits or 11)
     try:
-        found = _Found(Anonymiser(fingerprint.vin))
+        found = _Found()
         _ask_standard(tester, fingerprint, found, progress)
         present = _present(tester, (*map(address_of, sorted(fingerprint.pids)), *addresses), progress)
         for number, address in enumerate(present, start=1):
@@ -91,23 +91,24 @@ def take_capture(
     finally:
         tester.close()
     vin = fingerprint.vin
+    vins = found.vins | ({vin} if vin is not None else frozenset())
     capture = Capture(
         vin_begins=None if vin is None else beginning(vin),
         years=() if vin is None else model_years(vin),
         check_digit_right=None if vin is None else check_digit_is_right(vin),
         fingerprint=Fingerprint(pids=fingerprint.pids, fuel_type=fingerprint.fuel_type),
-        ranked=ranked,
-        ecus=found.ecus(),
+        ranked=tuple(replace(each, reasons=tuple(map(anonymous_reason, each.reasons))) for each in ranked),
+        ecus=found.ecus(Anonymiser(*sorted(vins))),
     )
-    return capture, vin
+    return capture, vins
 
 
 class _Found:
-    """Answers as they come, by ECU, already anonymous."""
+    """Answers as they come, by ECU. The VIN may be in the last of them, so all are made anonymous at the end."""
 
-    def __init__(self, anonymiser: Anonymiser) -> None:
-        self._anonymiser = anonymiser
+    def __init__(self) -> None:
         self._answers: dict[IsoTpAddress, list[Answer]] = {}
+        self.vins: frozenset[str] = frozenset()
 
     def functional(self, tester: Tester, request: bytes, expected: Iterable[str]) -> None:
         """Ask all; keep each ECU's answer, refusals too."""
@@ -116,27 +117,35 @@ class _Found:
             if payload[0] == NEGATIVE_RESPONSE:
                 self._keep(address_of(ecu), Answer(request=request, reason=f"refused: {payload[:3].hex().upper()}"))
             else:
-                self._keep(address_of(ecu), self._anonymous(request, payload))
+                self._keep(address_of(ecu), Answer(request=request, payload=payload))
 
     def physical(self, tester: Tester, address: IsoTpAddress, request: bytes) -> None:
         """Ask one."""
         try:
             payload = tester.physical(address, request)
         except AnswerError as error:
-            self._keep(address, Answer(request=request, reason=str(error)))
+            self._keep(address, Answer(request=request, reason=anonymous_reason(str(error))))
         else:
-            self._keep(address, self._anonymous(request, payload))
+            self._keep(address, Answer(request=request, payload=payload))
 
-    def _anonymous(self, request: bytes, payload: bytes) -> Answer:
-        clean = self._anonymiser.answer(request, payload)
-        return Answer(request=request, payload=clean, masked=clean != payload)
-
-    def ecus(self) -> tuple[CapturedEcu, ...]:
-        """All of them."""
-        return tuple(CapturedEcu(address=address, answers=tuple(answers)) for address, answers in self._answers.items())
+    def ecus(self, anonymiser: Anonymiser) -> tuple[CapturedEcu, ...]:
+        """All of them, anonymous."""
+        return tuple(
+            CapturedEcu(address=address, answers=tuple(_anonymous(answer, anonymiser) for answer in answers))
+            for address, answers in self._answers.items()
+        )
 
     def _keep(self, address: IsoTpAddress, answer: Answer) -> None:
+        if answer.payload is not None and (vin := vin_in(answer.request, answer.payload)) is not None:
+            self.vins |= {vin}
         self._answers.setdefault(address, []).append(answer)
+
+
+def _anonymous(answer: Answer, anonymiser: Anonymiser) -> Answer:
+    if answer.payload is None:
+        return answer
+    clean = anonymiser.answer(answer.request, answer.payload)
+    return replace(answer, payload=clean, masked=clean != answer.payload)
 
 
 def _ask_standard(tester: Tester, fingerprint: Fingerprint, found: _Found, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """The two files of a capture: what was answered (JSON), and beside it the draft of a profile (YAML)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def capture_files(out: Path) -> tuple[Path, Path]:
 
 
 def write_capture(
-    capture: Capture, vin: str | None, out: Path, profiles: Sequence[VehicleProfile], *, today: date
+    capture: Capture, vins: Iterable[str], out: Path, profiles: Sequence[VehicleProfile], *, today: date
 ) -> tuple[Path, Path]:
-    """Write both; nothing at all if the VIN stood in one of them. CaptureError where they cannot be written."""
+    """Write both; nothing at all if a VIN stood in one of them. CaptureError where they cannot be written."""
     capture_path, profile_path = capture_files(out)
-    pids = _polled_by(base_of(capture))
+    pids, vins = _polled_by(base_of(capture)), frozenset(vins)
     texts = {
-        capture_path: require_anonymous(capture_text(capture, today), vin),
-        profile_path: require_anonymous(draft(capture, profile_path.stem, profiles, pids), vin),
+        capture_path: require_anonymous(capture_text(capture, today), vins),
+        profile_path: require_anonymous(draft(capture, profile_path.stem, profiles, pids), vins),
     }
     try:
         for path, text in texts.items():

@@ -94,11 +94,11 @@ def capture(
     capture_files(out)  # before the car is asked for minutes
     chosen = choose(adapter, config)
     candidates = _profiles(chosen).candidates()
-    taken, vin = take_capture(chosen.connect, candidates, progress=lambda text: typer.echo(text, err=True))
+    taken, vins = take_capture(chosen.connect, candidates, progress=lambda text: typer.echo(text, err=True))
     if not taken.ecus:
         print(_NOBODY)
         raise typer.Exit(1)
-    raw, profile = write_capture(taken, vin, out, candidates, today=datetime.now(UTC).date())
+    raw, profile = write_capture(taken, vins, out, candidates, today=datetime.now(UTC).date())
     loaded = load_vehicle_profile(profile)
     answers = sum(answer.payload is not None for ecu in taken.ecus for answer in ecu.answers)
     print(f"{raw}: {answers} answers of {len(taken.ecus)} ECUs; VIN {taken.vin_begins or 'not read'}")
