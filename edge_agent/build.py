@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from edge_agent.build_can import bit_rate_of, can_connector
-from edge_agent.build_obd import build_obd_can, build_obd_elm327, elm327_connector
+from edge_agent.build_obd import build_obd_can, build_obd_elm327, elm327_connector, limits
 from edge_agent.config import AgentConfig, SourceKind
 from edge_agent.errors import ConfigurationError
 from edge_agent.recognition.profiles import OWN_FOLDER, Profiles
@@ -11,6 +11,7 @@ from edge_agent.section import Section
 from edge_agent.sources.base import Source
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 from edge_agent.tester.base import Connect
+from edge_agent.tester.polite import politely
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
 from firmware_profiles.profile import AUTOMATIC, VehicleProfile
@@ -75,8 +76,9 @@ def _recognising(config: AgentConfig) -> Source:
 
     profiles = Profiles(config.folder / OWN_FOLDER)
     build_source(config, profiles.generic)  # a wrong option is told now and not when a car is there
+    section = Section(config.source.options, where=f"{config.origin}: source", folder=config.folder)
     return RecognisingSource(
-        connect=build_connect(config),
+        connect=politely(build_connect(config), limits(section, None)),
         build=lambda profile: build_source(config, profile),
         build_estimators=lambda profile: build_estimators(config, profile),
         profiles=profiles,

@@ -11,7 +11,7 @@ from edge_agent.section import Section
 from edge_agent.sources.obd import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig, ObdSource
 from edge_agent.tester.base import Connect, IsoTpAddress, Tester
 from edge_agent.tester.find_bus import OBD_BIT_RATES
-from edge_agent.tester.limits import Limits
+from edge_agent.tester.limits import SMALLEST_BUS_SHARE, SMALLEST_REQUESTS_PER_S, Limits
 from firmware_profiles.profile import VehicleProfile
 
 
@@ -61,11 +61,17 @@ def limits(section: Section, bit_rate: int | None) -> Limits:
     """
     usual = Limits()
     percent = section.number("max_bus_percent", 100 * usual.bus_share)
-    if not 0 < percent <= 100:
-        raise section.error("max_bus_percent", f"{percent:g} is no share of the bus; give percent, 10 suits most cars")
+    if not 100 * SMALLEST_BUS_SHARE <= percent <= 100:
+        raise section.error(
+            "max_bus_percent",
+            f"{percent:g} is no share of the bus that suffices; give {100 * SMALLEST_BUS_SHARE:g} to 100 percent, "
+            "10 suits most cars",
+        )
     requests_per_s = section.number("max_requests_per_s", usual.requests_per_s)
-    if requests_per_s <= 0:
-        raise section.error("max_requests_per_s", f"{requests_per_s:g} asks nothing; give a number above 0")
+    if requests_per_s < SMALLEST_REQUESTS_PER_S:
+        raise section.error(
+            "max_requests_per_s", f"{requests_per_s:g} asks next to nothing; give {SMALLEST_REQUESTS_PER_S:g} or more"
+        )
     return Limits(
         requests_per_s=requests_per_s,
         bus_share=percent / 100,

@@ -8,7 +8,7 @@ from edge_agent.obd import trouble_codes
 from edge_agent.obd.did import DidDefinition
 from edge_agent.obd.pids import PIDS
 from edge_agent.tester.base import IsoTpAddress
-from edge_agent.tester.limits import Limits
+from edge_agent.tester.limits import SMALLEST_BUS_SHARE, SMALLEST_REQUESTS_PER_S, Limits
 
 # ISO 15765-4: engine 7E0/7E8, seven more ECUs after it; 7DF asks all of them.
 DEFAULT_ECUS = tuple(IsoTpAddress(transmit_id=0x7E0 + n, receive_id=0x7E8 + n) for n in range(8))
@@ -52,8 +52,10 @@ class ObdConfig:
         for service in self.dtc_services:
             if service not in trouble_codes.STATUS_OF_SERVICE:
                 raise ConfigurationError(f"dtc_services: {service:02X} reads no codes; choose from 03, 07, 0A")
-        if self.limits.requests_per_s <= 0 or not 0 < self.limits.bus_share <= 1:
-            raise ConfigurationError("limits: requests_per_s is above 0, bus_share above 0 and at most 1")
+        if self.limits.requests_per_s < SMALLEST_REQUESTS_PER_S or not SMALLEST_BUS_SHARE <= self.limits.bus_share <= 1:
+            raise ConfigurationError(
+                f"limits: requests_per_s is {SMALLEST_REQUESTS_PER_S:g} or more, bus_share {SMALLEST_BUS_SHARE:g} to 1"
+            )
         for name in ("discovery_period_s", "rediscovery_period_s", "dtc_period_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:

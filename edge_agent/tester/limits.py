@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # A frame of eight data bytes with as many stuff bits as there can be (ISO 11898-1), by the length of its identifier.
 _BITS_OF_FRAME = {11: 135, 29: 160}
+SMALLEST_BUS_SHARE = 0.01
+SMALLEST_REQUESTS_PER_S = 1.0
 _SINGLE_FRAME_BYTES, _FIRST_FRAME_BYTES, _CONSECUTIVE_FRAME_BYTES = 7, 6, 7
 
 
@@ -14,7 +16,8 @@ class Limits:
 
     ``requests_per_s``: on average; ``bus_share``: of the time on the bus, requests and answers together, 0 to 1;
     ``bit_rate`` in bit/s. A second's worth may be used at once. The defaults leave a bus at 250 kbit/s nine tenths of
-    its time, and are twice what twenty parameters a second take.
+    its time, and are twice what twenty parameters a second take. Below the smallest ones a single long answer would
+    make the next question wait longer than the agent may be silent to its watchdog.
     """
 
     requests_per_s: float = 50.0

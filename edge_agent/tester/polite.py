@@ -4,11 +4,11 @@ It stands before any other tester, so that whatever is asked through it counts.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from edge_agent.obd.answers import BUSY, NEGATIVE_RESPONSE, AnswerError
-from edge_agent.tester.base import Exchange, IsoTpAddress, Tester
+from edge_agent.tester.base import LONGEST_PENDING_S, Connect, Exchange, IsoTpAddress, Tester
 from edge_agent.tester.limits import Limits, Load, Patience, frames_of
 
 _BUSY_PAUSE_S = 0.1  # before an ECU that said NRC 0x21 is asked again
@@ -54,8 +54,11 @@ class PoliteTester:
 
     def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
         """See :class:`edge_agent.tester.base.Tester`; an ECU that is busy is asked again, and what others said kept."""
+        ends = self._clock() + LONGEST_PENDING_S
         exchange = self._functional(request, expected, enough)
         for _ in range(_BUSY_REPEATS):
+            if self._clock() >= ends:  # one that asked for patience before it was busy is not given it four times
+                break
             busy = {ecu for ecu, payload in exchange.answers.items() if _is_busy(payload)}
             if not busy:
                 break
@@ -66,11 +69,12 @@ class PoliteTester:
 
     def physical(self, address: IsoTpAddress, request: bytes) -> bytes:
         """See :class:`edge_agent.tester.base.Tester`; an ECU that is busy is asked again."""
+        ends = self._clock() + LONGEST_PENDING_S
         for _ in range(_BUSY_REPEATS):
             try:
                 return self._physical(address, request)
             except AnswerError as error:
-                if not error.busy:
+                if not error.busy or self._clock() >= ends:
                     raise
             self._sleep(_BUSY_PAUSE_S)
         return self._physical(address, request)
@@ -121,6 +125,15 @@ class PoliteTester:
     def _end(self, request: bytes, answers: list[bytes], extended: bool) -> None:
         frames = frames_of(len(request)) + sum(frames_of(len(answer)) for answer in answers)
         self._load.used(self._clock(), frames, identifier_bits=29 if extended else 11)
+
+
+def politely(connect: Connect, limits: Limits) -> Connect:
+    """The same connector, of testers that keep within these limits."""
+
+    def connected(addresses: Sequence[IsoTpAddress], identifier_bits: int) -> Tester:
+        return PoliteTester(connect(addresses, identifier_bits), limits)
+
+    return connected
 
 
 def _keys(ecus: AbstractSet[str], request: bytes) -> list[str]:

@@ -13,6 +13,7 @@ from wearcast.output import print_json, print_rows
 
 if TYPE_CHECKING:
     from edge_agent.recognition.profiles import Profiles
+    from edge_agent.tester.base import Connect
 
 _NOBODY = (
     "Nobody answered. Is the ignition on? `wearcast agent doctor` looks for the reason step by step; "
@@ -34,7 +35,7 @@ def recognise(adapter: AdapterOption = None, config: ConfigOption = None, as_jso
 
     chosen = choose(adapter, config)
     profiles = _profiles(chosen)
-    fingerprint, ranked = ask_car(chosen.connect, profiles.candidates())
+    fingerprint, ranked = ask_car(_politely(chosen), profiles.candidates())
     found = decide(ranked, profiles.generic)
     if as_json:
         print_json(
@@ -94,7 +95,7 @@ def capture(
     capture_files(out)  # before the car is asked for minutes
     chosen = choose(adapter, config)
     candidates = _profiles(chosen).candidates()
-    taken, vins = take_capture(chosen.connect, candidates, progress=lambda text: typer.echo(text, err=True))
+    taken, vins = take_capture(_politely(chosen), candidates, progress=lambda text: typer.echo(text, err=True))
     if not taken.ecus:
         print(_NOBODY)
         raise typer.Exit(1)
@@ -104,6 +105,15 @@ def capture(
     print(f"{raw}: {answers} answers of {len(taken.ecus)} ECUs; VIN {taken.vin_begins or 'not read'}")
     print(f"{profile}: {loaded.title}; reads {len(loaded.poll)} parameters and {len(loaded.dids)} identifiers")
     print(f"To read the car by it: vehicle_profile: {profile.name} in an agent.yaml beside it")
+
+
+def _politely(chosen: Chosen) -> "Connect":
+    """These are hundreds of questions: the car's bus has other things to do."""
+    from edge_agent.tester.find_bus import OBD_BIT_RATES
+    from edge_agent.tester.limits import Limits
+    from edge_agent.tester.polite import politely
+
+    return politely(chosen.connect, Limits(bit_rate=min(OBD_BIT_RATES)))
 
 
 def _profiles(chosen: Chosen) -> "Profiles":

@@ -57,8 +57,9 @@ def test_limits() -> None:
         ({"bitrate": "fast"}, "'fast' is not a whole number"),
         ({"identifiers": 12}, "give auto, 11 or 29"),
         ({"identifiers": "some"}, "not a whole number"),
-        ({"max_bus_percent": 0}, "10 suits most cars"),
-        ({"max_requests_per_s": 0}, "above 0"),
+        ({"max_bus_percent": 0.5}, "give 1 to 100 percent"),
+        ({"max_bus_percent": 101}, "10 suits most cars"),
+        ({"max_requests_per_s": 0.5}, "give 1 or more"),
         ({"max_bus_percents": 1}, "did you mean 'max_bus_percent'"),
     ],
 )

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent import build
 from edge_agent.build import build_estimators, build_profile, build_source
 from edge_agent.config import AgentConfig, MqttConfig, SourceConfig, TlsConfig, UplinkConfig, load_config
 from edge_agent.errors import ConfigurationError
 from edge_agent.sources.broadcast_mapping import CanMapping
 from edge_agent.sources.replay_can import ReplayCanSource
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
+from edge_agent.tester.base import Connect
+from edge_agent.tester.limits import Limits
 
 MINIMAL = "device: car-1\nsource: {kind: replay_csv, path: trip.csv}\n"
 
@@ -204,3 +207,17 @@ def test_who_does_not_connect_needs_no_password(tmp_path: Path) -> None:
     assert load_config(path, {}, needs_password=False).mqtt.password is None
     with pytest.raises(ConfigurationError, match="has no password; set password_file"):
         load_config(path, {})
+
+
+def test_a_car_is_recognised_within_the_configured_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Limits] = []
+
+    def politely(connect: Connect, limits: Limits) -> Connect:
+        kept.append(limits)
+        return connect
+
+    monkeypatch.setattr(build, "politely", politely)
+    source = "{kind: obd_can, interface: virtual, channel: x, max_requests_per_s: 7, max_bus_percent: 2}"
+    text = f"device: a\nvehicle_profile: auto\nsource: {source}\n"
+    build_source(load_config(written(tmp_path, text), {}), None)
+    assert kept == [Limits(requests_per_s=7, bus_share=0.02, bit_rate=250_000)]

@@ -11,7 +11,7 @@ from edge_agent.obd.answers import AnswerError
 from edge_agent.obd.plan import RatePlan
 from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
 from edge_agent.tester.limits import Limits, Load, Patience, frames_of
-from edge_agent.tester.polite import PoliteTester
+from edge_agent.tester.polite import PoliteTester, politely
 from edge_agent.tester.testing import ScriptedTester
 from tests.unit.edge_agent.obd_support import Clock
 
@@ -129,6 +129,32 @@ def test_long_answers_count_by_their_frames() -> None:
     assert busy_s / (time.now + 1) == pytest.approx(0.01, rel=0.1)
 
 
+@pytest.mark.parametrize("to_all", [True, False])
+def test_one_that_asks_for_patience_and_then_is_busy_is_waited_for_no_longer_than_the_watchdog(to_all: bool) -> None:
+    time = Time()
+
+    def patient_and_busy(request: bytes) -> bytes:
+        time.sleep(14)
+        return bytes((0x7F, request[0], 0x21))
+
+    tester = polite(ScriptedTester({"7E8": patient_and_busy}), time)
+    if to_all:
+        assert tester.functional(b"\x01\x0d", expected={"7E8"}).answers == {"7E8": b"\x7f\x01\x21"}
+    else:
+        with pytest.raises(AnswerError, match="busy"):
+            tester.physical(DEFAULT_ECUS[0], b"\x22\x01\x05")
+    assert time.now < 30
+
+
+def test_a_connector_is_made_polite() -> None:
+    scripted = ScriptedTester({"7E8": lambda _: b"\x41\x0d\x32"})
+    tester = politely(lambda _addresses, _bits: scripted, Limits(requests_per_s=1000))((), 11)
+    assert isinstance(tester, PoliteTester)
+    assert tester.functional(b"\x01\x0d", expected={"7E8"}).answers
+    tester.close()
+    assert scripted.closed
+
+
 def test_a_busy_ecu_is_asked_again_after_a_pause() -> None:
     time, busy = Time(), [b"\x7f\x01\x21"] * 2
     answers = {"7E8": lambda _: busy.pop() if busy else b"\x41\x0d\x32", "7E9": lambda _: b"\x41\x0d\x33"}
@@ -221,7 +247,7 @@ def test_one_poll_does_not_take_for_ever_and_all_is_read_in_the_end() -> None:
     assert len(counts) == len(pids)
 
 
-@pytest.mark.parametrize("limits", [Limits(requests_per_s=0), Limits(bus_share=0), Limits(bus_share=1.1)])
+@pytest.mark.parametrize("limits", [Limits(requests_per_s=0.9), Limits(bus_share=0.009), Limits(bus_share=1.1)])
 def test_limits_that_are_none(limits: Limits) -> None:
     with pytest.raises(ConfigurationError, match="limits"):
         ObdConfig(limits=limits)
