@@ -151,7 +151,7 @@ class RecognisingSource:
         address = IsoTpAddress(transmit_id=known.vin_at[0], receive_id=known.vin_at[1])
         tester = open_for(self._connect, (address,), known.identifier_bits or 11)
         try:
-            return vin_by_identifier(tester, (address,))[0]
+            return vin_by_identifier(tester, (address,), known=self._memory.last_vin)[0]
         finally:
             tester.close()
 

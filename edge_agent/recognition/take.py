@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from edge_agent.obd import obd_on_uds, service01, vehicle_information
+from edge_agent.obd import obd_on_uds, service01
 from edge_agent.obd.answers import AnswerError, answer_data
+from edge_agent.obd.dialect import OBD
 from edge_agent.profile_dids import profile_dids
 from edge_agent.recognition.fingerprint import Fingerprint, Probe, Question
 from edge_agent.recognition.judge import Recognition, rank
+from edge_agent.sources.vin_reader import read_vin
 from edge_agent.tester.base import IsoTpAddress, Tester, address_of
 from firmware_profiles.profile import VehicleProfile
 
@@ -166,21 +168,27 @@ def _fuel_type(tester: Tester, request: bytes) -> int | None:
 
 
 def _vin(tester: Tester, pids: Iterable[str]) -> tuple[str | None, IsoTpAddress | None]:
-    exchange = tester.functional(vehicle_information.VIN_REQUEST, expected=None, enough=1)
-    for payload in exchange.answers.values():
-        try:
-            return vehicle_information.decode_vin(payload), None
-        except AnswerError as error:
-            log.info("the VIN cannot be read: %s", error)
+    vin, faults = read_vin(tester, OBD.vin)
+    if vin is not None:
+        return vin, None
+    for fault in faults:
+        log.info("the VIN cannot be read: %s: %s", fault.request, fault.reason)
     return vin_by_identifier(tester, map(address_of, sorted(pids)))
 
 
-def vin_by_identifier(tester: Tester, addresses: Iterable[IsoTpAddress]) -> tuple[str | None, IsoTpAddress | None]:
-    """The VIN and the ECU that gave it by identifier; the first few of the addresses are asked."""
+def vin_by_identifier(
+    tester: Tester, addresses: Iterable[IsoTpAddress], *, known: str | None = None
+) -> tuple[str | None, IsoTpAddress | None]:
+    """The VIN and the ECU that gave it by identifier; the first few of the addresses are asked.
+
+    One that is not ``known`` must be given twice: a misread one would be another car.
+    """
     for address in tuple(addresses)[:_VIN_ECUS]:
         for request in (obd_on_uds.VIN_REQUEST_OF_MAKER, obd_on_uds.VIN_REQUEST):
             try:
-                return obd_on_uds.decode_vin(request, tester.physical(address, request)), address
+                vin = obd_on_uds.decode_vin(request, tester.physical(address, request))
+                if vin == known or vin == obd_on_uds.decode_vin(request, tester.physical(address, request)):
+                    return vin, address
             except AnswerError:
                 continue
     return None, None

@@ -15,6 +15,7 @@ from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.sources.code_reader import CodeReader, CodesRead
 from edge_agent.sources.obd_config import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig
 from edge_agent.sources.parameters import Parameters, Several
+from edge_agent.sources.vin_reader import read_vin
 from edge_agent.tester.base import IsoTpAddress, Tester
 from edge_agent.tester.polite import PoliteTester
 
@@ -150,6 +151,8 @@ class ObdSource:
         """Reads of the plan that the car has; without an answering ECU only the looking for one, and the DIDs."""
         config, ecus = self._config, parameters.ecus
         yield _DISCOVER, config.rediscovery_period_s if ecus else config.discovery_period_s
+        if config.read_vin and ecus:
+            yield _VIN, _VIN_PERIOD_S  # before all else: values of another car are read by other definitions
         of_dids = {signal.path for definition in config.dids for signal in definition.signals}
         for pid, period_s in config.pids.items():
             if pid in ecus and not of_dids.issuperset(signal.path for signal in PIDS[pid].signals):
@@ -158,8 +161,6 @@ class ObdSource:
             yield definition.request_name, definition.period_s
         if config.dtc_period_s is not None and (ecus or config.uds_dtc_ecus):
             yield _TROUBLE_CODES, config.dtc_period_s
-        if config.read_vin and ecus:
-            yield _VIN, _VIN_PERIOD_S
 
     def _due(self, plan: RatePlan) -> list[str]:
         now = self._clock()
@@ -231,22 +232,11 @@ class ObdSource:
         session.plan.done(_TROUBLE_CODES, self._clock())
 
     def _read_vin(self, session: _Session, gathered: _Gathered) -> None:
-        for asked in session.parameters.dialect.vin:
-            exchange = session.tester.functional(asked.request, expected=None, enough=1)
-            faults: list[ReadFault] = []
-            for ecu, payload in sorted(exchange.answers.items()):
-                try:
-                    gathered.vin = asked.decode(payload)
-                    break
-                except AnswerError as error:
-                    faults.append(ReadFault(request=f"{asked.name} at {ecu}", reason=str(error)))
-            if gathered.vin is not None:
-                self._is_car(gathered.vin)
-                session.plan.done(_VIN, self._clock())
-                return
-            reason = exchange.reason(session.tester.timeout_s)
-            gathered.faults.extend(faults or [ReadFault(request=asked.name, reason=reason)])
-        session.plan.done(_VIN, self._clock(), again_s=_VIN_RETRY_S)
+        gathered.vin, faults = read_vin(session.tester, session.parameters.dialect.vin, known=self._car)
+        gathered.faults.extend(faults)
+        if gathered.vin is not None:
+            self._is_car(gathered.vin)
+        session.plan.done(_VIN, self._clock(), again_s=None if gathered.vin is not None else _VIN_RETRY_S)
 
     def _is_car(self, vin: str) -> None:
         """Forget how the ECUs of another car are."""

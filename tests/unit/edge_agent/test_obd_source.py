@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Set as AbstractSet
 from fractions import Fraction
 
 import can
@@ -9,7 +10,9 @@ import pytest
 
 from edge_agent.obd.did import DidDefinition, DidSignal
 from edge_agent.obd.pids import PIDS
-from edge_agent.sources.obd import DEFAULT_ECUS
+from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
+from edge_agent.tester.base import Exchange
+from edge_agent.tester.testing import ScriptedTester
 from tests.unit.edge_agent.obd_support import (
     VIN,
     Clock,
@@ -80,6 +83,59 @@ def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
         reading = polled(source)
     assert set(reading.values) == {SPEED}  # this car does not know the maker's
     assert [fault.request for fault in reading.faults] == ["service 22 DID 0105 at 7E4"]
+
+
+OTHER_VIN = "WVWZZZ1KZBW999999"
+
+
+class Hasty(ScriptedTester):
+    """Where one answer is enough it has that of the quickest ECU, the last one of its script."""
+
+    def functional(self, request: bytes, *, expected: AbstractSet[str] | None, enough: int | None = None) -> Exchange:
+        exchange = super().functional(request, expected=expected)
+        if enough is not None:
+            exchange.answers = dict(list(exchange.answers.items())[-enough:])
+        return exchange
+
+
+def test_the_vin_of_a_used_ecu_is_not_taken_for_the_car_s_because_it_is_quicker() -> None:
+    vins = {"7E8": VIN, "7E9": OTHER_VIN}
+    ecus = {ecu: bitmap_then({b"\x09\x02": b"\x49\x02\x01" + vin.encode()}) for ecu, vin in vins.items()}
+    source = ObdSource(ObdConfig(dtc_period_s=None), lambda: Hasty(ecus), clock=Clock())
+    source.open()
+    assert polled(source).vin == VIN
+    source.close()
+
+
+def test_a_vin_that_is_misread_once_is_no_other_car() -> None:
+    """A line to an adapter has no checksum."""
+    clock = Clock()
+    misread = [OTHER_VIN]
+
+    def engine(request: bytes) -> bytes | None:
+        if request == b"\x09\x02":
+            return b"\x49\x02\x01" + (misread.pop() if misread else VIN).encode()
+        return bitmap_then({})(request)
+
+    source = ObdSource(ObdConfig(dtc_period_s=None), lambda: ScriptedTester({"7E8": engine}), clock=clock)
+    source.open()
+    reading = polled(source)
+    assert reading.vin is None
+    assert [fault.reason for fault in reading.faults] == ["not the same VIN when asked again"]
+    clock.now += 61
+    assert polled(source).vin == VIN
+    source.close()
+
+
+def test_whose_values_they_are_is_known_before_they_are_read() -> None:
+    script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x49\x02\x01" + VIN.encode(), b"\x01\x0d": b"\x41\x0d\x32"}
+    scripted = ScriptedTester({"7E8": bitmap_then(script)})
+    source = ObdSource(ObdConfig(pids={0x0D: 1.0}, dtc_period_s=None), lambda: scripted, clock=Clock())
+    source.open()
+    scripted.asked.clear()
+    assert polled(source).values
+    assert [request for _, request in scripted.asked] == [b"\x09\x02", b"\x09\x02", b"\x01\x0d"]
+    source.close()
 
 
 def test_vin_is_asked_again_soon_where_it_failed() -> None:

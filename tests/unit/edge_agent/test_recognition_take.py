@@ -11,8 +11,10 @@ from edge_agent.recognition.take import (
     questions_for,
     recognise,
     take_fingerprint,
+    vin_by_identifier,
 )
 from edge_agent.tester.base import address_of
+from edge_agent.tester.testing import ScriptedTester
 from firmware_profiles.loader import list_profiles
 from tests.unit.edge_agent.recognition_support import (
     ELECTRIC,
@@ -149,3 +151,16 @@ def test_a_drive_that_contradicts_leaves_the_car_generic_after_asking() -> None:
 def car_certainty() -> float:
     tester = car(kona(), vin=KONA_VIN, pids=ELECTRIC)
     return recognise(tester, take_fingerprint(tester), [kona()])[1][0].certainty
+
+
+def test_a_vin_given_by_identifier_is_believed_if_it_is_given_twice() -> None:
+    misread = [b"\x62\xf1\x90" + ID4_VIN.encode()]
+
+    def answer(request: bytes) -> bytes | None:
+        if request != b"\x22\xf1\x90":
+            return None
+        return misread.pop() if misread else b"\x62\xf1\x90" + KONA_VIN.encode()
+
+    tester = ScriptedTester({"7E8": answer})
+    assert vin_by_identifier(tester, [address_of("7E8")]) == (None, None)
+    assert vin_by_identifier(tester, [address_of("7E8")]) == (KONA_VIN, address_of("7E8"))
