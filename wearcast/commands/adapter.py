@@ -1,5 +1,6 @@
 """Which adapter a diagnosing command uses: the one named, the one of an ``agent.yaml``, or the one that is found."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +39,17 @@ class Chosen:
 
 
 def choose(adapter: str | None, config: Path | None) -> Chosen:
-    """The adapter to use; ConfigurationError says what was looked for where none is found."""
+    """The adapter to use, told to who waits at a terminal: an ELM327 takes seconds to find its car.
+
+    ConfigurationError says what was looked for where none is found.
+    """
+    chosen = _chosen(adapter, config)
+    if sys.stderr.isatty():
+        typer.echo(f"Connecting by {chosen.name} …", err=True)
+    return chosen
+
+
+def _chosen(adapter: str | None, config: Path | None) -> Chosen:
     from edge_agent.adapters import adapter_at, found_adapters
     from edge_agent.build import build_connect
     from edge_agent.config import load_config
@@ -58,6 +69,5 @@ def choose(adapter: str | None, config: Path | None) -> Chosen:
         )
     if len(found) > 1:
         raise ConfigurationError(f"several adapters were found; name one by --adapter: {', '.join(found)}")
-    typer.echo(f"Adapter: {found[0]}", err=True)
     only = adapter_at(found[0])
     return Chosen(name=only.address, connect=only.connect, bus=only.bus)
