@@ -49,6 +49,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
         max_bytes=config.outbox_max_bytes,
         form=config.form,
         repairing=notifier.repairing,
+        working=notifier.working,
     ) as outbox:
         uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
         power = build_power(config, outbox, clock, wait=stop.wait)

@@ -13,6 +13,8 @@ from typing import Final
 BROKER_SECONDS: Final = 5.0  # how long being ready waits for the broker
 REPAIR_SECONDS: Final = 600  # more than reading and writing a full outbox takes the slowest card
 
+WORK_SECONDS: Final = 60  # until such work speaks again
+
 
 class Notifier:
     """Sends to the socket of the environment, if there is one."""
@@ -39,6 +41,10 @@ class Notifier:
     def repairing(self) -> None:
         """The start takes long for a reason: a damaged outbox of 200 MB takes a slow card more than a minute."""
         self._send(f"EXTEND_TIMEOUT_USEC={REPAIR_SECONDS * 1_000_000}\nSTATUS=repairing the outbox")
+
+    def working(self) -> None:
+        """What keeps the main loop from turning goes on: putting a week of batches right takes a slow card minutes."""
+        self._send(f"EXTEND_TIMEOUT_USEC={WORK_SECONDS * 1_000_000}\nWATCHDOG=1")
 
     def alive(self) -> None:
         """The main loop still turns."""

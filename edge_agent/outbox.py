@@ -27,12 +27,14 @@ from uuid import UUID
 import msgspec
 
 from edge_agent.errors import OutboxError
-from edge_agent.outbox_batches import BatchRows, Correction, Publication, RejectedEntry, StoredBatch
+from edge_agent.outbox_batches import BatchRows, Publication, RejectedEntry, StoredBatch
 from edge_agent.outbox_bound import STEPS, Bound
-from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings, pack_values, unpack_values
+from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings
 from edge_agent.outbox_file import database_bytes, hold, is_damage, open_database, suspect
 from edge_agent.outbox_salvage import Salvage, open_or_replace
-from telemetry.records import Acknowledgement, Estimate, Sample, VehicleEvent, ms_from_utc, utc_from_ms
+from edge_agent.outbox_samples import PendingSample, SampleRows
+from edge_agent.outbox_times import Published, TimeRows
+from telemetry.records import Acknowledgement, Estimate, Sample, VehicleEvent
 from telemetry.wire import Form
 
 __all__ = ["GIVEN_UP", "BatchChannel", "Outbox", "PendingSample", "Publication", "RejectedEntry", "StoredBatch"]
@@ -44,15 +46,6 @@ GIVEN_UP: Final = ("samples_thinned", "batches_given_up", "samples_given_up", "b
 
 
 _PUT_RIGHT_AT_ONCE: Final = 128  # batches in one transaction: some 200 KB in the WAL
-
-
-class PendingSample(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted sample that waits for its batch. ``recorded``: its time is a recording's, not the agent's clock."""
-
-    kernel: str  # start of the machine in which it was taken, "" where not known
-    sample: Sample
-    recorded: bool
-    refused: tuple[str, ...] = ()  # signals in it that this version's catalogue does not take
 
 
 class Outbox:
@@ -67,11 +60,13 @@ class Outbox:
         max_bytes: int,
         form: Form,
         lock_file: IO[str] | None,
+        working: Callable[[], object] = lambda: None,
     ) -> None:
         self._db = connection
         self._path = path
         self._device = device
         self._lock_file = lock_file
+        self._working = working
         self._lock = threading.RLock()
         self._depth = 0
         self._durable = False
@@ -79,7 +74,11 @@ class Outbox:
         self._run: int | None = None
         self._warned = False  # that the outbox is full
         self._bound = Bound(connection, device=device, database_bytes=database_bytes(max_bytes))
-        self._batches = BatchRows(connection, device=device, form=form, count=self._count)
+        self._samples = SampleRows(connection)
+        self._times = TimeRows(connection, device=device, form=form)
+        self._batches = BatchRows(
+            connection, device=device, form=form, count=self._count, fixed=self._bound.fixed, times=self._times
+        )
         self.salvage: Salvage | None = None  # of a damaged predecessor that was put aside at open
 
     @classmethod
@@ -91,16 +90,19 @@ class Outbox:
         max_bytes: int,
         form: Form = "compact",
         repairing: Callable[[], object] = lambda: None,
+        working: Callable[[], object] = lambda: None,
     ) -> Self:
         """Open or create. A damaged file is put aside by renaming it, and replaced by what can be read of it.
 
         ``:memory:`` is the twin for tests. ``max_bytes`` bounds the file with its journal; ``form`` is that of
-        published readings; ``repairing`` is called before what may take a minute. OutboxError if another agent has it
-        open, if it is of a later version, if the disk refuses.
+        published readings; ``repairing`` is called before what may take a minute, ``working`` now and then in what may
+        take minutes. OutboxError if another agent has it open, if it is of a later version, if the disk refuses.
         """
         if path == ":memory:":
             database = open_database(path, max_bytes)
-            return cls(database, path=None, device=device, max_bytes=max_bytes, form=form, lock_file=None)
+            return cls(
+                database, path=None, device=device, max_bytes=max_bytes, form=form, lock_file=None, working=working
+            )
         assert isinstance(path, Path)
         lock_file = hold(path)
         try:
@@ -110,7 +112,9 @@ class Outbox:
             if isinstance(error, sqlite3.Error | OSError):
                 raise OutboxError(f"outbox {path} cannot be opened: {error}; check the disk and rights") from error
             raise
-        outbox = cls(database, path=path, device=device, max_bytes=max_bytes, form=form, lock_file=lock_file)
+        outbox = cls(
+            database, path=path, device=device, max_bytes=max_bytes, form=form, lock_file=lock_file, working=working
+        )
         outbox.salvage = salvage
         if salvage is not None and salvage.lost_batches:
             with outbox.transaction(durable=True):
@@ -195,42 +199,17 @@ class Outbox:
     def add_samples(self, samples: Sequence[Sample], *, recorded: bool) -> None:
         """Accept samples: when this returns (outside a transaction: when that ends), a kill cannot lose them."""
         with self.transaction(durable=not recorded):
-            for sample in samples:
-                content = pack_values(sample.values)
-                self._db.execute(
-                    "INSERT INTO pending_sample (run, time_ms, monotonic_ms, recorded, crc, content)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        self._begun(),
-                        ms_from_utc(sample.time),
-                        sample.monotonic_ms,
-                        int(recorded),
-                        checksum(content),
-                        content,
-                    ),
-                )
+            self._samples.add(self._begun(), samples, recorded=recorded)
 
     def pending_samples(self) -> tuple[PendingSample, ...]:
         """Accepted samples waiting for their batch, in order of acceptance, over all runs."""
         with self._reading():
-            rows = self._db.execute(
-                "SELECT coalesce(kernel, ''), time_ms, monotonic_ms, recorded, crc, content"
-                " FROM pending_sample LEFT JOIN run ON run.id = run ORDER BY pending_sample.id"
-            ).fetchall()
-        pending: list[PendingSample] = []
-        for kernel, time_ms, monotonic_ms, recorded, crc, content in rows:
-            if crc != checksum(content):
-                log.error("a sample is spoilt on the disk, the others of its batch are sealed without it")
-                continue
-            values, refused = unpack_values(content)
-            sample = Sample(time=utc_from_ms(time_ms), monotonic_ms=monotonic_ms, values=values)
-            pending.append(PendingSample(kernel=kernel, sample=sample, recorded=bool(recorded), refused=tuple(refused)))
-        return tuple(pending)
+            return self._samples.all()
 
     def clear_pending(self) -> None:
         """Forget the pending samples: only in the transaction that seals them."""
         with self.transaction(durable=True):
-            self._db.execute("DELETE FROM pending_sample")
+            self._samples.clear()
 
     def add_readings(
         self, samples: Sequence[Sample], estimates: Sequence[Estimate], *, created_ms: int, clock_ms: int | None
@@ -262,21 +241,46 @@ class Outbox:
             if self._bound.exceeded():
                 self._make_room()
 
-    def put_right(self, clock_ms: int, monotonic_ms: int) -> Correction:
+    def put_right(self, clock_ms: int, monotonic_ms: int) -> int:
         """Give what this start of the machine sealed and did not yet publish the times of a clock put right.
 
-        ``clock_ms``: wall time at CLOCK_BOOTTIME 0 as it is known now; ``monotonic_ms``: CLOCK_BOOTTIME now. What was
-        published meanwhile stays as it is and is named by the correction.
+        How many batches that were.
+        ``clock_ms``: wall time at CLOCK_BOOTTIME 0 as it is known now; ``monotonic_ms``: CLOCK_BOOTTIME now. After a
+        long outage it takes minutes, in which others may publish: each transaction is a small one. What was published
+        meanwhile stays as it is: :meth:`published_before`.
         """
         self._begun()
-        batches = 0
-        with self._reading():
-            found = self._batches.stamped_otherwise(clock_ms, monotonic_ms)
-        for start in range(0, len(found), _PUT_RIGHT_AT_ONCE):
-            with self.transaction(durable=True):
-                batches += self._batches.put_right(found[start : start + _PUT_RIGHT_AT_ONCE], clock_ms)
+        with self._times.putting_right(clock_ms, monotonic_ms):
+            with self._reading():
+                found = self._times.stamped_otherwise(clock_ms, monotonic_ms)
+            for start in range(0, len(found), _PUT_RIGHT_AT_ONCE):
+                with self.transaction(durable=True):
+                    self._times.put_right(found[start : start + _PUT_RIGHT_AT_ONCE], clock_ms)
+                self._working()
+        return len(found)
+
+    @property
+    def refused_for_time(self) -> bool:
+        """Whether something was refused for its time since :meth:`put_right_refused`, or by a former run."""
+        return self._times.refused
+
+    def published_before(self, clock_ms: int) -> tuple[Published, ...]:
+        """What this start of the machine published by another clock than this one, told once.
+
+        To be called in the transaction that keeps the news.
+        """
         with self.transaction(durable=True):
-            return Correction(batches=batches, published=self._batches.published_before(clock_ms))
+            return self._times.published_before(clock_ms)
+
+    def put_right_refused(self, clock_ms: int, monotonic_ms: int) -> tuple[Published, ...]:
+        """What was refused for its time after the clock had been put right: it comes again.
+
+        To be called in the transaction that keeps the news.
+        """
+        with self.transaction(durable=True):
+            self._times.refused = False
+            late = self._times.stamped_otherwise(clock_ms, monotonic_ms, waiting=True)
+            return self._times.put_right(late, clock_ms)
 
     def put_state(self, name: str, content: object) -> None:
         """Keep a JSON value under a name."""
@@ -307,11 +311,7 @@ class Outbox:
         the disk spoilt, which is put aside.
         """
         with self.transaction(durable=True):
-            published = self._batches.publish(batches)
-        for entry in published:
-            if entry.level is not None:
-                self._bound.published(entry.level)
-        return published
+            return self._batches.publish(batches)
 
     def acknowledge(self, ack: Acknowledgement) -> tuple[int, ...]:
         """Delete what is committed, put aside what is rejected; the ids of those batches.

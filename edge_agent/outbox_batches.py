@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
-from edge_agent.outbox_content import BatchChannel, checksum, joined, numbered, shifted
+from edge_agent.outbox_content import BatchChannel, checksum, joined, numbered
+from edge_agent.outbox_times import TimeRows
 from telemetry.errors import WireError
 from telemetry.records import Acknowledgement, BatchKey
 from telemetry.wire import Form
@@ -20,8 +19,6 @@ from telemetry.wire import Form
 log = logging.getLogger(__name__)
 
 MAX_REJECTED: Final = 200  # rows
-STEP_MS: Final = 2_000  # a difference above this is a clock put right, below it is jitter
-DRIFT: Final = 200e-6  # of a crystal in a car: so far a clock nobody corrects may go wrong by itself
 CLOCK_REASONS: Final = frozenset({"far-future", "too-old"})  # of a rejection: only the time is wrong
 SPOILT: Final = "spoilt on the disk"
 # Of joined batches. A sample takes 5 kB at most in the JSON form, a payload 512 KiB; more rows save hardly any bytes.
@@ -41,32 +38,12 @@ class StoredBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """A batch as it goes on the wire; ``level`` where it got its key just now: how often it was thinned."""
+    """A batch as it goes on the wire."""
 
     id: int
     channel: BatchChannel
     key: BatchKey
     payload: bytes
-    level: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """Batches of a boot, inclusive, that were published with times that are too early by ``shift_ms``."""
-
-    boot: UUID
-    first_sequence: int
-    last_sequence: int
-    shift_ms: int
-    resent: tuple[int, ...]  # of these, those that were refused for their time and come again, put right
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correction:
-    """What putting the clock right changed."""
-
-    batches: int = 0  # put right before they were published
-    published: tuple[Published, ...] = ()  # not put right, because the backend may have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +60,23 @@ class BatchRows:
     """Statements over the table ``batch``, and what they count."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, device: str, form: Form, count: Callable[[str, int], None]
+        self,
+        connection: sqlite3.Connection,
+        *,
+        device: str,
+        form: Form,
+        count: Callable[[str, int], None],
+        fixed: Callable[[int], None],
+        times: TimeRows,
     ) -> None:
+        """``count``: adds to a counter; ``fixed``: readings of that level can no longer be thinned."""
         self._db = connection
         self._device = device
         self._form = form
         self._most_rows = _MOST_ROWS[form]
         self._count = count
+        self._fixed = fixed
+        self._times = times
         self._run = 0
         self._boot = UUID(int=0)
         self._kernel = ""
@@ -97,6 +84,7 @@ class BatchRows:
     def begin(self, run: int, boot: UUID, kernel: str) -> None:
         """A run begins. What waited for the clock of another start of the machine waits in vain."""
         self._run, self._boot, self._kernel = run, boot, kernel
+        self._times.begin(kernel)
         vain = self._db.execute(
             "SELECT batch.id FROM batch LEFT JOIN run ON run.id = run WHERE waits = 1"
             " AND (kernel IS NULL OR kernel = '' OR kernel <> ?)",
@@ -118,23 +106,28 @@ class BatchRows:
     def publish(self, batches: Sequence[StoredBatch]) -> tuple[Publication, ...]:
         """See :meth:`Outbox.publish`."""
         found: list[Publication] = []
+        self._times.publishing([batch.id for batch in batches])
         for batch in self._joined(batches):
             row = self._db.execute(
-                "SELECT channel, boot, sequence, level, clock_ms, crc, payload FROM batch WHERE id = ?", (batch.id,)
+                "SELECT channel, batch.boot, sequence, level, batch.clock_ms, kernel, crc, payload"
+                " FROM batch LEFT JOIN run ON run.id = run WHERE batch.id = ?",
+                (batch.id,),
             ).fetchone()
             if row is None:
                 continue
-            channel, boot, sequence, level, clock_ms, crc, payload = row
+            channel, boot, sequence, level, clock_ms, kernel, crc, payload = row
             if checksum(payload) != crc:
                 log.error("batch %d is spoilt on the disk and put aside", batch.id)
+                self._no_longer_free(channel, sequence, level)
                 self._put_aside(batch.id, SPOILT)
                 self._count("batches_damaged", 1)
                 continue
             if sequence is not None:
                 key = BatchKey(device=self._device, boot=UUID(boot), sequence=sequence)
-                found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload, level=None))
+                found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload))
                 continue
-            key = self._next_key(clock_ms)
+            self._no_longer_free(channel, sequence, level)
+            key = self._next_key(clock_ms if kernel == self._kernel else None)
             try:
                 payload = numbered(key, channel, payload, self._form)
             except (WireError, ValueError) as error:
@@ -147,8 +140,12 @@ class BatchRows:
                 "UPDATE batch SET boot = ?, sequence = ?, crc = ?, payload = ? WHERE id = ?",
                 (str(key.boot), key.sequence, checksum(payload), payload, batch.id),
             )
-            found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload, level=level))
+            found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload))
         return tuple(found)
+
+    def _no_longer_free(self, channel: str, sequence: int | None, level: int) -> None:
+        if channel == "readings" and sequence is None:
+            self._fixed(level)
 
     def _joined(self, batches: Sequence[StoredBatch]) -> list[StoredBatch]:
         """The same batches, neighbours of a backlog made one: a third of the bytes of many small ones, and fewer keys.
@@ -158,6 +155,7 @@ class BatchRows:
         left: list[StoredBatch] = []
         run: list[tuple[StoredBatch, bytes]] = []
         stamp: tuple[object, ...] | None = None
+        level = 0
         for batch in (*batches, None):
             row = None
             if batch is not None and batch.channel == "readings" and not batch.published:
@@ -176,16 +174,16 @@ class BatchRows:
                 and sum(entry.items for entry, _ in run) + batch.items <= self._most_rows
             )
             if not goes_on:
-                left += self._join(run)
+                left += self._join(run, level)
                 run = []
             if batch is not None and row is not None and sound:
                 run.append((batch, row[4]))
-                stamp = row[:3]
+                stamp, level = row[:3], row[2]
             elif batch is not None:
                 left.append(batch)
         return left
 
-    def _join(self, run: Sequence[tuple[StoredBatch, bytes]]) -> list[StoredBatch]:
+    def _join(self, run: Sequence[tuple[StoredBatch, bytes]], level: int) -> list[StoredBatch]:
         if len(run) < 2:
             return [batch for batch, _ in run]
         first, *others = [batch for batch, _ in run]
@@ -199,13 +197,17 @@ class BatchRows:
             (items, checksum(payload), payload, first.id),
         )
         self._db.executemany("DELETE FROM batch WHERE id = ?", [(batch.id,) for batch in others])
+        for _ in others:
+            self._fixed(level)
         self._count("batches_joined", len(others))
         self._count("batches_waiting", -len(others))
         return [first]
 
     def _next_key(self, clock_ms: int | None) -> BatchKey:
+        """``clock_ms``: by which it was stamped, if that was a clock of this start of the machine."""
         (sequence,) = self._db.execute(
-            "UPDATE run SET next_sequence = next_sequence + 1, clock_ms = coalesce(clock_ms, ?) WHERE id = ?"
+            "UPDATE run SET next_sequence = next_sequence + 1, clock_ms = coalesce(clock_ms, ?),"
+            " clock_from = CASE WHEN clock_ms IS NULL THEN next_sequence ELSE clock_from END WHERE id = ?"
             " RETURNING next_sequence - 1",
             (clock_ms, self._run),
         ).fetchone()
@@ -226,86 +228,18 @@ class BatchRows:
             row = self._db.execute(
                 "SELECT id, clock_ms FROM batch WHERE boot = ? AND sequence = ?", (boot, entry.sequence)
             ).fetchone()
-            if row is None:
-                continue
+            if row is None or (entry.reason in CLOCK_REASONS and self._times.comes_again(row[0])):
+                continue  # the second refusal of a batch that was sent twice, meanwhile put right
             gone.append(row[0])
             if entry.reason in CLOCK_REASONS and row[1] is not None:
                 log.warning("batch %s/%d waits until the clock is put right: %s", boot, entry.sequence, entry.reason)
                 self._db.execute("UPDATE batch SET waits = 1 WHERE id = ?", (row[0],))
+                self._times.refused = True
                 continue
             log.error("batch %s/%d was rejected by the backend: %s", boot, entry.sequence, entry.reason)
             self._put_aside(row[0], entry.reason)
             self._count("batches_rejected", 1)
         return tuple(gone)
-
-    def stamped_otherwise(self, clock_ms: int, monotonic_ms: int) -> list[int]:
-        """Batches of this start of the machine that may change and were stamped by another clock than this one."""
-        if not self._kernel:
-            return []
-        rows = self._db.execute(
-            "SELECT batch.id, created_ms, batch.clock_ms FROM batch JOIN run ON run.id = run"
-            " WHERE kernel = ? AND batch.clock_ms IS NOT NULL AND (sequence IS NULL OR waits = 1)",
-            (self._kernel,),
-        )
-        return [
-            row_id
-            for row_id, created_ms, stamped_ms in rows
-            if is_step(clock_ms - stamped_ms, monotonic_ms - (created_ms - stamped_ms))
-        ]
-
-    def put_right(self, row_ids: Sequence[int], clock_ms: int) -> int:
-        """Move the times of these batches; how many that were."""
-        changed = 0
-        for row_id in row_ids:
-            row = self._db.execute(
-                "SELECT channel, clock_ms, sequence, crc, payload FROM batch WHERE id = ?", (row_id,)
-            ).fetchone()
-            if row is None or row[3] != checksum(row[4]):
-                continue
-            channel, stamped_ms, sequence, _, payload = row
-            shift_ms = clock_ms - stamped_ms
-            try:
-                content = shifted(
-                    self._device, channel, payload, shift_ms, "compact" if sequence is None else self._form
-                )
-            except (WireError, ValueError, OverflowError) as error:
-                log.error("batch %d keeps its time: %s", row_id, error)  # noqa: TRY400 - the error says it all
-                continue
-            self._db.execute(
-                "UPDATE batch SET created_ms = created_ms + ?, clock_ms = ?, waits = 0, crc = ?, payload = ?"
-                " WHERE id = ?",
-                (shift_ms, clock_ms, checksum(content), content, row_id),
-            )
-            changed += 1
-        return changed
-
-    def published_before(self, clock_ms: int) -> tuple[Published, ...]:
-        """What went out under the clock that turned out to be wrong; told once."""
-        found: list[Published] = []
-        rows = self._db.execute(
-            "SELECT id, boot, clock_ms, clock_from, next_sequence FROM run WHERE kernel = ? AND clock_ms IS NOT NULL",
-            (self._kernel,),
-        )
-        for run, boot, stamped_ms, first, after_last in rows.fetchall():
-            if abs(clock_ms - stamped_ms) <= STEP_MS:
-                continue
-            if after_last > first:
-                resent = self._db.execute(
-                    "SELECT sequence FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? AND clock_ms = ?"
-                    " ORDER BY sequence",
-                    (boot, first, after_last - 1, clock_ms),
-                )
-                found.append(
-                    Published(
-                        boot=UUID(boot),
-                        first_sequence=first,
-                        last_sequence=after_last - 1,
-                        shift_ms=clock_ms - stamped_ms,
-                        resent=tuple(row[0] for row in resent),
-                    )
-                )
-            self._db.execute("UPDATE run SET clock_ms = ?, clock_from = ? WHERE id = ?", (clock_ms, after_last, run))
-        return tuple(found)
 
     def rejected(self) -> tuple[RejectedEntry, ...]:
         """See :meth:`Outbox.rejected`."""
@@ -327,21 +261,3 @@ class BatchRows:
             "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)", (MAX_REJECTED,)
         ).rowcount
         self._count("rejected_forgotten", forgotten)
-
-
-def is_step(shift_ms: float, age_ms: float) -> bool:
-    """Whether a clock that is off by so much, so long after it was read, was put right rather than drifted apart."""
-    return abs(shift_ms) > STEP_MS + DRIFT * max(0.0, age_ms)
-
-
-def published_data(published: Published) -> dict[str, object]:
-    """The data of the event that tells the backend of it."""
-    data: dict[str, object] = {
-        "boot": str(published.boot),
-        "first_sequence": published.first_sequence,
-        "last_sequence": published.last_sequence,
-        "shift_s": published.shift_ms / 1000,
-    }
-    if published.resent:
-        data["resent"] = list(published.resent)
-    return msgspec.to_builtins(data)  # type: ignore[no-any-return]  # a copy of the mapping above

@@ -10,8 +10,9 @@ Only batches that were never published change, because the backend may have take
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from edge_agent.outbox_content import checksum, thinned
 from edge_agent.outbox_file import PAGE_BYTES
@@ -62,8 +63,8 @@ class Bound:
         if self._zones is not None:
             self._zones.setdefault(0, _Zone(batches=0, first_id=0)).batches += 1
 
-    def published(self, level: int) -> None:
-        """A batch of readings of this level got its key: it no longer changes."""
+    def fixed(self, level: int) -> None:
+        """A batch of readings of this level got its key, was joined or put aside: it can no longer be thinned."""
         if self._zones is not None and level in self._zones:
             self._zones[level].batches -= 1
 
@@ -86,7 +87,7 @@ class Bound:
 
     def _halve(self, zones: dict[int, _Zone], level: int, limit: int) -> GivenUp:
         rows = self._db.execute(
-            "SELECT id, run, clock_ms, items, payload FROM batch"  # noqa: S608 - a constant
+            "SELECT id, run, clock_ms, items, crc, payload FROM batch"  # noqa: S608 - a constant
             f" WHERE id >= ? AND {_FREE} AND level = ? ORDER BY id LIMIT ?",
             (zones[level].first_id, level, limit),
         ).fetchall()
@@ -102,21 +103,30 @@ class Bound:
             # Batches stamped by different clocks may have to be put right apart.
             pair = rest[:1] if rest and rest[0][1:3] == first[1:3] else []
             rows = rest[len(pair) :]
+            items = first[3]
             try:
-                payload, items = thinned(self._device, [first[4], *(row[4] for row in pair)])
-            except WireError as error:
+                items = self._thin(first, pair)
+            except (WireError, ValueError) as error:
                 log.error("batch %d cannot be thinned: %s", first[0], error)  # noqa: TRY400 - the error says it all
-                payload, items = first[4], first[3]
                 rows, pair = [*pair, *rows], []
-            self._db.execute(
-                "UPDATE batch SET level = level + 1, items = ?, crc = ?, payload = ? WHERE id = ?",
-                (items, checksum(payload), payload, first[0]),
-            )
+                self._db.execute("UPDATE batch SET level = level + 1 WHERE id = ?", (first[0],))
             self._db.executemany("DELETE FROM batch WHERE id = ?", [(row[0],) for row in pair])
             sparser.batches += 1
             samples += first[3] + sum(row[3] for row in pair) - items
             joined += len(pair)
         return GivenUp(samples=samples, joined=joined)
+
+    def _thin(self, first: tuple[Any, ...], pair: Sequence[tuple[Any, ...]]) -> int:
+        """How many samples are left of both, in the row of the first; WireError where one is spoilt on the disk."""
+        for row_id, *_, crc, payload in (first, *pair):
+            if crc != checksum(payload):
+                raise WireError("malformed", f"batch {row_id} is spoilt on the disk")
+        payload, items = thinned(self._device, [row[5] for row in (first, *pair)])
+        self._db.execute(
+            "UPDATE batch SET level = level + 1, items = ?, crc = ?, payload = ? WHERE id = ?",
+            (items, checksum(payload), payload, first[0]),
+        )
+        return items
 
     def _drop(self) -> GivenUp:
         rows = self._db.execute(

@@ -26,21 +26,20 @@ from edge_agent.clock import STEP_MS, Clock, restamped
 from edge_agent.config import AgentConfig
 from edge_agent.errors import OutboxError
 from edge_agent.outbox import GIVEN_UP, Outbox
-from edge_agent.outbox_batches import Correction, published_data
-from edge_agent.sources.base import ReadFault, Reading
+from edge_agent.outbox_times import Published, published_data
+from edge_agent.plausible import Plausible
+from edge_agent.sample_time import SampleTimes
+from edge_agent.sources.base import Reading
 from edge_agent.vehicle_watch import VehicleWatch
 from health.errors import HealthError
 from health.estimator import Estimator
 from health.retime import retimed
-from telemetry.catalogue import catalogue
 from telemetry.records import Estimate, EventKind, Sample, VehicleEvent, ms_from_utc, utc_from_ms
 
 log = logging.getLogger(__name__)
 
 FIRST_BATCH_SECONDS: Final = 0.1  # of a live car: what its first poll gives is sent at the end of the next one
 
-_CROWDED_MS: Final = 100  # so many samples may come at once; a clock further back was put right
-_MAX_FAULTS_TOLD: Final = 200  # distinct requests named in the log; a failing sensor fails every second
 _TELL_LOSSES_MS: Final = 86_400_000  # what had to be given up is told at most once a day while it goes on
 
 
@@ -66,15 +65,13 @@ class Recorder:
             first_seconds=None if config.source.recorded else min(FIRST_BATCH_SECONDS, config.batch_seconds),
         )
         self._replay_key = f"replay.{config.source.identity}"
-        self._started_ms = clock.monotonic_ms()
-        self._first_recorded: datetime | None = None
+        self._times = SampleTimes(clock)
+        self._plausible = Plausible()
         self._last_sample: datetime | None = None
         self._estimated = True  # no sample since the last estimates
         self._position: int | None = None  # how far a replay came
-        self._told: set[str] = set()
         self._accepting: list[Sample] = []  # read, and not yet on the disk
         self._accepting_since_ms = 0  # monotonic, of the first of them
-        self._last_live_ms = 0  # since 1970, of the newest sample of a live car
         self._recorded = config.source.recorded
         self._watch = self._restore()
         outbox.begin_boot(clock.boot, clock.kernel_boot)
@@ -100,8 +97,8 @@ class Recorder:
         It is on the disk at once where it leads to an event, otherwise within ``flush_seconds`` (:meth:`tick`).
         """
         self._follow_clock()
-        moment = reading.time or self._moment()
-        values = self._plausible(reading)
+        moment, monotonic_ms = self._times.of(reading.time)
+        values = self._plausible.values(reading)
         events = self._watch.observe(replace(reading, values=values), moment)
         if not values and not events and position in {None, self._position}:
             return bool(reading.faults)
@@ -110,21 +107,13 @@ class Recorder:
             now_ms = self._clock.monotonic_ms()
             if not self._accepting:
                 self._accepting_since_ms = now_ms
-            sample = Sample(time=moment, monotonic_ms=self._monotonic_ms(reading.time), values=values)
+            sample = Sample(time=moment, monotonic_ms=monotonic_ms, values=values)
             self._accepting.append(sample)
             self._batcher.added(now_ms)
             self._feed(sample)
         if events or self._flush_due():
             self._flush(events)
         return True
-
-    def _moment(self) -> datetime:
-        """Now; a millisecond later than the last sample where two fall into one: a car has one row per instant."""
-        moment_ms, last_ms = ms_from_utc(self._clock.now()), self._last_live_ms
-        if last_ms - _CROWDED_MS <= moment_ms <= last_ms:
-            moment_ms = last_ms + 1
-        self._last_live_ms = moment_ms
-        return utc_from_ms(moment_ms)
 
     def read_by(self, estimators: Sequence[Estimator], *, other_car: bool) -> None:
         """Go on with these estimators: the car was recognised. What was learned of another car is forgotten."""
@@ -146,6 +135,8 @@ class Recorder:
     def tick(self) -> None:
         """Write what is due to be on the disk; seal what is due; end a live trip of which nothing more is heard."""
         self._follow_clock()
+        if self._outbox.refused_for_time:
+            self._put_refused_right()
         if self._batcher.due(self._clock.monotonic_ms()):
             self._seal()
         elif self._accepting and self._flush_due():
@@ -155,6 +146,7 @@ class Recorder:
 
     def finish(self, *, ended: bool) -> None:
         """Seal what is left with final estimates; ``ended``: the recording is over, and a trip in it with it."""
+        self._follow_clock()
         if ended:
             self._note(self._watch.finish())
         if self._batcher.waiting or not self._estimated:
@@ -177,13 +169,17 @@ class Recorder:
         """Bring what was read onto the disk, with the events it led to."""
         # A recording can be read again, a car cannot: only the car's samples wait for the disk.
         with self._outbox.transaction(durable=not self._recorded or bool(events)):
-            self._outbox.add_samples(self._accepting, recorded=self._recorded)
-            if events:
-                self._seal_events(events)
-                self._outbox.put_state("vehicle", self._watch.state())
-            if self._position is not None:
-                self._outbox.put_state(self._replay_key, self._position)
+            self._write(events)
         self._accepting.clear()
+
+    def _write(self, events: tuple[VehicleEvent, ...]) -> None:
+        """Within the caller's transaction: what was read is kept in memory until that is on the disk."""
+        self._outbox.add_samples(self._accepting, recorded=self._recorded)
+        if events:
+            self._seal_events(events)
+            self._outbox.put_state("vehicle", self._watch.state())
+        if self._position is not None:
+            self._outbox.put_state(self._replay_key, self._position)
 
     def _seal(self, *, final: bool = False) -> None:
         estimates: tuple[Estimate, ...] = ()
@@ -194,12 +190,14 @@ class Recorder:
             self._schedule.made(self._last_sample)
             self._estimated = True
         with self._outbox.transaction(durable=True):
-            self._flush(())
-            self._seal_readings(self._pending(), estimates)
+            self._write(())
+            _, samples = self._pending()
+            self._seal_readings(samples, estimates, clock_ms=self._stamp_ms())
+        self._accepting.clear()
         self._batcher.sealed()
         self._tell_losses()
 
-    def _seal_readings(self, samples: Sequence[Sample], estimates: Sequence[Estimate]) -> None:
+    def _seal_readings(self, samples: Sequence[Sample], estimates: Sequence[Estimate], *, clock_ms: int | None) -> None:
         """All that is pending becomes batches, in one transaction with what the estimators know then."""
         created_ms = ms_from_utc(self._clock.now())
         size = self._config.batch_samples
@@ -209,23 +207,32 @@ class Recorder:
         with self._outbox.transaction(durable=True):
             for number, part in enumerate(parts, start=1):
                 these = estimates if number == len(parts) else ()
-                self._outbox.add_readings(part, these, created_ms=created_ms, clock_ms=self._stamp_ms())
+                self._outbox.add_readings(part, these, created_ms=created_ms, clock_ms=clock_ms)
             self._outbox.clear_pending()
             self._save_estimators()
             self._outbox.put_state("vehicle", self._watch.state())
             known = _Known(time_ms=created_ms, offset_ms=self._offset_ms, kernel=self._clock.kernel_boot)
             self._outbox.put_state("clock", known)
 
-    def _pending(self) -> list[Sample]:
-        """What was accepted, with the times the clock as it is known now would have given."""
-        now, monotonic_ms, kernel = self._clock.now(), self._clock.monotonic_ms(), self._clock.kernel_boot
-        samples: list[Sample] = []
+    def _pending(self) -> tuple[list[Sample], list[Sample]]:
+        """What was accepted: in another start of the machine, and in this one.
+
+        The latter with the times of the clock by which its batch will say it was stamped. A recording's are its own.
+        """
+        monotonic_ms, kernel = self._clock.monotonic_ms(), self._clock.kernel_boot
+        now = utc_from_ms(self._offset_ms + monotonic_ms)
+        former: list[Sample] = []
+        ours: list[Sample] = []
         for entry in self._outbox.pending_samples():
             if entry.refused:
                 log.warning("left out of a former run's sample: %s", ", ".join(entry.refused))
-            here = kernel and entry.kernel == kernel and not entry.recorded
-            samples.append(restamped(entry.sample, now=now, monotonic_ms=monotonic_ms) if here else entry.sample)
-        return samples
+            if entry.recorded:
+                ours.append(entry.sample)
+            elif entry.kernel == kernel:
+                ours.append(restamped(entry.sample, now=now, monotonic_ms=monotonic_ms))
+            else:
+                former.append(entry.sample)
+        return former, ours
 
     def _take_up(self) -> None:
         """What a former run left: the time it knew, what it dated wrongly, the samples it did not seal."""
@@ -233,20 +240,20 @@ class Recorder:
         if known is not None:
             self._clock.not_before(utc_from_ms(known.time_ms))
         self._offset_ms = self._clock.offset_ms()
-        correction = Correction()
         if known is not None and not self._recorded:
             same = bool(known.kernel) and known.kernel == self._clock.kernel_boot
             self._put_right(known.offset_ms if same else self._offset_ms)
             if same and abs(self._offset_ms - known.offset_ms) > STEP_MS:
-                correction = self._outbox.put_right(self._offset_ms, self._clock.monotonic_ms())
-        samples = self._pending()
-        if samples:
-            log.info("sealing %d samples that a former run accepted", len(samples))
-            for sample in samples:
+                self._put_batches_right()
+        former, ours = self._pending()
+        if former or ours:
+            log.info("sealing %d samples that a former run accepted", len(former) + len(ours))
+            for sample in (*former, *ours):
                 self._feed(sample)
                 self._watch.heard(sample.values, sample.time)
-            self._seal_readings(samples, ())
-        self._tell(correction)
+            with self._outbox.transaction(durable=True):
+                self._seal_readings(former, (), clock_ms=None)  # this start's clock says nothing of them
+                self._seal_readings(ours, (), clock_ms=self._stamp_ms())
 
     def _follow_clock(self) -> None:
         """Put right what was dated by a clock that has taken a step: samples, batches, the trip, the estimators."""
@@ -261,10 +268,19 @@ class Recorder:
         shift = timedelta(milliseconds=shift_ms)
         self._accepting = [replace(sample, time=sample.time + shift) for sample in self._accepting]
         self._put_right(before_ms)
-        correction = self._outbox.put_right(offset_ms, self._clock.monotonic_ms())
+        self._put_batches_right()
         # The estimators' states are kept with the samples they have seen, and say by their clock that all is put right.
         self._seal()
-        self._tell(correction)
+
+    def _put_batches_right(self) -> None:
+        self._outbox.put_right(self._offset_ms, self._clock.monotonic_ms())
+        with self._outbox.transaction(durable=True):
+            self._tell(self._outbox.published_before(self._offset_ms))
+
+    def _put_refused_right(self) -> None:
+        """What was under way when the clock was put right, and was refused since."""
+        with self._outbox.transaction(durable=True):
+            self._tell(self._outbox.put_right_refused(self._offset_ms, self._clock.monotonic_ms()))
 
     def _put_right(self, before_ms: int) -> None:
         """What is remembered of times dated by a clock whose offset was this; nothing may lie in the future."""
@@ -282,15 +298,15 @@ class Recorder:
         self._last_sample = None if self._last_sample is None else moved(self._last_sample)
         self._schedule.last = None if self._schedule.last is None else moved(self._schedule.last)
 
-    def _tell(self, correction: Correction) -> None:
+    def _tell(self, published: Sequence[Published]) -> None:
         """What was published before the clock was put right is no longer ours to change: the backend hears of it."""
-        data = [published_data(entry) for entry in correction.published]
         now = self._clock.now()
-        if data:
-            with self._outbox.transaction(durable=True):
-                self._seal_events(
-                    tuple(VehicleEvent(time=now, kind=EventKind.CLOCK_CORRECTED, data=entry) for entry in data)
-                )
+        self._seal_events(
+            tuple(
+                VehicleEvent(time=now, kind=EventKind.CLOCK_CORRECTED, data=published_data(entry))
+                for entry in published
+            )
+        )
 
     def _stamp_ms(self) -> int | None:
         return None if self._recorded else self._offset_ms
@@ -370,30 +386,3 @@ class Recorder:
         if lost := self._given_up():
             data["given_up"] = lost
         return VehicleEvent(time=self._clock.now(), kind=EventKind.DEVICE_STARTED, data=data)
-
-    def _monotonic_ms(self, recorded: datetime | None) -> int:
-        """Of now; for a recording the distances between its samples, counted from this start."""
-        if recorded is None:
-            return self._clock.monotonic_ms()
-        if self._first_recorded is None:
-            self._first_recorded = recorded
-        return self._started_ms + round((recorded - self._first_recorded) / timedelta(milliseconds=1))
-
-    def _plausible(self, reading: Reading) -> dict[str, float]:
-        """The values that can be true of a car; the others are faults of reading, told like those of the source."""
-        values: dict[str, float] = {}
-        faults = list(reading.faults)
-        for path, value in reading.values.items():
-            signal = catalogue().by_path(path)
-            if signal.accepts(value):
-                values[path] = value
-            else:
-                reason = f"{value} {signal.unit.key} is outside [{signal.minimum:g}, {signal.maximum:g}]"
-                faults.append(ReadFault(request=path, reason=reason))
-        for fault in faults:
-            if fault.request not in self._told and len(self._told) < _MAX_FAULTS_TOLD:
-                self._told.add(fault.request)
-                log.warning(
-                    "a read failed, further ones of this request are not told: %s: %s", fault.request, fault.reason
-                )
-        return values

@@ -23,8 +23,9 @@ def outboxes_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         max_bytes: int,
         form: Form = "compact",
         repairing: Callable[[], object] = lambda: None,
+        working: Callable[[], object] = lambda: None,
     ) -> Outbox:
-        outbox = really_open(path, device=device, max_bytes=max_bytes, form=form, repairing=repairing)
+        outbox = really_open(path, device=device, max_bytes=max_bytes, form=form, repairing=repairing, working=working)
         opened.append(outbox)
         return outbox
 

@@ -61,6 +61,14 @@ def test_the_watchdog_is_fed_twice_per_period(environment: dict[str, str], secon
     assert Notifier(environment).watchdog_seconds == seconds
 
 
+def test_work_of_minutes_keeps_the_watchdog_and_the_start_from_running_out(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).working()
+        assert systemd.recv(1000).decode() == "EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1"
+
+
 def test_a_repair_asks_systemd_for_patience(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))

@@ -118,6 +118,38 @@ def test_the_bound_counts_what_is_there_now() -> None:
         assert "samples_thinned" not in outbox.counters()
 
 
+def test_the_bound_holds_in_the_second_outage_as_well() -> None:
+    with Outbox.open(":memory:", device=DEVICE, max_bytes=BOUND) as outbox:
+        outbox.begin_boot(BOOT, KERNEL)
+        drive(outbox, 3_000, random.Random(1))
+        assert outbox.counters()["samples_thinned"] > 0
+        publish_all(outbox)
+        outbox.acknowledge(acknowledged((1, 10**9)))
+        event = VehicleEvent(time=NOW, kind=EventKind.TRIP_STARTED)
+        for _ in range(20):  # the time between
+            for _ in range(200):
+                outbox.add_events([event], created_ms=NOW_MS, clock_ms=NOW_MS)
+            publish_all(outbox)
+            outbox.acknowledge(acknowledged((1, 10**9)))
+        drive(outbox, 3_500, random.Random(2))
+        assert not outbox._bound.exceeded()
+        youngest = outbox.waiting("readings", 6, newest_first=True)
+        assert [batch.items for batch in youngest] == [ROWS] * 6
+
+
+def test_thinning_does_not_make_a_spoilt_batch_look_sound() -> None:
+    with Outbox.open(":memory:", device=DEVICE, max_bytes=1_000_000) as outbox:
+        outbox.begin_boot(BOOT, KERNEL)
+        drive(outbox, 100, random.Random(1))
+        outbox._db.execute("UPDATE batch SET crc = crc + 1 WHERE channel = 'readings' AND id % 10 = 0")
+        spoilt = outbox._db.execute("SELECT count(*) FROM batch WHERE channel = 'readings' AND id % 10 = 0").fetchone()
+        with outbox.transaction(durable=True):
+            outbox._bound.make_room()
+            outbox._bound.make_room()
+        publish_all(outbox)
+        assert outbox.counters()["batches_damaged"] == spoilt[0]
+
+
 def test_events_alone_may_exceed_the_bound() -> None:
     with Outbox.open(":memory:", device=DEVICE, max_bytes=1_000_000) as outbox:
         outbox.begin_boot(uuid4(), KERNEL)

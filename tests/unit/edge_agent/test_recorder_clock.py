@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from edge_agent.config import AgentConfig, SourceConfig
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import Outbox, Publication
 from edge_agent.outbox_content import unpack
 from edge_agent.recorder import Recorder
 from edge_agent.sources.base import Reading
@@ -126,6 +126,22 @@ def test_what_was_published_is_told_with_its_numbers_and_the_shift(outbox: Outbo
     }
 
 
+def test_a_backlog_of_another_start_of_the_machine_is_not_taken_for_wrongly_dated(outbox: Outbox) -> None:
+    before = FakeClock(START - timedelta(days=3), 30_000, kernel_boot="kernel-0")
+    drive(recorder(outbox, before), before, 11)
+    clock = FakeClock(START - timedelta(hours=1), 30_000)
+    running = recorder(outbox, clock)
+    backlog = outbox.waiting("readings", 1)
+    outbox.publish(backlog)
+    publish_all(outbox)
+    clock.set(START)
+    running.tick()
+    samples, events = arrived(outbox)
+    assert [sample.time for sample in samples] == [START - timedelta(days=3) + timedelta(seconds=n) for n in range(10)]
+    (told,) = [event.data for event in events if event.kind is EventKind.CLOCK_CORRECTED]
+    assert (told["shift_s"], told["first_sequence"]) == (3600, told["last_sequence"])
+
+
 def test_a_former_run_of_the_same_start_of_the_machine_is_put_right_too(outbox: Outbox) -> None:
     clock = FakeClock(WRONG, 30_000)
     drive(recorder(outbox, clock), clock, 8)  # killed: a batch and some samples are left
@@ -143,6 +159,18 @@ def test_of_another_start_of_the_machine_nothing_is_guessed(outbox: Outbox) -> N
     recorder(outbox, again)
     samples, _ = arrived(outbox)
     assert [sample.time for sample in samples] == [WRONG + timedelta(seconds=n) for n in range(8)]
+
+
+def test_what_a_power_cut_left_unsealed_is_not_moved_by_the_next_start_s_clock(outbox: Outbox) -> None:
+    before = FakeClock(START, 30_000, kernel_boot="kernel-1")
+    drive(recorder(outbox, before), before, 11)  # two of them wait for their batch, and one for the disk
+    clock = FakeClock(START - timedelta(minutes=15), 10_000, kernel_boot="kernel-2")  # as it was last written down
+    running = recorder(outbox, clock)
+    clock.advance(60)
+    clock.set(START + timedelta(hours=9))
+    running.tick()
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples] == [START + timedelta(seconds=n) for n in range(10)]
 
 
 def test_a_recording_keeps_its_time(outbox: Outbox) -> None:
@@ -182,6 +210,82 @@ def test_a_batch_refused_for_its_time_comes_again_put_right_under_its_key(outbox
     assert told.data["resent"] == [entry.key.sequence for entry in published]
 
 
+def test_a_batch_that_is_refused_after_the_clock_was_put_right_comes_again_too(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 6)
+    published = publish_all(outbox)  # under way, twice, when the clock is put right
+    refused = tuple(RejectedBatch(sequence=entry.key.sequence, reason="too-old") for entry in published)
+    clock.set(START + timedelta(seconds=6))
+    running.tick()
+    told_first = len(arrived(outbox)[1])
+    assert outbox.acknowledge(Acknowledgement(device=DEVICE, boot=clock.boot, rejected=refused))
+    running.tick()
+    assert outbox.acknowledge(Acknowledgement(device=DEVICE, boot=clock.boot, rejected=refused)) == ()
+    running.tick()
+    samples, events = arrived(outbox)
+    assert [sample.time for sample in samples][:5] == [START + timedelta(seconds=n) for n in range(5)]
+    late = [event.data for event in events[told_first:] if event.kind is EventKind.CLOCK_CORRECTED]
+    assert [data["resent"] for data in late] == [[entry.key.sequence] for entry in published]
+    assert outbox.rejected() == ()
+
+
+def test_a_refusal_that_only_a_former_run_heard_of_is_put_right_by_the_next(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 6)
+    published = publish_all(outbox)
+    clock.set(START + timedelta(seconds=6))
+    running.tick()
+    refused = tuple(RejectedBatch(sequence=entry.key.sequence, reason="too-old") for entry in published)
+    outbox.acknowledge(Acknowledgement(device=DEVICE, boot=clock.boot, rejected=refused))  # and killed
+    again = FakeClock(clock.moment, clock.milliseconds)
+    recorder(outbox, again).tick()
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples][:5] == [START + timedelta(seconds=n) for n in range(5)]
+
+
+def test_what_was_published_with_a_wrong_time_is_told_even_if_the_agent_dies_while_it_puts_right(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock)
+    drive(running, clock, 6)
+    publish_all(outbox)
+    clock.set(START + timedelta(seconds=6))
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_seal_events", dies)
+    monkeypatch.setattr(running, "_seal", dies)
+    with pytest.raises(KeyboardInterrupt):
+        running.tick()
+    recorder(outbox, FakeClock(clock.moment, clock.milliseconds))
+    _, events = arrived(outbox)
+    assert [event.data["last_sequence"] for event in events if event.kind is EventKind.CLOCK_CORRECTED] == [3]
+
+
+def test_what_is_published_while_a_long_backlog_is_put_right_has_the_right_time_and_keeps_its_bytes() -> None:
+    published: list[Publication] = []
+
+    def meanwhile() -> None:  # the network thread, between two transactions
+        published.extend(publish_all(long))
+
+    with Outbox.open(":memory:", device=DEVICE, max_bytes=10_000_000, working=meanwhile) as long:
+        long.begin_boot(uuid4(), "kernel-1")
+        for number in range(300):
+            sample = Sample(time=WRONG + timedelta(seconds=number), monotonic_ms=1000 * number, values={SPEED: 1.0})
+            long.add_readings([sample], [], created_ms=1000 * number, clock_ms=0)
+        assert long.put_right(10**12, 300_000) == 300
+        assert {entry.key: entry.payload for entry in published} == {
+            entry.key: entry.payload for entry in publish_all(long)
+        }
+        samples, _ = arrived(long)
+    shift = timedelta(milliseconds=10**12)
+    assert [sample.time for sample in samples] == [WRONG + shift + timedelta(seconds=n) for n in range(300)]
+
+
 def test_a_batch_whose_clock_was_never_put_right_is_put_aside_by_the_next_start(outbox: Outbox) -> None:
     outbox.begin_boot(boot := uuid4(), "kernel-1")
     sample = Sample(time=WRONG, monotonic_ms=1, values={SPEED: 1.0})
@@ -200,8 +304,8 @@ def test_a_clock_that_drifted_for_a_week_is_no_step(outbox: Outbox) -> None:
     outbox.begin_boot(uuid4(), "kernel-1")
     week_ms = 7 * 86_400_000
     outbox.add_readings([Sample(time=START, monotonic_ms=0, values={SPEED: 1.0})], [], created_ms=0, clock_ms=0)
-    assert outbox.put_right(30_000, week_ms).batches == 0  # 50 ppm, as crystals do
-    assert outbox.put_right(300_000, week_ms).batches == 1
+    assert outbox.put_right(30_000, week_ms) == 0  # 50 ppm, as crystals do
+    assert outbox.put_right(300_000, week_ms) == 1
 
 
 @pytest.mark.parametrize("kind", ["generic", "petrol", "electric"])
@@ -248,6 +352,19 @@ def test_the_clock_starts_from_what_the_outbox_knows(outbox: Outbox) -> None:
     again = FakeClock(START - timedelta(days=3), 5_000, kernel_boot="kernel-2")
     recorder(outbox, again)
     assert START <= again.now() <= START + timedelta(seconds=20)
+
+
+def test_samples_of_one_millisecond_stay_apart_when_the_clock_is_put_right(outbox: Outbox) -> None:
+    clock = FakeClock(WRONG, 30_000)
+    running = recorder(outbox, clock, config=replace(CONFIG, flush_seconds=0.0))
+    for speed in range(3):
+        running.accept(Reading(values={SPEED: float(speed)}))
+    clock.set(START)
+    running.finish(ended=False)
+    again = FakeClock(START, 30_000)
+    recorder(outbox, again)
+    samples, _ = arrived(outbox)
+    assert [sample.time for sample in samples] == [START + timedelta(milliseconds=n) for n in range(3)]
 
 
 def test_two_samples_of_one_millisecond_are_two_rows(outbox: Outbox) -> None:
