@@ -100,9 +100,16 @@ class Budget:
             return f"this parking has cost its {settings.parking_mah:g} mAh"
         if memory.blind_s >= settings.blind_s:
             return "nobody has measured the 12 V battery for days"
-        if memory.parked_s >= settings.rest_s and self.tier() is None:
+        if self._worn_down():
             return f"the 12 V battery has {memory.rested_percent or 0:.0f} % left to give"
         return None
+
+    def empty(self, now: float) -> bool:
+        """Whether it is the battery that has nothing to give, and not an allowance that is spent."""
+        return self.low(now) or self._worn_down()
+
+    def _worn_down(self) -> bool:
+        return self._memory.parked_s >= self._settings.rest_s and self.tier() is None
 
     def may_wake(self, now: float) -> bool:
         """A planned wake needs its charge in the purse, and a voltage that is not low just now."""

@@ -25,6 +25,7 @@ _LONGEST_STEP_S: Final = 3600.0  # a pause of the process beyond it is not charg
 _FRESH_PURSE_S: Final = 60.0  # of use that earn the next parking a whole day's purse
 _FRESH_BATTERY_S: Final = 900.0  # of use after which the last rest no longer tells the charge
 _PROTECTED_WATCH_S: Final = 20.0
+_LINE_TRUSTS: Final = 3  # times that an ignition line is believed beyond the allowance, until an engine turns
 _RESTLESS_S: Final = 600.0  # so long a talking bus keeps the board on
 _SIGN_TEXT: Final = {
     "level": "the 12 V system is being charged",
@@ -54,6 +55,7 @@ class Governor:
         self._cut_after = at.seconds + settings.watch_s
         self._first_look = False  # whoever fits the dongle may turn the key after plugging it in
         self._line_armed = True  # an ignition line that never goes off is wired wrong
+        self._has_engine = False  # somebody has told an engine speed
         self._woken = False  # by our check, and the bus has not been silent since
         self._measure = False
         self._changed = True
@@ -147,8 +149,9 @@ class Governor:
             self._park(self.memory.why)
 
     def _settled(self) -> bool:
-        held_up = self._budget.held_up(self._now)
-        hold_s = max(self._hold_s, self.settings.standing_s) if held_up else self._hold_s
+        # An electric car at a traffic light differs from a parked one by its 12 V alone, if anybody measures it.
+        perhaps = self._budget.held_up(self._now) or (self.voltage is None and not self._has_engine)
+        hold_s = max(self._hold_s, self.settings.standing_s) if perhaps else self._hold_s
         return self._now - self._entered >= hold_s or self._budget.low(self._now)
 
     def _check(self, seen: Seen) -> None:
@@ -181,7 +184,7 @@ class Governor:
         state, settings, now, budget = self.memory.state, self.settings, self._now, self._budget
         sign = self._signs.look(now, seen)
         exhausted = budget.exhausted(now)
-        if self._line(seen) and exhausted is None and not (state is PowerState.PROTECTED and self._is_low(seen)):
+        if self._line(seen) and self._affords_line(seen, exhausted):
             self._last_power = now
             self._enter(PowerState.DRIVING, "the ignition line is on")
         elif sign is not None and budget.may_check(
@@ -325,6 +328,7 @@ class Governor:
     def _note(self, seen: Seen) -> None:
         """Take in what was seen, whatever the state."""
         memory, now, talking = self.memory, self._now, self.memory.state in TALKING
+        self._has_engine = self._has_engine or seen.engine_speed is not None
         memory.temperature = memory.temperature if seen.temperature is None else seen.temperature
         if talking:
             self._last_word = now
@@ -353,7 +357,7 @@ class Governor:
 
     def _use(self, seen: Seen) -> str | None:
         if self._turns(seen):
-            self._last_power = self._now
+            self._last_power, self.memory.line_trusts = self._now, 0
             moving = seen.speed is not None and seen.speed > MOVING_KMH
             return "the car moves" if moving else "the engine turns"
         if self._budget.held_up(self._now):
@@ -372,6 +376,17 @@ class Governor:
 
     def _line(self, seen: Seen) -> bool:
         return bool(seen.ignition) and self._line_armed
+
+    def _affords_line(self, seen: Seen, exhausted: str | None) -> bool:
+        """A spent allowance must not keep a dongle from a drive that only this line tells of; an empty battery does."""
+        if self.memory.state is PowerState.PROTECTED and self._is_low(seen):
+            return False
+        if exhausted is None:
+            return True
+        if self._budget.empty(self._now) or self.memory.line_trusts >= _LINE_TRUSTS:
+            return False
+        self.memory.line_trusts += 1
+        return True
 
     def _is_low(self, seen: Seen) -> bool:
         return seen.voltage is not None and seen.voltage < self.settings.off_below_v

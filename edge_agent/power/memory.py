@@ -20,6 +20,7 @@ class Memory(msgspec.Struct, kw_only=True):
     charges the standing car; ``cut``: the board's power was cut on purpose; ``wake_in_s``: seconds to the
     next planned wake, None: none is planned; ``fruitless``: checks in a row that found the car unused;
     ``checked_s``: how long ago the last check was;
+    ``line_trusts``: how often the ignition line was believed beyond the allowance since an engine turned;
     ``heard``: a parked car has once given something to see: frames, a voltage, an ignition line.
     """
 
@@ -38,6 +39,7 @@ class Memory(msgspec.Struct, kw_only=True):
     wake_in_s: float | None = None
     fruitless: int = 0
     checked_s: float | None = None
+    line_trusts: int = 0
     cut: bool = False
     heard: bool = False
 

@@ -104,6 +104,15 @@ def test_an_electric_car_in_a_traffic_jam_is_read_for_ten_minutes_and_one_that_c
     assert night.see(ready, steps=700).state is PowerState.PARKED
 
 
+def test_an_electric_car_whose_voltage_nobody_tells_is_not_left_at_a_traffic_light() -> None:
+    ready = Seen(speed=0.0, answered=True)
+    bench = Bench()
+    bench.see(replace(ready, speed=30.0), steps=60)
+    assert bench.see(ready, steps=180).talk
+    assert bench.see(replace(ready, speed=30.0)).state is PowerState.DRIVING
+    assert bench.see(SILENT, steps=7).state is PowerState.PARKED  # its ECUs sleep: it is no traffic light
+
+
 def test_just_plugged_in_the_car_is_asked_for_ten_minutes_even_if_it_sleeps() -> None:
     bench = Bench()
     assert bench.see(SILENT, steps=590).talk
@@ -206,6 +215,35 @@ def test_the_ignition_line_needs_no_check_and_one_that_is_stuck_is_not_believed(
     assert bench.see(on, steps=300).state is PowerState.ASLEEP
     bench.see(replace(STILL, ignition=False))
     assert bench.see(on).state is PowerState.DRIVING
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["powered", "cut"])
+@pytest.mark.parametrize("hours", [12, 80], ids=["allowance", "blind"])
+def test_a_drive_that_only_the_ignition_line_tells_of_is_read_after_a_long_parking(hours: int, cut: bool) -> None:
+    plan = replace(SETTINGS, off_when="protected", idle_ma=285.0 if hours == 12 else 1.0)
+    bench = driven(plan)
+    bench.see(Seen(answered=False, ignition=False), steps=7)
+    assert bench.see(Seen(ignition=False), seconds=60, steps=hours * 60).state is PowerState.PROTECTED
+    if cut:
+        bench.governor.was_cut()
+        bench = bench.again(after_s=3600)
+    assert bench.see(Seen(ignition=True)).talk
+    assert bench.see(replace(RUNNING, voltage=None, ignition=True), steps=60).state is PowerState.DRIVING
+
+
+def test_a_line_that_flaps_in_a_car_long_parked_is_believed_three_times_and_an_empty_battery_never() -> None:
+    bench = driven(replace(SETTINGS, off_when="protected", idle_ma=285.0))
+    bench.see(Seen(answered=False, ignition=False), steps=7)
+    bench.see(Seen(ignition=False), seconds=60, steps=12 * 60)
+    talks = 0
+    for _ in range(20):
+        talks += bench.see(Seen(ignition=True)).talk
+        bench = bench.again()
+        bench.see(Seen(ignition=False, answered=False), steps=60)
+    assert talks == 3
+    empty = asleep()
+    empty.see(replace(STILL, voltage=12.0), steps=200)
+    assert not empty.see(replace(STILL, voltage=12.0, ignition=True), steps=60).talk
 
 
 # The budget
