@@ -6,6 +6,8 @@ and "a car we have no profile of". The weights are judgement, not statistics: th
 * a maker's code alone, or one shared identifier alone, never chooses a profile;
 * a VIN that fits in all it tells of the model does, where the car contradicts nothing;
 * a VIN that fits in part needs the profile's own identifiers to answer, and their refusal outweighs it;
+* without a VIN several answers of one ECU count as one: models nobody here knows of share it with all it tells;
+* an answer that is one byte over and over says nothing: simulators and empty memories give it to any question;
 * two profiles that explain the car alike take the certainty from each other, and neither is chosen.
 """
 
@@ -196,7 +198,8 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
         for name, definition in zip([each.name for each in case.profile.dids], profile_dids(case.profile), strict=True)
         if (question := Question.of(definition)) in fingerprint.probes
     ]
-    answering = contradicted = 0
+    answering: list[str] = []  # ECU of each answer as expected
+    contradicted = 0
     for name, definition, probe in definitions:
         if probe.payload is None:
             continue
@@ -211,10 +214,15 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
             case.add(_IMPLAUSIBLE, f"{asked} answered what cannot be: {decoded.faults[0].reason}.")
             contradicted += 1
             continue
+        if _is_filling(probe.payload[len(definition.request) :]):
+            case.add(0.0, f"{asked} answered with one byte over and over, which says nothing.")
+            continue
         told = ", ".join(_told(path, value) for path, value in list(decoded.values.items())[:_VALUES_TOLD])
         said = f"plausibly: {told}" if told else "that it has no value now"
-        case.add(_FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered {said}.")
-        answering += 1
+        ecu = Question.of(definition).address.ecu
+        same = fingerprint.vin is None and ecu in answering
+        case.add(0.0 if same else _FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered {said}.")
+        answering.append(ecu)
     for name, definition, probe in definitions:
         if probe.payload is None and not probe.silent:
             weight = _refusal(probe)
@@ -230,6 +238,10 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
     )
     for ecu in silent:
         case.add(_SILENT_BESIDE_OTHERS if answering else _SILENT_ECU, f"ECU {ecu} gave no answer; it may sleep.")
+
+
+def _is_filling(data: bytes) -> bool:
+    return len(set(data)) == 1 and (len(data) > 1 or data in {b"\x00", b"\xff"})
 
 
 def _refusal(probe: Probe) -> float:

@@ -247,3 +247,23 @@ def test_a_choice_below_the_threshold_is_the_generic_one_with_the_rest_of_the_ce
     assert found.reasons[-1] == "A: It may be."
     strong = Recognition(profile="a", title="A", certainty=CHOOSE_FROM, reasons=("It is.",))
     assert choose([strong], GENERIC) is strong
+
+
+def test_an_ecu_that_answers_everything_with_one_byte_is_no_car_of_ours() -> None:
+    """As simulators do, and memories nobody has written to."""
+    profile = load_vehicle_profile("ford_f250_power_stroke")
+    probes = {
+        Question.of(definition): Probe(payload=b"\x62" + definition.request[1:] + bytes(8))
+        for definition in profile_dids(profile)
+    }
+    found = best(seen(None, DIESEL, probes), profile)
+    assert found.profile == "generic"
+    assert sum("one byte over and over" in reason for reason in found.reasons) == len(probes)
+
+
+@pytest.mark.parametrize("name", ["mazda_cx5", "nissan_altima", "jeep_grand_cherokee"])
+def test_without_a_vin_the_answers_of_one_ecu_do_not_tell_which_of_a_maker_s_models_it_is(name: str) -> None:
+    profile = load_vehicle_profile(name)
+    found = best(seen(None, PETROL, answered(profile)), profile)
+    assert found.certainty < CHOOSE_FROM
+    assert sum("answered plausibly" in reason for reason in found.reasons) == 4
