@@ -69,8 +69,7 @@ class BrokerTrouble:
         self._told: str | None = None
 
     def watch(self, client: Client) -> None:
-        """Be told by the client, on its network thread."""
-        client.on_connect_fail = self._failed
+        """Be told by the client, on its network thread, what it says to its log alone."""
         client.on_log = self._logged
 
     def connected(self) -> None:
@@ -82,8 +81,9 @@ class BrokerTrouble:
         if self._told is None:
             self._tell(explain(CLOSED, self._mqtt))
 
-    def _failed(self, _client: Client, _userdata: object) -> None:
-        self._tell(explain(sys.exc_info()[1] or "the connection failed", self._mqtt))  # paho calls while handling it
+    def failed(self) -> None:
+        """A connection did not come about; to be called while paho handles why."""
+        self._tell(explain(sys.exc_info()[1] or "the connection failed", self._mqtt))
 
     def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
         # An alert of the broker comes after the handshake, when paho reads; it says so nowhere but here.

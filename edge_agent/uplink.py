@@ -13,7 +13,6 @@ Order of locks: ours, then the outbox's or paho's; paho holds none that :meth:`p
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.broker_tls import BrokerTls
 from edge_agent.broker_trouble import BrokerTrouble
 from edge_agent.clock import Clock
 from edge_agent.config import MqttConfig, UplinkConfig
@@ -170,22 +170,15 @@ class MqttUplink:
         client.max_queued_messages_set(4 * uplink.window + 16)
         if self._mqtt.username is not None:
             client.username_pw_set(self._mqtt.username, self._mqtt.password)
-        if self._mqtt.tls is not None:
-            tls = self._mqtt.tls
-            try:
-                context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
-                if tls.certificate is not None:
-                    context.load_cert_chain(tls.certificate, tls.key)
-            except (OSError, ssl.SSLError) as error:
-                raise UplinkError(
-                    f"TLS files {tls.ca}, {tls.certificate}, {tls.key} cannot be used: {error}; check mqtt.tls"
-                ) from error
-            client.tls_set_context(context)
+        self._tls = None if self._mqtt.tls is None else BrokerTls(self._mqtt.tls)
+        if self._tls is not None:
+            client.tls_set_context(self._tls.context)
         client.will_set(publish_topic(self._device, "status"), self._status("offline"), qos=_QOS, retain=True)
         client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_connect_fail = self._on_connect_fail
         self._trouble.watch(client)
         return client
 
@@ -273,6 +266,18 @@ class MqttUplink:
             else:
                 self._trouble.dropped()
             self._connected = False
+            self._renew_tls()
+
+    def _on_connect_fail(self, client: Client, _userdata: object) -> None:
+        if self._is_over(client):
+            return
+        with self._guard():
+            self._trouble.failed()
+            self._renew_tls()
+
+    def _renew_tls(self) -> None:
+        if self._tls is not None:
+            self._tls.renew()
 
     def _on_message(self, client: Client, _userdata: object, message: MQTTMessage) -> None:
         if self._is_over(client):

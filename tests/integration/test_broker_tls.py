@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -182,6 +182,33 @@ def refused(tmp_path: Path, broker: Broker, tls: TlsConfig | None, caplog: pytes
 
 # paho leaves a socket whose handshake failed to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_certificate_that_ended_is_told_and_the_renewed_one_is_used_without_a_restart(
+    tmp_path: Path, keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    past = Authority.open_or_create(keys.ca.parent, clock=lambda: datetime.now(UTC) - timedelta(days=10))
+    certificate, key = stored(tmp_path, "mine", past.issue_device_certificate(DEVICE, valid_days=1))
+    told = "this device's certificate has expired: make it a new one"
+
+    def renew() -> None:
+        deadline = time.monotonic() + SECONDS
+        while told not in caplog.text:
+            assert time.monotonic() < deadline, "it never said why"
+            time.sleep(0.01)
+        for old, new in zip((certificate, key), keys.device, strict=True):
+            beside = old.with_suffix(".new")
+            beside.write_bytes(new.read_bytes())
+            beside.replace(old)
+
+    with tls_broker(keys) as broker, backend(keys, broker) as received:
+        config = agent_config(tmp_path, broker, TlsConfig(ca=keys.ca, certificate=certificate, key=key))
+        script: list[Reading | Callable[[], None]] = [Reading(values={"Vehicle.Speed": 50.0}), renew]
+        with caplog.at_level(logging.INFO, "edge_agent"):
+            run_agent(replace(config, drain_seconds=SECONDS), ScriptedSource(script), [], threading.Event())
+        assert [batch for batch in received if isinstance(batch, ReadingsBatch)]
+
+
+# paho leaves a socket whose handshake failed to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -189,6 +216,7 @@ def refused(tmp_path: Path, broker: Broker, tls: TlsConfig | None, caplog: pytes
         ("no certificate", "the broker wants to see a certificate: give mqtt.tls.certificate"),
         ("foreign device", "does not accept the certificate .*theirs/device.pem: it must be of the authority"),
         ("no tls", r"does the broker want TLS at 127.0.0.1:[0-9]+\? Then mqtt.tls is missing"),
+        ("ended broker", "the broker's certificate has expired, or the clock of this machine is ahead"),
         ("other name", "the broker's certificate is not for localhost: give mqtt.host as it says"),
     ],
 )
@@ -202,7 +230,11 @@ def test_what_is_refused_is_explained_once_and_nothing_is_lost(
         "foreign device": TlsConfig(ca=keys.ca, certificate=theirs.device[0], key=theirs.device[1]),
         "no tls": None,
         "other name": keys.tls_of_device,
+        "ended broker": keys.tls_of_device,
     }
+    if case == "ended broker":
+        past = Authority.open_or_create(keys.ca.parent, clock=lambda: datetime.now(UTC) - timedelta(days=10))
+        keys.broker = stored(tmp_path, "ended", past.issue_server_certificate([HOST], valid_days=1))
     with tls_broker(keys) as broker:
         told = refused(tmp_path, broker, tls[case], caplog, "localhost" if case == "other name" else HOST)
     assert re.search(message, told), told
