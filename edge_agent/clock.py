@@ -130,10 +130,12 @@ class SystemClock:
             if ahead > STEP_MS:
                 log.info("the system clock was put forward by %.1f s", ahead / 1000)
                 self._sure = True  # somebody told it the time
+                self._remembered_at = None  # a power cut in a moment must not bring the wrong time back
             self._offset_ms += ahead
             steady += ahead
         elif ahead < -STEP_MS and self._synchronised():
             log.warning("the time known was %.1f s ahead of the synchronised clock, which is followed", -ahead / 1000)
+            self._remembered_at = None
             self._offset_ms += ahead
             steady += ahead
         elif ahead < -STEP_MS and not self._warned:

@@ -30,7 +30,7 @@ from edge_agent.errors import OutboxError
 from edge_agent.outbox_batches import BatchRows, Publication, RejectedEntry, StoredBatch
 from edge_agent.outbox_bound import STEPS, Bound
 from edge_agent.outbox_content import BatchChannel, checksum, pack_events, pack_readings
-from edge_agent.outbox_file import database_bytes, hold, is_damage, open_database, suspect
+from edge_agent.outbox_file import affordable, database_bytes, hold, is_damage, open_database, suspect
 from edge_agent.outbox_salvage import Salvage, open_or_replace
 from edge_agent.outbox_samples import PendingSample, SampleRows
 from edge_agent.outbox_times import Published, TimeRows
@@ -106,6 +106,7 @@ class Outbox:
         assert isinstance(path, Path)
         lock_file = hold(path)
         try:
+            max_bytes = affordable(path, max_bytes)
             database, salvage = open_or_replace(path, max_bytes, repairing)
         except BaseException as error:
             lock_file.close()

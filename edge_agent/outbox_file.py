@@ -7,6 +7,7 @@ and the database may use the rest (:func:`database_bytes`).
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -43,6 +44,16 @@ def database_bytes(max_bytes: int) -> int:
     """
     largest = max(max_bytes, SMALLEST_BYTES)
     return largest - largest // 16 - 2 * wal_pages(max_bytes) * PAGE_BYTES
+
+
+def affordable(path: Path, max_bytes: int) -> int:
+    """``max_bytes``, or what the disk has room for: an outbox that fills it could not even be emptied any more."""
+    own = sum(part.stat().st_size for suffix in _PARTS if (part := path.with_name(path.name + suffix)).exists())
+    room = (own + shutil.disk_usage(path.parent).free) * 9 // 10
+    if room >= max_bytes:
+        return max_bytes
+    log.warning("the disk has room for %d MB of the %d MB of outbox.max_size", room // 10**6, max_bytes // 10**6)
+    return room
 
 
 def open_database(path: Path | str, max_bytes: int) -> sqlite3.Connection:

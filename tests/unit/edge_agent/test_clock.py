@@ -112,6 +112,18 @@ def test_a_time_that_lay_in_the_future_is_left_once_the_clock_is_synchronised(tm
     assert Machine().clock(file).now() == NOON
 
 
+def test_a_time_put_right_is_written_down_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "last-known-time"
+    machine = Machine(NOON.replace(year=2090))
+    clock = machine.clock(file)
+    clock.remember()
+    machine.wall = ms_from_utc(NOON)
+    machine.synchronised = True
+    clock.now()
+    clock.remember()
+    assert int(file.read_text(encoding="ascii")) == ms_from_utc(NOON)
+
+
 def test_a_disk_that_takes_no_time_does_not_end_the_agent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     machine = Machine()
     clock = machine.clock(tmp_path / "absent" / "last-known-time")

@@ -2,9 +2,11 @@
 
 import itertools
 import random
+import shutil
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -135,6 +137,18 @@ def test_the_bound_holds_in_the_second_outage_as_well() -> None:
         assert not outbox._bound.exceeded()
         youngest = outbox.waiting("readings", 6, newest_first=True)
         assert [batch.items for batch in youngest] == [ROWS] * 6
+
+
+def test_an_outbox_does_not_fill_a_disk_that_is_smaller_than_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "outbox.sqlite"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_200_000))
+    with opened(path, 200_000_000) as outbox:
+        outbox.begin_boot(BOOT, KERNEL)
+        monkeypatch.setattr(outbox, "_db", Unsynced(outbox._db))  # the disk's patience is not what is tested
+        assert drive(outbox, 4_000, random.Random(1), path) <= 1_200_000
+    assert "the disk has room for 1 MB of the 200 MB of outbox.max_size" in caplog.text
 
 
 def test_thinning_does_not_make_a_spoilt_batch_look_sound() -> None:
