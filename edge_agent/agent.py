@@ -122,9 +122,11 @@ class Agent:
             raise
         finally:
             self._heartbeat.stopping()
-            self._power.close()
-            if self._online:
-                self._uplink.stop()
+            try:
+                self._power.close()
+            finally:  # a disk that refuses the ledger must not keep the broker from being told
+                if self._online:
+                    self._uplink.stop()
 
     def _connect(self) -> None:
         """Be connected to the broker as the power plan has it."""

@@ -13,9 +13,10 @@ import pytest
 
 from edge_agent.agent import Agent
 from edge_agent.config import AgentConfig, SourceConfig
-from edge_agent.errors import SourceError
+from edge_agent.errors import OutboxError, SourceError
 from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
+from edge_agent.power.port import AlwaysOn
 from edge_agent.sources.base import ReadFault, Reading, Source, TroubleCode
 from edge_agent.sources.replay_csv import ReplayCsvConfig, ReplayCsvSource
 from edge_agent.testing import START, FakeClock, LoopbackUplink, ScriptedSource
@@ -198,6 +199,45 @@ def test_a_source_that_is_gone_is_opened_again_and_a_bug_is_not_swallowed() -> N
         bench.run(*speeds(3), ZeroDivisionError())
     bench.run()
     assert [sample.values[SPEED] for sample in bench.backend.samples] == [1, 2, 3]
+
+
+def test_what_a_batch_could_not_be_made_of_is_kept_if_the_disk_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(batch_samples=3)
+
+    def refuse() -> None:
+        raise OutboxError("the disk is full")
+
+    monkeypatch.setattr(bench.outbox, "clear_pending", refuse)
+    with pytest.raises(OutboxError):
+        bench.run(*speeds(1, 2, 3))
+    monkeypatch.undo()
+    bench.run()
+    assert [sample.values[SPEED] for sample in bench.backend.samples] == [1, 2, 3]
+
+
+class NoLedger(AlwaysOn):
+    """Power whose ledger the disk does not take."""
+
+    def close(self) -> None:
+        raise OutboxError("the disk is full")
+
+
+def test_the_broker_is_told_of_the_end_even_if_the_ledger_cannot_be_kept() -> None:
+    bench = Bench()
+    uplink = LoopbackUplink(device=DEVICE, outbox=bench.outbox, backend=bench.backend)
+    agent = Agent(
+        config=bench.config,
+        source=ScriptedSource(speeds(1)),
+        estimators=[],
+        outbox=bench.outbox,
+        uplink=uplink,
+        clock=bench.clock,
+        notifier=Notifier({}),
+        power=NoLedger(),
+    )
+    with pytest.raises(OutboxError):
+        agent.run(bench.stop)
+    assert not uplink.connected
 
 
 def test_told_to_stop_it_seals_what_it_has() -> None:
