@@ -1,7 +1,7 @@
 """The parameters of SAE J1979 service 01 that are signals of the catalogue, as data.
 
 Formulas are those of SAE J1979-DA, written as raw * scale + offset in the unit of the catalogue (so the odometer,
-given in 0.1 km, has a scale of 100 m). A6 and B2 (battery state of health) are checked against OBDb/SAEJ1979.
+given in 0.1 km, has a scale of 100 m). A6, B2 and D2 (battery state of health) are checked against OBDb/SAEJ1979.
 """
 
 import math
@@ -23,6 +23,7 @@ TRACTION_BATTERY = "Vehicle.Powertrain.TractionBattery"
 class PidSignal:
     """One value within the data of a PID: big-endian bits, counted from the first bit of byte A.
 
+    ``supported_bit``: the bit that says whether the ECU has this value, None if it always has.
     ``combine``: what several ECUs that give it mean together (the MIL is on if one asks for it; trouble codes add up).
     """
 
@@ -32,9 +33,12 @@ class PidSignal:
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
     combine: Combine = "first"
+    supported_bit: int | None = None
 
-    def value(self, data: bytes) -> float:
-        """Value in the catalogue's unit."""
+    def value(self, data: bytes) -> float | None:
+        """Value in the catalogue's unit, None where the ECU says that it has none."""
+        if self.supported_bit is not None and not data[self.supported_bit // 8] & 0x80 >> self.supported_bit % 8:
+            return None
         shift = len(data) * 8 - self.bit_offset - self.bit_length
         raw = (int.from_bytes(data) >> shift) & ((1 << self.bit_length) - 1)
         factor, offset, divisor = self._whole_numbers
@@ -82,6 +86,16 @@ _STATUS = Pid(
     ),
 )
 
+# The state of certified energy of UN GTR 22: what the battery still holds of what was certified. The state of certified
+# range beside it is of the car, not of its battery, and left out.
+_CERTIFIED = Pid(
+    pid=0xD2,
+    length=3,
+    signals=(
+        PidSignal(path=f"{TRACTION_BATTERY}.StateOfHealth", bit_offset=8, scale=PERCENT_OF_BYTE, supported_bit=7),
+    ),
+)
+
 PIDS: Mapping[int, Pid] = {
     pid.pid: pid
     for pid in (
@@ -121,5 +135,6 @@ PIDS: Mapping[int, Pid] = {
         _one(0x9D, 4, f"{OBD}.EngineFuelRate", Fraction(1, 50), bit_length=16),
         _one(0xA6, 4, "Vehicle.TraveledDistance", 100),
         _one(0xB2, 1, f"{TRACTION_BATTERY}.StateOfHealth", PERCENT_OF_BYTE),
+        _CERTIFIED,
     )
 }

@@ -44,7 +44,8 @@ def decode_data(pid: int, data: bytes, name: str) -> Decoded:
     definition = PIDS[pid]
     if len(data) != definition.length:
         raise AnswerError(f"{len(data)} data bytes, expected {definition.length}")
-    return merged([checked(signal.path, signal.value(data), name) for signal in definition.signals])
+    values = [(signal.path, signal.value(data)) for signal in definition.signals]
+    return merged([checked(path, value, name) for path, value in values if value is not None])
 
 
 def split_several(payload: bytes) -> list[tuple[int, bytes]]:

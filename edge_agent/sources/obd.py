@@ -153,9 +153,11 @@ class ObdSource:
         yield _DISCOVER, config.rediscovery_period_s if ecus else config.discovery_period_s
         if config.read_vin and ecus:
             yield _VIN, _VIN_PERIOD_S  # before all else: values of another car are read by other definitions
-        of_dids = {signal.path for definition in config.dids for signal in definition.signals}
+        told = {signal.path for definition in config.dids for signal in definition.signals}
         for pid, period_s in config.pids.items():
-            if pid in ecus and not of_dids.issuperset(signal.path for signal in PIDS[pid].signals):
+            paths = {signal.path for signal in PIDS[pid].signals}
+            if pid in ecus and not paths <= told:
+                told |= paths
                 yield parameters.dialect.request_name(pid), period_s
         for definition in config.dids:
             yield definition.request_name, definition.period_s

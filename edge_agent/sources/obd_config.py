@@ -23,7 +23,7 @@ class ObdConfig:
     """How a car is read. Periods and times in seconds.
 
     ``pids``: PID of service 01 -> period; those the car lacks are left out. ``dids``: the maker's own values; a PID
-    that gives the same is not asked, since the two would take turns with different steps.
+    that gives the same as one of them, or as a PID before it, is not asked: they would take turns with different steps.
     ``dtc_services``: of 0x03, 0x07, 0x0A; ``dtc_period_s`` None reads no codes. ``uds_dtc_ecus``: also asked by 19 02.
     ``limits``: what reading may take of the bus. ``idle_wait_s``: longest time one poll waits for something to become
     due; ``longest_poll_s``: after that one poll begins no further read, the rest is left to the next one.

@@ -93,10 +93,11 @@ ENCODERS: Mapping[int, Encoder] = {
     0x9D: _fuel_rate,
     0xA6: lambda signals: (round(signals["Vehicle.TraveledDistance"] / 100) & 0xFFFFFFFF).to_bytes(4),
     0xB2: _percent(_TRACTION + "StateOfHealth"),
+    0xD2: lambda signals: b"\x01" + _percent(_TRACTION + "StateOfHealth")(signals) + b"\x00",
 }
 
 _ELECTRIC = frozenset({0x01, 0x0D, 0x21, 0x30, 0x31, 0x33, 0x42, 0x46, 0x4D, 0x4E, 0x5B, 0xA6, 0xB2})
-_COMBUSTION = frozenset(ENCODERS) - {0x5B, 0xB2}
+_COMBUSTION = frozenset(ENCODERS) - {0x5B, 0xB2, 0xD2}
 # A diesel has no fuel trims, no spark and no tank ventilation.
 SUPPORTED_PIDS: Mapping[Kind, frozenset[int]] = {
     "petrol": _COMBUSTION,

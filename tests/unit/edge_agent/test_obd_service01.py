@@ -55,6 +55,7 @@ EXAMPLES: list[tuple[int, str, str, float]] = [
     (0x9D, "00640065", "Vehicle.OBD.EngineFuelRate", 2),
     (0xA6, "000F4240", "Vehicle.TraveledDistance", 100_000_000),  # 100,000.0 km in metres
     (0xB2, "F0", "Vehicle.Powertrain.TractionBattery.StateOfHealth", 94.11764705882354),
+    (0xD2, "01CC80", "Vehicle.Powertrain.TractionBattery.StateOfHealth", 80),  # certified energy; the range is not read
 ]
 
 
@@ -79,7 +80,12 @@ def test_every_parameter_is_sound() -> None:
             assert signal.path in catalogue()
             assert signal.bit_offset + signal.bit_length <= 8 * pid.length
             paths.append(signal.path)
-    assert len(paths) == len(set(paths))
+    twice = {path for path in paths if paths.count(path) > 1}
+    assert twice == {"Vehicle.Powertrain.TractionBattery.StateOfHealth"}  # the maker's, and that of certified energy
+
+
+def test_a_value_that_the_ecu_says_it_has_not_is_none() -> None:
+    assert service01.decode(0xD2, bytes.fromhex("41D202CC80")) == Decoded()
 
 
 def test_value_outside_the_catalogue_is_a_fault() -> None:

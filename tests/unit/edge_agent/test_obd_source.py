@@ -138,6 +138,23 @@ def test_whose_values_they_are_is_known_before_they_are_read() -> None:
     source.close()
 
 
+@pytest.mark.parametrize("has_health", [False, True])
+def test_the_state_of_certified_energy_is_read_where_there_is_no_state_of_health(has_health: bool) -> None:
+    further = {bytes((1, base)): bytes((0x41, base, 0, 0, 0, 1)) for base in range(0x00, 0xC0, 0x20)}
+    script: dict[bytes, bytes | None] = {**further, b"\x01\xc0": bytes.fromhex("41C000004000")}
+    script |= {b"\x01\xd2": bytes.fromhex("41D201CC80"), b"\x01\xb2": bytes.fromhex("41B2E6")}
+    if has_health:
+        script[b"\x01\xa0"] = bytes.fromhex("41A000004001")
+    scripted = ScriptedTester({"7E8": bitmap_then(script)})
+    config = ObdConfig(pids={0xB2: 1.0, 0xD2: 1.0}, dtc_period_s=None, read_vin=False)
+    source = ObdSource(config, lambda: scripted, clock=Clock())
+    source.open()
+    assert polled(source).values[SOH] == pytest.approx(90.2 if has_health else 80, abs=0.01)
+    asked = {request for _, request in scripted.asked}
+    assert (b"\x01\xd2" in asked, b"\x01\xb2" in asked) == (not has_health, has_health)
+    source.close()
+
+
 def test_vin_is_asked_again_soon_where_it_failed() -> None:
     bus, clock = virtual_bus(), Clock()
     script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x7f\x09\x22"}
