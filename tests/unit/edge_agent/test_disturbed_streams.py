@@ -217,7 +217,7 @@ class Seen:
 
 
 @pytest.mark.parametrize("connect", [can_tester, elm327_tester])
-@pytest.mark.parametrize("seed", (24, 31, 40, *range(8)))
+@pytest.mark.parametrize("seed", [24, 31, 40, *range(8)])
 def test_what_is_read_is_what_the_car_has(
     connect: Callable[[Random, ObdConfig, Clock], base.Tester], seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
