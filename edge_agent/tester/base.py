@@ -88,6 +88,11 @@ def ecu_name(receive_id: int) -> str:
     return f"{receive_id:03X}"
 
 
+def answers_to_all(receive_id: int) -> bool:
+    """Whether this is an identifier by which ECUs answer a question to all (ISO 15765-4); any other was misread."""
+    return 0x7E8 <= receive_id <= 0x7EF or receive_id & 0x1FFFFF00 == 0x18DAF100
+
+
 def belongs(request: bytes, payload: bytes) -> bool:
     """Whether an answer is one to this request, be it negative: late answers to earlier requests are not."""
     if not payload:

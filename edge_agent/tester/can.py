@@ -16,6 +16,7 @@ from edge_agent.tester.base import (
     PENDING_TIMEOUT_S,
     Exchange,
     IsoTpAddress,
+    answers_to_all,
     belongs,
     positive,
 )
@@ -138,7 +139,7 @@ class CanTester:
                 if is_response_pending(request, payload):
                     patient.add(address.ecu)
                     wait.longer()
-                elif belongs(request, payload):
+                elif answers_to_all(address.receive_id) and belongs(request, payload):
                     exchange.answers.setdefault(address.ecu, payload)
                     if address.ecu in patient:
                         patient.remove(address.ecu)

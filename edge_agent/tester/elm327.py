@@ -13,7 +13,15 @@ from typing import Final
 
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.obd.answers import AnswerError, is_response_pending
-from edge_agent.tester.base import LONGEST_PENDING_S, Exchange, IsoTpAddress, belongs, ecu_name, positive
+from edge_agent.tester.base import (
+    LONGEST_PENDING_S,
+    Exchange,
+    IsoTpAddress,
+    answers_to_all,
+    belongs,
+    ecu_name,
+    positive,
+)
 from edge_agent.tester.elm327_child import STALE
 from edge_agent.tester.elm327_process import CONNECT_S, AdapterProcess, AdapterStuckError, LateReplyError
 from edge_agent.tester.elm327_session import PATIENT, ElmSession, Timing
@@ -194,7 +202,7 @@ class Elm327Tester:
             ecu = ecu_name(sender)
             if is_response_pending(request, payload):
                 pending.add(ecu)
-            elif belongs(request, payload):
+            elif answers_to_all(sender) and belongs(request, payload):
                 exchange.answers.setdefault(ecu, payload)
             else:
                 exchange.foreign = payload[:8].hex().upper()

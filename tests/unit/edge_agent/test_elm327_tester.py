@@ -390,3 +390,12 @@ def test_a_closed_tester_says_so() -> None:
     bench.tester.close()
     with pytest.raises(SourceError, match="was closed"):
         bench.tester.functional(SPEED, expected=ALL)
+
+
+def test_an_identifier_that_was_misread_is_no_ecu() -> None:
+    """Found once, an ECU is expected to answer for as long as the adapter stays."""
+    bench = Bench()
+    bench.direct.spoil = lambda command, text: text.replace("7E9", "749") if command == "0100" else text
+    exchange = bench.tester.functional(b"\x01\x00", expected=None)
+    assert exchange.answers.keys() == {"7E8"}
+    assert exchange.foreign is not None
