@@ -1,6 +1,7 @@
 """Keeps the process that holds the adapter under a deadline: started, asked, and killed when it takes too long."""
 
 import importlib.util
+import logging
 import os
 import select
 import subprocess
@@ -12,6 +13,8 @@ from typing import Final
 
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.tester import elm327_child as child
+
+_log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 20.0  # all of it: six baud rates, a reset, the search of a protocol; systemd's watchdog allows 30 s
 _STEP_S: Final = 4.0  # one step of it; python-OBD waits 10 s for a byte, and ten times over
@@ -119,7 +122,10 @@ class AdapterProcess:
             process.wait(0 if at_once else _STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:  # in a driver that hangs, no signal ends it; the agent must go on
+                _log.warning("The process that holds the adapter at %s is stuck in its driver", self.port)
         process.stdout.close()
 
     def gone(self, reason: str) -> SourceError:

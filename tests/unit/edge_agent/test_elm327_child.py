@@ -1,5 +1,6 @@
 """The process that holds the adapter stays small, and the virtual adapter says what is wrong with its garage."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import EdgeAgentError
+from edge_agent.tester.elm327_process import AdapterProcess
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.elm327 import VirtualElm327, identifier_of_request
 from edge_agent.virtual_car.garage import run_car
@@ -84,3 +86,30 @@ def test_flow_control_goes_where_the_standard_says() -> None:
     assert identifier_of_request(0x7EC) == 0x7E4
     assert identifier_of_request(0x18DAF110) == 0x18DA10F1
     assert identifier_of_request(0x768) is None
+
+
+class Unkillable:
+    """A process that a driver keeps in the kernel: SIGKILL waits until the driver is done."""
+
+    def __init__(self) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
+        self.killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def wait(self, timeout: float | None = None) -> int:
+        assert timeout is not None, "this would never return"
+        raise subprocess.TimeoutExpired("adapter", timeout)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_process_stuck_in_its_driver_does_not_hold_the_agent(
+    at_once: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, stuck = AdapterProcess("/dev/ttyUSB0", None), Unkillable()
+    monkeypatch.setattr(process, "_process", stuck)
+    process.stop(at_once=at_once)
+    assert stuck.killed
+    assert process.pid is None
+    assert "stuck in its driver" in caplog.text
