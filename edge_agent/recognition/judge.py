@@ -36,6 +36,7 @@ _YEAR_FITS, _YEAR_MISSES, _YEAR_MISSES_MAYBE = 0.4, -4.0, -1.0
 _ECU_THERE: Final = 0.7  # one that is not there shows by its silence to the probes
 _DRIVE_FITS, _DRIVE_NEAR, _DRIVE_MISSES = 0.5, -0.5, -4.0
 _FIRST_ANSWER, _FURTHER_ANSWER = 2.0, 1.2
+_ANSWER_OF_ANOTHER_ECU = 1.8  # without a VIN, where a further one of the same ECU counts nothing
 _REFUSED, _IMPLAUSIBLE, _BUSY = -1.2, -1.5, -0.2
 _NOTHING_FITS: Final = -2.0  # all that was answered was a refusal or could not be: a VIN alone must not outweigh that
 _SILENT_ECU, _SILENT_BESIDE_OTHERS = -1.0, -0.2  # an ECU may sleep while others answer
@@ -220,8 +221,10 @@ def _weigh_probes(case: _Case, fingerprint: Fingerprint) -> None:
         told = ", ".join(_told(path, value) for path, value in list(decoded.values.items())[:_VALUES_TOLD])
         said = f"plausibly: {told}" if told else "that it has no value now"
         ecu = Question.of(definition).address.ecu
-        same = fingerprint.vin is None and ecu in answering
-        case.add(0.0 if same else _FURTHER_ANSWER if answering else _FIRST_ANSWER, f"{asked} answered {said}.")
+        weight = _FURTHER_ANSWER if answering else _FIRST_ANSWER
+        if fingerprint.vin is None and answering:
+            weight = 0.0 if ecu in answering else _ANSWER_OF_ANOTHER_ECU
+        case.add(weight, f"{asked} answered {said}.")
         answering.append(ecu)
     for name, definition, probe in definitions:
         if probe.payload is None and not probe.silent:
