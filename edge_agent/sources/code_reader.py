@@ -46,8 +46,11 @@ class CodeReader:
     def read(self, ecus: AbstractSet[str], dialect: Dialect = OBD) -> CodesRead:
         """Ask everything once. ``ecus``: response identifiers of the ECUs that answer OBD requests, none if none."""
         self._begin()
+        requests = dialect.codes(self._services)
+        if requests and not ecus:
+            # Discovery may have missed them; by UDS alone their codes of services 03 and 07 would look cleared.
+            ecus = self._tester.functional(requests[0].request, expected=None).answers.keys()
         if ecus:
-            requests = dialect.codes(self._services)
             for request in requests:
                 self._stored(request, ecus, awake=requests[0])
             for request in requests:

@@ -9,7 +9,7 @@ import pytest
 from edge_agent.sources.base import Reading, TroubleCode
 from edge_agent.sources.code_reader import CodeReader
 from edge_agent.sources.obd import DEFAULT_ECUS
-from edge_agent.tester.base import Exchange
+from edge_agent.tester.base import Exchange, IsoTpAddress
 from edge_agent.tester.testing import ScriptedTester
 from edge_agent.vehicle_watch import VehicleWatch
 from tests.unit.edge_agent.obd_support import (
@@ -192,3 +192,22 @@ def test_trouble_of_the_adapter_is_no_sign_that_a_car_lacks_service_0a() -> None
     assert reader.read({"7E8"}).codes is None
     tester.noisy = False
     assert [code.code for code in reader.read({"7E8"}).codes or ()] == ["P0301"]
+
+
+def test_codes_known_by_service_03_are_not_gone_where_only_uds_was_asked() -> None:
+    """Discovery may fail at a start; what UDS tells of the ECU is not all of its codes."""
+    script = {b"\x03": bytes.fromhex("43010420"), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
+    script[b"\x19\x02\x0c"] = bytes.fromhex("5902FF")
+    tester = ScriptedTester({"7E8": script.get})
+    reader = CodeReader(tester, services=(3, 7, 10), uds_ecus=(DEFAULT_ECUS[0],))
+    read = reader.read(frozenset())
+    assert read.ecus_read == {"7E8"}
+    assert [code.code for code in read.codes or ()] == ["P0420"]
+
+
+def test_a_car_that_knows_only_uds_is_read_by_it() -> None:
+    tester = ScriptedTester({"7EC": {b"\x19\x02\x0c": bytes.fromhex("5902FF0A1B0008")}.get})
+    address = IsoTpAddress(transmit_id=0x7E4, receive_id=0x7EC)
+    read = CodeReader(tester, services=(3, 7, 10), uds_ecus=(address,)).read(frozenset())
+    assert read.ecus_read == {"7EC"}
+    assert [code.code for code in read.codes or ()] == ["P0A1B"]
