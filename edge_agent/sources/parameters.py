@@ -14,6 +14,7 @@ from edge_agent.tester.base import Exchange, Tester, address_of
 _log = logging.getLogger(__name__)
 
 _SILENT_IN_A_ROW: Final = 2
+_MISSED_BY_A_VOICE: Final = 5  # reads in a row; one lost frame is no reason to change whom to believe
 _DIALECTS: Final = (OBD, OBD_ON_UDS)
 # Slow or constant ones: two answers a moment apart are the same, and so can be compared.
 _STEADY_PIDS: Final = (0x33, 0xA6, 0x2F, 0x46, 0x05, 0x5C, 0x0F, 0x42, 0x31, 0x30, 0x21)
@@ -59,6 +60,9 @@ class Parameters:
         self._tester = tester
         self._several = several
         self.dialect: Dialect = OBD
+        self._voices: dict[
+            int, tuple[str, int]
+        ] = {}  # PID -> the ECU whose value counts, and how often it failed since
         self.ecus: dict[int, tuple[str, ...]] = {}  # PID -> response identifiers of the ECUs that have it
 
     def discover(self) -> tuple[ReadFault, ...]:
@@ -175,9 +179,28 @@ class Parameters:
                     reason = str(error)
             parts.append(Decoded(faults=(ReadFault(request=f"{name} at {ecu}", reason=reason),)))
         combined = service01.combine(parts)
-        if any(signal.combine != "first" for signal in PIDS[pid].signals) and combined.faults:
+        if all(signal.combine == "first" for signal in PIDS[pid].signals):
+            return self._of_one_voice(
+                pid, {ecu: part for ecu, part in zip(ecus, parts, strict=True) if part.values}, combined
+            )
+        if combined.faults:
             return Decoded(faults=combined.faults)  # a sum over some of the ECUs is not the car's
         return combined
+
+    def _of_one_voice(self, pid: int, spoken: Mapping[str, Decoded], combined: Decoded) -> Decoded:
+        """The values of the ECU that gave them before: another's odometer may be some kilometres off.
+
+        Another one's are taken once it has failed several times in a row.
+        """
+        voice, missed = self._voices.get(pid, ("", _MISSED_BY_A_VOICE))
+        if voice not in spoken and missed + 1 < _MISSED_BY_A_VOICE:
+            self._voices[pid] = voice, missed + 1
+            return Decoded(faults=combined.faults)
+        if voice not in spoken:
+            voice = next(iter(spoken), "")
+        if voice:
+            self._voices[pid] = voice, 0
+        return Decoded(values=spoken[voice].values if voice else {}, faults=combined.faults)
 
     def _each(self, group: Sequence[int], *, silent: int = 0) -> dict[int, Decoded]:
         """One after the other, until two in a row are met with silence; ``silent``: requests just before that were."""
