@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 KILLS ?= 200
+# Most tests wait for a car, a broker or a deadline, so that two cores carry three of them; a file stays together.
+WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge check-arm64 lint types format clean
@@ -18,7 +20,7 @@ demo: environment ## watch cars being read, alerts raised and workshops booked (
 
 test: lint types browser ## run every check: lint, format, types, import contracts, all tests
 	@$(BIN)/python -m wearcast.embedded
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(WORKERS) $(ARGS)
 
 soak: environment ## kill worker, broker and agents for longer than the tests do (KILLS=200)
 	@$(BIN)/python -m wearcast.embedded
