@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from edge_agent.build import CONNECTORS
 from edge_agent.can_bus import CanBusConfig
+from edge_agent.config import SourceKind
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.tester.base import Connect
@@ -96,9 +97,9 @@ def _bus(options: dict[str, object]) -> CanBusConfig:
     )
 
 
-def _connector(kind: str, address: str, options: dict[str, object]) -> Connect:
+def _connector(kind: SourceKind, address: str, options: dict[str, object]) -> Connect:
     section = Section(options, where=f"adapter {address}", folder=Path.cwd())
-    connect = CONNECTORS[kind](section, None)  # type: ignore[index]  # the kind's name is checked below
+    connect = CONNECTORS[kind](section, None)
     section.done()
     return connect
 
