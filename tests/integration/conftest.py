@@ -1,4 +1,4 @@
-"""What the tests of the engine and of the booking desk share."""
+"""What the tests of the engine, of the booking desk and of asking from afar share."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +10,7 @@ from ingest.database import Connection, connect
 from rules.engine import EngineConfig
 from rules.rule import rulebook
 from tests.integration.booking_scene import add_alert, add_owner, add_workshop
+from tests.integration.remote_support import register_devices
 from tests.integration.rules_bench import HELD, Bench, Clock, Desk, register_car
 
 
@@ -38,3 +39,10 @@ def alert_id(connection: Connection) -> UUID:
     alert = add_alert(connection, add_owner(connection))
     connection.commit()
     return alert
+
+
+@pytest.fixture
+def registered(connection: Connection) -> Connection:
+    """A connection to a database with two devices."""
+    register_devices(connection)
+    return connection
