@@ -29,7 +29,7 @@ from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import ecu_estimate, percent_estimate
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, require_aware
+from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
 
 Row = Literal["Row1", "Row2"]
 METHOD: Final = "brake_pads_energy/1"
@@ -292,6 +292,17 @@ class BrakePads:
             )
             for side in ("Left", "Right")
         ]
+
+    def serviced(self, record: ServiceRecord) -> None:
+        """See :class:`health.estimator.Estimator`."""
+        if record.quantity is not Quantity.PAD_WEAR:
+            return
+        row: Row | None = "Row1" if record.position.startswith("Row1") else "Row2" if record.position else None
+        self.reset(record.time, f"{record.by}: {record.reason}", row)
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        """See :class:`health.estimator.Estimator`."""
+        return ()
 
     def state(self) -> Json:
         """The recursion as JSON values."""

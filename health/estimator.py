@@ -1,10 +1,10 @@
-"""What every estimator is: fed samples in time order, asked for estimates, saved and restored as plain JSON."""
+"""What every estimator is: fed samples in time order, told of services, asked for estimates, saved and restored."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from telemetry.records import Estimate, Sample
+from telemetry.records import Estimate, Sample, ServiceRecord, VehicleEvent
 
 Json = dict[str, object]
 
@@ -20,6 +20,20 @@ class Estimator(Protocol):
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
         """What is known at ``now``; empty where nothing can be said honestly."""
+        ...
+
+    def serviced(self, record: ServiceRecord) -> None:
+        """A person replaced, measured or adjusted the part. Of other quantities, or told before: ignored.
+
+        HealthError where its value, unit or position makes no sense for this part.
+        """
+        ...
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        """What it noticed since it was last asked (a change nobody reported, a doubtful signal), each told once.
+
+        They are part of the state until they are taken, so that a restart neither loses nor repeats one.
+        """
         ...
 
     def state(self) -> Json:

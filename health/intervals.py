@@ -23,6 +23,8 @@ def percent_estimate(
     method: str,
     source: Source = "estimated",
     position: str = "",
+    measurements: int | None = None,
+    limited_by: str = "",
 ) -> Estimate:
     """Estimate of a percent quantity, each number clipped to 0..100 and the interval opened to hold the value."""
     clipped = _percent(value)
@@ -35,6 +37,8 @@ def percent_estimate(
         high=max(_percent(high), clipped),
         source=source,
         method=method,
+        measurements=measurements,
+        limited_by=limited_by,
     )
 
 

@@ -28,7 +28,7 @@ from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, interpolate, percent_estimate
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, require_aware
+from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
 
 METHOD: Final = "low_voltage_battery_rest/1"
 METHOD_WITH_CRANKING: Final = "low_voltage_battery_rest+cranking/1"
@@ -248,6 +248,15 @@ class LowVoltageBattery:
                 method=method,
             ),
         )
+
+    def serviced(self, record: ServiceRecord) -> None:
+        """See :class:`health.estimator.Estimator`."""
+        if record.quantity is Quantity.LOW_VOLTAGE_BATTERY_HEALTH:
+            self.reset(record.time, f"{record.by}: {record.reason}")
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        """See :class:`health.estimator.Estimator`."""
+        return ()
 
     def state(self) -> Json:
         """The recursion as JSON values."""

@@ -26,7 +26,7 @@ from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, require_aware
+from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
 
 METHOD: Final = "tire_pressure_rls/1"
 _VERSION: Final = 1
@@ -198,6 +198,15 @@ class Tires:
                 )
             )
         return tuple(found)
+
+    def serviced(self, record: ServiceRecord) -> None:
+        """See :class:`health.estimator.Estimator`."""
+        if record.quantity is Quantity.TIRE_PRESSURE_LOSS:
+            self.reset(record.time, f"{record.by}: {record.reason}")
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        """See :class:`health.estimator.Estimator`."""
+        return ()
 
     def state(self) -> Json:
         """The recursion as JSON values."""

@@ -27,7 +27,7 @@ from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, percent_estimate
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, require_aware
+from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
 
 METHOD: Final = "traction_battery_tls/1"
 _VERSION: Final = 1
@@ -231,6 +231,15 @@ class TractionBattery:
                 )
             )
         return tuple(found)
+
+    def serviced(self, record: ServiceRecord) -> None:
+        """See :class:`health.estimator.Estimator`."""
+        if record.quantity is Quantity.TRACTION_BATTERY_SOH:
+            self.reset(record.time, f"{record.by}: {record.reason}")
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        """See :class:`health.estimator.Estimator`."""
+        return ()
 
     def state(self) -> Json:
         """The recursion as JSON values."""

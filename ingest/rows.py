@@ -56,6 +56,8 @@ def copy_estimates(connection: Connection, vehicles: Mapping[str, UUID], batches
         "high": "float4",
         "source": "text",
         "method": "text",
+        "measurements": "int4",
+        "limited_by": "text",
     }
     rows = [
         (
@@ -68,6 +70,8 @@ def copy_estimates(connection: Connection, vehicles: Mapping[str, UUID], batches
             estimate.high,
             estimate.source,
             estimate.method,
+            estimate.measurements,
+            estimate.limited_by,
         )
         for batch in batches
         for estimate in batch.estimates

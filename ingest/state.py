@@ -34,6 +34,8 @@ class EstimateState:
     source: Source
     method: str
     time: datetime
+    measurements: int | None = None
+    limited_by: str = ""  # telemetry.records.Limitation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,8 @@ def _merge_readings(state: VehicleState, batch: ReadingsBatch) -> VehicleState:
                 high=estimate.high,
                 source=estimate.source,
                 method=estimate.method,
+                measurements=estimate.measurements,
+                limited_by=estimate.limited_by,
                 time=estimate.time,
             )
     if not signals and not estimates:

@@ -29,7 +29,16 @@ from telemetry.catalogue import Signal, catalogue
 from telemetry.errors import WireError
 from telemetry.limits import MAX_TEXT, check_column
 from telemetry.packing import Packed, pack, pack_presence, unpack, unpack_presence
-from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample, ms_from_utc, utc_from_ms
+from telemetry.records import (
+    MAX_MEASUREMENTS,
+    BatchKey,
+    Estimate,
+    Quantity,
+    ReadingsBatch,
+    Sample,
+    ms_from_utc,
+    utc_from_ms,
+)
 
 MAGIC: Final = b"WC"
 VERSION: Final = 1
@@ -61,6 +70,9 @@ class _RawColumn(msgspec.Struct, array_like=True, frozen=True):
 _ShortText = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
+_Measurements = Annotated[int, msgspec.Meta(ge=0, le=MAX_MEASUREMENTS)]
+
+
 class _Estimate(msgspec.Struct, array_like=True, frozen=True):
     after_ms: int
     quantity: Quantity
@@ -70,6 +82,8 @@ class _Estimate(msgspec.Struct, array_like=True, frozen=True):
     high: float
     from_ecu: bool
     method: _ShortText
+    measurements: _Measurements | None = None
+    limited_by: _ShortText = ""
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -182,6 +196,8 @@ def _body(batch: ReadingsBatch) -> _Body:
                 estimate.high,
                 estimate.source == "ecu",
                 estimate.method,
+                estimate.measurements,
+                estimate.limited_by,
             )
             for estimate in batch.estimates
         ],
@@ -247,6 +263,8 @@ def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
                 high=entry.high,
                 source="ecu" if entry.from_ecu else "estimated",
                 method=entry.method,
+                measurements=entry.measurements,
+                limited_by=entry.limited_by,
             )
             for entry in body.estimates
         ),

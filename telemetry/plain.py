@@ -13,6 +13,7 @@ import msgspec
 from telemetry.errors import WireError
 from telemetry.limits import MAX_TEXT
 from telemetry.records import (
+    MAX_MEASUREMENTS,
     Acknowledgement,
     BatchKey,
     DeviceStatus,
@@ -61,6 +62,8 @@ class _Estimate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Source
     method: ShortText
     position: ShortText = ""
+    measurements: Annotated[int, msgspec.Meta(ge=0, le=MAX_MEASUREMENTS)] | None = None
+    limited_by: ShortText = ""
 
 
 class ReadingsMessage(JsonMessage, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,6 +144,8 @@ def encode_readings(batch: ReadingsBatch) -> bytes:
                     high=estimate.high,
                     source=estimate.source,
                     method=estimate.method,
+                    measurements=estimate.measurements,
+                    limited_by=estimate.limited_by,
                 )
                 for estimate in batch.estimates
             ],
@@ -175,6 +180,8 @@ def decode_readings(device: str, payload: bytes) -> ReadingsBatch:
                     high=entry.high,
                     source=entry.source,
                     method=entry.method,
+                    measurements=entry.measurements,
+                    limited_by=entry.limited_by,
                 )
                 for entry in message.estimates
             ),

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from math import isfinite
+from typing import Final, Literal
 from uuid import UUID
 
 Source = Literal["ecu", "estimated"]
@@ -53,11 +54,33 @@ class Quantity(StrEnum):
     TIRE_PRESSURE_LOSS = "tire_pressure_loss"  # kPa lost per day at constant temperature
 
 
+class Limitation(StrEnum):
+    """What can keep an estimate's interval wide. Later versions may know more words: what is unknown is shown as is."""
+
+    FEW_MEASUREMENTS = "few_measurements"
+    OLD_MEASUREMENTS = "old_measurements"
+    FLAT_VOLTAGE = "flat_voltage"  # LFP: the voltage hardly tells the state of charge
+    STATE_OF_CHARGE = "state_of_charge"  # the battery management's own gauge errs, and no rest puts it right
+    DOUBTFUL_READINGS = "doubtful_readings"  # a signal that stands still, jumps, or has the wrong sign
+    START_UNKNOWN = "start_unknown"  # nobody said how worn the part was when the dongle was fitted
+    NOT_CALIBRATED = "not_calibrated"  # no workshop has measured this part yet
+    UNSEEN_DRIVING = "unseen_driving"  # distance while the dongle was away
+    MODELLED_TEMPERATURE = "modelled_temperature"
+    SLOW_SAMPLING = "slow_sampling"  # the event is shorter than the time between two samples
+    WEAK_CHARGING = "weak_charging"  # the charging system may be the culprit
+    SENSOR_RESOLUTION = "sensor_resolution"
+
+
+MAX_MEASUREMENTS: Final = 2**31 - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A health value with where it comes from and its 90 % interval, in percent or the quantity's unit.
 
     ``position`` is "" for the whole car or a wheel as "Row1.Left"; ``method`` names estimator and version.
+    ``measurements``: how many it rests on (charges, starts, drives, hours with data); None where none are counted.
+    ``limited_by``: what keeps the interval as wide as it is, one of :class:`Limitation`; "" where nothing stands out.
     """
 
     time: datetime
@@ -68,9 +91,13 @@ class Estimate:
     high: float
     source: Source
     method: str
+    measurements: int | None = None
+    limited_by: str = ""
 
     def __post_init__(self) -> None:
         require_aware(self.time, "Estimate.time")
+        if self.measurements is not None and not 0 <= self.measurements <= MAX_MEASUREMENTS:
+            raise ValueError(f"{self.quantity}: {self.measurements} measurements; give 0 to {MAX_MEASUREMENTS} or None")
         if not self.low <= self.value <= self.high:
             raise ValueError(f"{self.quantity}: value {self.value} lies outside its interval [{self.low}, {self.high}]")
 
@@ -91,7 +118,9 @@ class EventKind(StrEnum):
     CLOCK_CORRECTED = "device.clock_corrected"  # batches published with wrong times, and by how much
     DATA_GIVEN_UP = "device.data_given_up"  # what the outbox had no room for, or its disk spoilt
     VEHICLE_IDENTIFIED = "vehicle.identified"
-    SERVICE_RESET = "service.reset"
+    SERVICE_RESET = "service.reset"  # an estimate was reset or calibrated: the service record's fields
+    SERVICE_SUSPECTED = "service.suspected"  # a change nobody reported: quantity, position, certainty (0..1), why
+    SIGNAL_DOUBTED = "signal.doubted"  # readings that cannot be right: signal (VSS path), why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +137,42 @@ class VehicleEvent:
 
     def __post_init__(self) -> None:
         require_aware(self.time, "VehicleEvent.time")
+
+
+class ServiceAction(StrEnum):
+    """What was done to a part."""
+
+    REPLACED = "replaced"  # a new part or a fresh filling: wear begins anew
+    MEASURED = "measured"  # ``value`` in ``unit``: what is estimated is calibrated by it
+    ADJUSTED = "adjusted"  # pumped up, charged, turned round: what was learned of its trend is void
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceRecord:
+    """What a person did to a part or measured on it: by this alone an estimate goes back or is calibrated.
+
+    ``position``: "" for the whole car, an axle as "Row1" or a wheel as "Row1.Left". ``value`` and ``unit`` only where
+    something was measured ("mm" of lining left, "percent"). ``by``: who says so; ``reason``: in words, for the log.
+    """
+
+    id: UUID  # the same record told twice counts once
+    time: datetime
+    quantity: Quantity
+    action: ServiceAction
+    by: str
+    reason: str
+    position: str = ""
+    value: float | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        require_aware(self.time, "ServiceRecord.time")
+        if not self.by.strip() or not self.reason.strip():
+            raise ValueError("a service record needs who says so (by) and why (reason)")
+        if (self.action is ServiceAction.MEASURED) != (self.value is not None):
+            raise ValueError("a measurement needs its value and unit, and nothing else has one")
+        if self.value is not None and (not isfinite(self.value) or not self.unit):
+            raise ValueError(f"a measured value needs a number and its unit, not {self.value} {self.unit!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

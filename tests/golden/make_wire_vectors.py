@@ -58,6 +58,8 @@ def readings() -> ReadingsBatch:
                 high=68.0,
                 source="estimated",
                 method="pad-energy/1",
+                measurements=2,
+                limited_by="not_calibrated",
             ),
         ),
     )
@@ -86,7 +88,6 @@ def vectors() -> dict[str, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    deflated = compact.encode(readings()).hex()
-    VECTORS.write_text(
-        json.dumps({**vectors(), "readings deflated": {"channel": "readings", "hex": deflated}}, indent=1) + "\n"
-    )
+    former = {name: entry for name, entry in json.loads(VECTORS.read_text()).items() if name.startswith("former ")}
+    deflated = {"readings deflated": {"channel": "readings", "hex": compact.encode(readings()).hex()}}
+    VECTORS.write_text(json.dumps({**vectors(), **deflated, **former}, indent=1) + "\n")

@@ -30,6 +30,7 @@ from telemetry.records import (
     ReadingsBatch,
     RejectedBatch,
     Sample,
+    ServiceRecord,
     VehicleEvent,
 )
 from telemetry.topics import Channel, DeviceTopic
@@ -95,6 +96,12 @@ class Counting:
                 method="counting/1",
             ),
         )
+
+    def serviced(self, record: ServiceRecord) -> None:
+        pass
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        return ()
 
     def state(self) -> dict[str, object]:
         return {"count": self.count}
