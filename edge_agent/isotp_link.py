@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import can
@@ -71,7 +71,8 @@ class IsoTpLink:
     """Sends payloads to addresses and gives back those that arrive. Errors of the bus are those of python-can.
 
     ``stmin_ms``: pause this end asks for between consecutive frames; 1 ms paces udp_multicast. ``learn``: whether an
-    ECU that answers with a 29-bit identifier of ISO 15765-4 is listened to though nobody has named it.
+    ECU that answers with a 29-bit identifier of ISO 15765-4 is listened to though nobody has named it. ``clock``: by
+    which waits for frames end, in seconds; the transport's own timers (N_Bs, N_Cr, STmin) keep the machine's time.
     ``error_frames`` counts those the adapter reports.
     """
 
@@ -83,6 +84,7 @@ class IsoTpLink:
         stmin_ms: int = 1,
         padding: int = 0xAA,
         learn: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._parameters: dict[str, Any] = {
             "stmin": stmin_ms,
@@ -96,6 +98,7 @@ class IsoTpLink:
         }
         self._bus = bus
         self._learn = learn
+        self._clock = clock
         self._by_receive_id: dict[int, _Channel] = {}
         self._by_address: dict[IsoTpAddress, _Channel] = {}
         self._active: dict[_Channel, None] = {}  # those with anything under way: looking at all of them costs time
@@ -145,11 +148,11 @@ class IsoTpLink:
 
     def pump(self, timeout_s: float) -> list[tuple[IsoTpAddress, bytes]]:
         """Move frames until a payload is complete or the time is over (0: one look); gives the complete ones."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock() + timeout_s
         looked = False
         while True:
             arrived = self._process()
-            remaining = deadline - time.monotonic()
+            remaining = deadline - self._clock()
             if arrived or (looked and remaining <= 0):
                 return arrived
             looked = True

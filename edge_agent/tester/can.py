@@ -41,16 +41,19 @@ class CanTester:
         functional_id: int | None,
         timeout_s: float,
         cautious: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``functional_id``: identifier that asks all OBD ECUs; None: 11 bits, then 29, until somebody answers.
 
         ``cautious``: the bit rate may be wrong; the first error frame ends a question to all.
+        ``clock``: seconds, monotonic, the same as that of ``link``.
         """
         self._bus: can.BusABC | None = bus
         self._link = link
         self._config = config
         self._functional_id = functional_id
         self._cautious = cautious
+        self._clock = clock
         self.timeout_s = timeout_s
         self.unanswered = 0
 
@@ -65,6 +68,7 @@ class CanTester:
         stmin_ms: int = 1,
         cautious: bool = False,
         open_bus: Callable[[CanBusConfig], can.BusABC] = open_can_bus,
+        clock: Callable[[], float] = time.monotonic,
     ) -> "CanTester":
         """Open the bus and let through only the answers of ``addresses``, and of any ECU with 29-bit identifiers.
 
@@ -73,8 +77,16 @@ class CanTester:
         if timeout_s <= 0:
             raise ConfigurationError(f"the timeout is {timeout_s:g} s; give a time above 0, 200ms suits most cars")
         bus = open_bus(config)
-        link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms, learn=True)
-        tester = cls(bus, link, config=config, functional_id=functional_id, timeout_s=timeout_s, cautious=cautious)
+        link = IsoTpLink(bus, addresses, stmin_ms=stmin_ms, learn=True, clock=clock)
+        tester = cls(
+            bus,
+            link,
+            config=config,
+            functional_id=functional_id,
+            timeout_s=timeout_s,
+            cautious=cautious,
+            clock=clock,
+        )
         tester._filter()
         return tester
 
@@ -132,7 +144,7 @@ class CanTester:
         self._link.forget()
         self._link.send_frame(identifier, request)
         exchange = Exchange()
-        wait = _Wait(self._link, self.timeout_s)
+        wait = _Wait(self._link, self.timeout_s, self._clock)
         patient: set[str] = set()  # ECUs that asked for patience and have not answered yet
         while not wait.over:
             for address, payload in wait.arrived():
@@ -158,7 +170,7 @@ class CanTester:
     def _physical(self, address: IsoTpAddress, request: bytes) -> bytes:
         self._link.forget()
         self._link.send(address, request)
-        wait = _Wait(self._link, self.timeout_s)
+        wait = _Wait(self._link, self.timeout_s, self._clock)
         foreign: str | None = None
         pending = False
         while not wait.over:
@@ -198,32 +210,31 @@ class CanTester:
 class _Wait:
     """How long one question is waited for: P2, longer while an answer comes in parts or an ECU asks for patience."""
 
-    def __init__(self, link: IsoTpLink, timeout_s: float) -> None:
+    def __init__(self, link: IsoTpLink, timeout_s: float, clock: Callable[[], float]) -> None:
         self._link = link
         self._timeout_s = timeout_s
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
         self._deadline = self._started + timeout_s
 
     @property
     def over(self) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         parts = self._link.receiving() and now < max(self._deadline, self._started) + _MULTI_FRAME_TIMEOUT_S
         return now >= self._deadline and not parts
 
     @property
     def waited_s(self) -> float:
-        return time.monotonic() - self._started
+        return self._clock() - self._started
 
     def longer(self) -> None:
         """After NRC 0x78: P2* from now, and no longer than an ECU may be trusted to mean it."""
-        self._deadline = min(
-            max(self._deadline, time.monotonic() + PENDING_TIMEOUT_S), self._started + LONGEST_PENDING_S
-        )
+        self._deadline = min(max(self._deadline, self._clock() + PENDING_TIMEOUT_S), self._started + LONGEST_PENDING_S)
 
     def no_longer(self) -> None:
         """All that asked for patience have answered: only P2 is left, for those that did not."""
         self._deadline = min(self._deadline, self._started + self._timeout_s)
 
     def arrived(self) -> list[tuple[IsoTpAddress, bytes]]:
-        left_s = self._deadline - time.monotonic()
+        left_s = self._deadline - self._clock()
         return self._link.pump(min(max(left_s, _SHORTEST_LOOK_S), _LONGEST_LOOK_S))

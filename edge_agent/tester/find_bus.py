@@ -50,11 +50,11 @@ class Heard:
         return "wrong" if self.errors or self.frames else "silent"
 
 
-def listen(bus: can.BusABC, listen_s: float = LISTEN_S) -> Heard:
+def listen(bus: can.BusABC, listen_s: float = LISTEN_S, *, clock: Callable[[], float] = time.monotonic) -> Heard:
     """Count frames for that long, or until it is clear what they say. Sends nothing."""
-    deadline = time.monotonic() + listen_s
+    deadline = clock() + listen_s
     frames = errors = 0
-    while (left_s := deadline - time.monotonic()) > 0:
+    while (left_s := deadline - clock()) > 0:
         message = bus.recv(min(left_s, _LOOK_S))
         if message is not None and message.is_error_frame:
             errors += 1
@@ -73,16 +73,18 @@ def find_bit_rate(
     open_bus: OpenBus = open_can_bus,
     listen_s: float = LISTEN_S,
     timeout_s: float = 0.2,
+    clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Give the bit rate in bit/s; SourceError says what was heard, and what to do, where there is none to be found.
 
     ``known``: the rate found the last time. It is tried first, and believed on a bus that is silent: the car sleeps.
+    ``clock``: seconds by which is listened and waited.
     """
     order = rates if known is None else (known, *(rate for rate in rates if rate != known))
     listens = interface_named(config.interface).listening is not None
     wrong: list[int] = []
     for rate in order if listens else ():
-        verdict = _listen_at(replace(config, bitrate=rate, listen_only=True), open_bus, listen_s)
+        verdict = _listen_at(replace(config, bitrate=rate, listen_only=True), open_bus, listen_s, clock)
         _log.debug("%s at %d bit/s: %s", config.name, rate, verdict)
         if verdict == "right":
             return rate
@@ -93,7 +95,7 @@ def find_bit_rate(
     for rate in order:
         if rate in wrong:
             continue
-        answered = _asked_at(replace(config, bitrate=rate), open_bus, listen_s, timeout_s, listens=listens)
+        answered = _asked_at(replace(config, bitrate=rate), open_bus, listen_s, timeout_s, clock, listens=listens)
         if answered or (answered is False and rate == known):
             return rate
         if answered is None:
@@ -107,16 +109,24 @@ class BusFinder:
     ``path`` None: nothing is remembered beyond this process.
     """
 
-    def __init__(self, config: CanBusConfig, path: Path | None, *, open_bus: OpenBus = open_can_bus) -> None:
+    def __init__(
+        self,
+        config: CanBusConfig,
+        path: Path | None,
+        *,
+        open_bus: OpenBus = open_can_bus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._path = path
         self._open_bus = open_bus
+        self._clock = clock
         self._rate: int | None = None
 
     def config(self, *, timeout_s: float = 0.2) -> CanBusConfig:
         """Where the bus is, with its bit rate; SourceError as :func:`find_bit_rate`."""
         known = self._remembered() if self._rate is None else self._rate
-        rate = find_bit_rate(self._config, known=known, open_bus=self._open_bus, timeout_s=timeout_s)
+        rate = find_bit_rate(self._config, known=known, open_bus=self._open_bus, timeout_s=timeout_s, clock=self._clock)
         if rate != known:
             _log.info("%s has %d bit/s", self._config.name, rate)
             self._remember(rate)
@@ -147,10 +157,10 @@ def _read(path: Path | None) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _listen_at(config: CanBusConfig, open_bus: OpenBus, listen_s: float) -> Verdict:
+def _listen_at(config: CanBusConfig, open_bus: OpenBus, listen_s: float, clock: Callable[[], float]) -> Verdict:
     bus = open_bus(config)
     try:
-        return listen(bus, listen_s).verdict
+        return listen(bus, listen_s, clock=clock).verdict
     except (can.CanError, OSError) as error:
         raise _gone(config, error) from error
     finally:
@@ -158,15 +168,21 @@ def _listen_at(config: CanBusConfig, open_bus: OpenBus, listen_s: float) -> Verd
 
 
 def _asked_at(
-    config: CanBusConfig, open_bus: OpenBus, listen_s: float, timeout_s: float, *, listens: bool
+    config: CanBusConfig,
+    open_bus: OpenBus,
+    listen_s: float,
+    timeout_s: float,
+    clock: Callable[[], float],
+    *,
+    listens: bool,
 ) -> bool | None:
     """Whether an ECU answers at that rate; None when frames arrive damaged, and then nothing more is sent."""
     if not listens:  # so listen now, before anything is said
-        verdict = _listen_at(config, open_bus, listen_s)
+        verdict = _listen_at(config, open_bus, listen_s, clock)
         if verdict != "silent":
             return True if verdict == "right" else None
     tester = CanTester.open(
-        config, _ECUS_11_BIT, functional_id=None, timeout_s=timeout_s, cautious=True, open_bus=open_bus
+        config, _ECUS_11_BIT, functional_id=None, timeout_s=timeout_s, cautious=True, open_bus=open_bus, clock=clock
     )
     try:
         for request in (service01.request(0), obd_on_uds.request(0)):
