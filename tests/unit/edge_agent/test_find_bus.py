@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import can
@@ -20,11 +20,11 @@ from edge_agent.virtual_car.garage import run_car
 from edge_agent.virtual_car.wire import Wire
 from tests.unit.edge_agent.obd_support import VIN
 from tests.unit.edge_agent.slcan_peer import slcan_on
+from tests.unit.edge_agent.timed_bus import TimedBus
 
 # An interface that listens only, and one that cannot: what the wire's nodes do is theirs by this configuration.
 LISTENING = CanBusConfig(interface="pcan", channel="PCAN_USBBUS1")
 SPEAKING = CanBusConfig(interface="gs_usb", channel="0")
-LISTEN_S = 0.1
 
 
 @contextmanager
@@ -74,8 +74,9 @@ def test_what_was_heard(frames: int, errors: int, verdict: str) -> None:
 @pytest.mark.parametrize("chatty", [True, False])
 def test_found_by_listening_or_by_asking(bit_rate: int, bits: int, *, chatty: bool) -> None:
     wire = Wire(bit_rate)
-    with car_on_wire(wire, chatty=chatty, identifier_bits=bits):
-        found = find_bit_rate(LISTENING, open_bus=wire.open, listen_s=LISTEN_S)
+    bus = TimedBus(wire=wire)
+    with bus.car(identifier_bits=bits), bus.chatter() if chatty else nullcontext():
+        found = find_bit_rate(LISTENING, open_bus=bus.open, clock=bus.clock)
         assert found == bit_rate
         if chatty:
             assert asked_on(wire) == []  # what was heard was enough
@@ -86,7 +87,9 @@ def test_found_by_listening_or_by_asking(bit_rate: int, bits: int, *, chatty: bo
             CanBusConfig(interface="pcan", channel="x", bitrate=found),
             DEFAULT_ECUS,
             functional_id=None,
-            open_bus=wire.open,
+            stmin_ms=0,
+            open_bus=bus.open,
+            clock=bus.clock,
         )
         try:
             before = tester.identifier_bits
@@ -106,49 +109,52 @@ def test_found_by_listening_or_by_asking(bit_rate: int, bits: int, *, chatty: bo
 
 def test_nothing_is_sent_at_a_rate_at_which_frames_arrive_damaged() -> None:
     wire = Wire(125_000)  # a body bus: neither rate of OBD
-    with car_on_wire(wire):
+    bus = TimedBus(wire=wire)
+    with bus.car(), bus.chatter():
         with pytest.raises(SourceError, match="arrive damaged at 500 and 250 kbit/s"):
-            find_bit_rate(LISTENING, open_bus=wire.open, listen_s=LISTEN_S)
+            find_bit_rate(LISTENING, open_bus=bus.open, clock=bus.clock)
         assert asked_on(wire) == []
         assert wire.disturbed == 0
 
 
 def test_an_adapter_that_cannot_listen_only_leaves_at_the_first_error() -> None:
     wire = Wire(250_000)
-    with car_on_wire(wire):
-        assert find_bit_rate(SPEAKING, open_bus=wire.open, listen_s=LISTEN_S) == 250_000
+    bus = TimedBus(wire=wire)
+    with bus.car(), bus.chatter():
+        assert find_bit_rate(SPEAKING, open_bus=bus.open, clock=bus.clock) == 250_000
     assert asked_on(wire) == []
     assert 0 < wire.disturbed < 20  # frames that it met while it learned
 
 
 def test_a_silent_bus_says_so() -> None:
-    wire = Wire(500_000)
-    with car_on_wire(wire, chatty=False, activity="parked"), pytest.raises(SourceError, match="switch the ignition on"):
-        find_bit_rate(LISTENING, open_bus=wire.open, listen_s=0.02, timeout_s=0.02)
+    bus = TimedBus(wire=Wire(500_000))
+    with bus.car(activity="parked"), pytest.raises(SourceError, match="switch the ignition on"):
+        find_bit_rate(LISTENING, open_bus=bus.open, clock=bus.clock)
 
 
 def test_the_rate_is_remembered(tmp_path: Path) -> None:
     memory = tmp_path / "bus.json"
     wire = Wire(250_000)
+    bus = TimedBus(wire=wire)
     opened: list[CanBusConfig] = []
 
     def open_bus(config: CanBusConfig) -> can.BusABC:
         opened.append(config)
-        return wire.open(config)
+        return bus.open(config)
 
-    with car_on_wire(wire):
-        assert BusFinder(LISTENING, memory, open_bus=open_bus).config().bitrate == 250_000
+    with bus.car(), bus.chatter():
+        assert BusFinder(LISTENING, memory, open_bus=open_bus, clock=bus.clock).config().bitrate == 250_000
         assert [config.bitrate for config in opened] == [500_000, 250_000]
         opened.clear()
-        finder = BusFinder(LISTENING, memory, open_bus=open_bus)
+        finder = BusFinder(LISTENING, memory, open_bus=open_bus, clock=bus.clock)
         assert finder.config().bitrate == 250_000
         assert [(config.bitrate, config.listen_only) for config in opened] == [(250_000, True)]
         assert asked_on(wire) == []
-    with car_on_wire(wire, chatty=False, activity="parked"):
+    with bus.car(activity="parked"):
         assert finder.config().bitrate == 250_000  # asleep: believed without a question
         assert asked_on(wire) == []
     wire.bit_rate = 500_000  # put into another car
-    with car_on_wire(wire):
+    with bus.car(), bus.chatter():
         assert finder.config().bitrate == 500_000
         assert "500000" in memory.read_text()
     assert wire.disturbed == 0
@@ -156,8 +162,9 @@ def test_the_rate_is_remembered(tmp_path: Path) -> None:
 
 def test_an_adapter_that_cannot_listen_only_believes_what_it_knows_of_a_sleeping_car() -> None:
     wire = Wire(250_000)
-    with car_on_wire(wire, chatty=False, activity="parked"):
-        found = find_bit_rate(SPEAKING, known=250_000, open_bus=wire.open, listen_s=0.02, timeout_s=0.02)
+    bus = TimedBus(wire=wire)
+    with bus.car(activity="parked"):
+        found = find_bit_rate(SPEAKING, known=250_000, open_bus=bus.open, clock=bus.clock)
     assert found == 250_000
     assert wire.disturbed == 0
 
@@ -166,10 +173,10 @@ def test_an_adapter_that_cannot_listen_only_believes_what_it_knows_of_a_sleeping
 def test_a_memory_that_says_nothing(tmp_path: Path, content: str) -> None:
     memory = tmp_path / "bus.json"
     memory.write_text(content)
-    wire = Wire(500_000)
-    with car_on_wire(wire):
-        assert BusFinder(LISTENING, memory, open_bus=wire.open).config().bitrate == 500_000
-        assert BusFinder(LISTENING, tmp_path / "no" / "bus.json", open_bus=wire.open).config().bitrate == 500_000
+    bus = TimedBus(wire=Wire(500_000))
+    with bus.car(), bus.chatter():
+        for path in (memory, tmp_path / "no" / "bus.json"):
+            assert BusFinder(LISTENING, path, open_bus=bus.open, clock=bus.clock).config().bitrate == 500_000
 
 
 def test_slcan_over_a_serial_line() -> None:

@@ -8,7 +8,8 @@ from edge_agent.sources.base import Reading
 from edge_agent.sources.obd import ObdConfig, ObdSource
 from edge_agent.tester.testing import Answer, ScriptedTester
 from edge_agent.virtual_car.disturb import Disturbance, Disturbances
-from tests.unit.edge_agent.obd_support import Clock, car_on, opened, polled, reads, virtual_bus
+from tests.unit.edge_agent.obd_support import Clock, opened, polled
+from tests.unit.edge_agent.timed_bus import TimedBus, reads
 
 DATA = {0x05: "7B", 0x0C: "1AF8", 0x0D: "32", 0x0F: "5F", 0x33: "65", 0x46: "3C", 0x2F: "80", 0x0B: "64"}
 BITMAPS = {0x00: "0A3A0001", 0x20: "00022001", 0x40: "04000000"}
@@ -174,10 +175,10 @@ def test_a_parameter_that_is_never_answered_hides_no_other() -> None:
     ids=lambda disturbance: disturbance.kind,
 )
 def test_over_a_bus(disturbance: Disturbance) -> None:
-    bus, clock, disturbances = virtual_bus(), Clock(), Disturbances()
+    bus, clock, disturbances = TimedBus(), Clock(), Disturbances()
     pids = dict.fromkeys((0x05, 0x0C, 0x33, 0x46, 0x2F, 0x42, 0x0F), 1.0)
     config = reads(bus, pids=pids, timeout_s=0.3, read_vin=False, dtc_period_s=None, idle_wait_s=0.0)
-    with car_on(bus, disturbances=disturbances, activity="short_trips"), opened(config, clock) as source:
+    with bus.car(disturbances=disturbances, activity="short_trips"), opened(config, clock) as source:
         for turn in range(5):
             disturbances.set(*([disturbance] if turn == 2 else []))
             clock.now += 1

@@ -1,7 +1,6 @@
 """The source against ECUs on python-can's virtual bus: all layers, one process."""
 
 import re
-import threading
 from collections.abc import Set as AbstractSet
 from fractions import Fraction
 
@@ -13,17 +12,8 @@ from edge_agent.obd.pids import PIDS
 from edge_agent.sources.obd import DEFAULT_ECUS, ObdConfig, ObdSource
 from edge_agent.tester.base import Exchange
 from edge_agent.tester.testing import ScriptedTester
-from tests.unit.edge_agent.obd_support import (
-    VIN,
-    Clock,
-    bitmap_then,
-    car_on,
-    opened,
-    polled,
-    reads,
-    scripted_ecus,
-    virtual_bus,
-)
+from tests.unit.edge_agent.obd_support import VIN, Clock, bitmap_then, opened, polled
+from tests.unit.edge_agent.timed_bus import TimedBus, reads
 
 SOH = "Vehicle.Powertrain.TractionBattery.StateOfHealth"
 SPEED = "Vehicle.Speed"
@@ -40,9 +30,9 @@ KONA = DidDefinition(
 
 
 def test_discovers_and_reads_all_there_is() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), dtc_period_s=1.0, uds_dtc_ecus=(DEFAULT_ECUS[0],))
-    with car_on(bus), opened(config) as source:
+    with bus.car(), opened(config) as source:
         assert source.supported_pids[0x0D] == ("7E8", "7E9")
         assert source.supported_pids[0x0C] == ("7E8",)
         assert 0x5B not in source.supported_pids
@@ -57,7 +47,7 @@ def test_discovers_and_reads_all_there_is() -> None:
 
 
 def test_reads_own_values_over_several_frames() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     dids = [
         {
             "did": 0x0105,
@@ -68,16 +58,16 @@ def test_reads_own_values_over_several_frames() -> None:
         }
     ]
     with (
-        car_on(bus, kind="electric", dids=dids, condition={"soh_percent": 87.5}),
+        bus.car(kind="electric", dids=dids, condition={"soh_percent": 87.5}),
         opened(reads(bus, dids=(KONA,))) as source,
     ):
         assert polled(source).values[SOH] == pytest.approx(87.5, abs=0.06)
 
 
 def test_a_makers_value_is_not_mixed_with_the_standard_one() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     with (
-        car_on(bus, kind="electric"),
+        bus.car(kind="electric"),
         opened(reads(bus, pids={0xB2: 1.0, 0x0D: 1.0}, dids=(KONA,))) as source,
     ):
         reading = polled(source)
@@ -156,10 +146,10 @@ def test_the_state_of_certified_energy_is_read_where_there_is_no_state_of_health
 
 
 def test_vin_is_asked_again_soon_where_it_failed() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     script: dict[bytes, bytes | None] = {b"\x09\x02": b"\x7f\x09\x22"}
     config = reads(bus, timeout_s=0.25, idle_wait_s=0.0, dtc_period_s=None)
-    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
+    with bus.ecus({0x7E8: bitmap_then(script)}), opened(config, clock) as source:
         reading = polled(source)
         assert (reading.vin, reading.faults[0].request) == (None, "service 09 item 02 at 7E8")
         script[b"\x09\x02"] = b"\x49\x02\x01" + VIN.encode()
@@ -170,9 +160,9 @@ def test_vin_is_asked_again_soon_where_it_failed() -> None:
 
 
 def test_each_read_has_its_own_period() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     config = reads(bus, pids={0x0D: 1.0, 0x0C: 5.0}, dtc_period_s=10.0, idle_wait_s=0.0)
-    with car_on(bus), opened(config, clock) as source:
+    with bus.car(), opened(config, clock) as source:
         first = polled(source)
         assert set(first.values) == {SPEED, RPM}
         assert first.trouble_codes == ()
@@ -187,7 +177,7 @@ def test_each_read_has_its_own_period() -> None:
 
 
 def test_a_silent_car_is_faults_and_asked_again() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.15, idle_wait_s=0.0, discovery_period_s=10)
     with opened(config, clock) as source:
         reading = polled(source)
@@ -195,17 +185,17 @@ def test_a_silent_car_is_faults_and_asked_again() -> None:
         assert reading.faults[0].request == "service 01 PID 00"
         assert reading.faults[0].reason == "no answer in 300 ms"  # it was asked at opening: now it gets longer
         assert polled(source).faults == ()  # not before its time
-        with car_on(bus):
+        with bus.car():
             clock.now += 11
             polled(source)
             assert SPEED in polled(source).values
 
 
 def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), dids=(KONA,), timeout_s=0.15, idle_wait_s=0.0, dtc_period_s=1.0)
     with opened(config, clock) as source:
-        with car_on(bus):
+        with bus.car():
             clock.now += 20
             polled(source)
             polled(source)
@@ -220,10 +210,10 @@ def test_a_car_that_falls_asleep_is_not_asked_everything() -> None:
 
 def test_a_car_that_sleeps_is_asked_seldom() -> None:
     """Each request keeps the bus awake a little longer and drains the battery of a parked car."""
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     config = reads(bus, pids=dict.fromkeys(PIDS, 1.0), timeout_s=0.01, idle_wait_s=0.0, dtc_period_s=1.0)
-    with opened(config, clock) as source, can.Bus(interface=bus.interface, channel=bus.channel) as listener:
-        with car_on(bus):
+    with opened(config, clock) as source, bus.node() as listener:
+        with bus.car():
             clock.now += 20
             polled(source)
             assert SPEED in polled(source).values
@@ -236,13 +226,13 @@ def test_a_car_that_sleeps_is_asked_seldom() -> None:
         while listener.recv(0) is not None:
             asked += 1
         assert 10 <= asked <= 20
-        with car_on(bus):
+        with bus.car():
             clock.now += 10
             assert SPEED in polled(source).values
 
 
 def test_ecus_that_a_car_lacks_do_not_make_it_silent() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     absent = [
         DidDefinition(
             did=did,
@@ -255,7 +245,7 @@ def test_ecus_that_a_car_lacks_do_not_make_it_silent() -> None:
         for did in (0x0101, 0x0102)
     ]
     config = reads(bus, pids={0x0D: 1.0}, dids=tuple(absent), timeout_s=0.1, idle_wait_s=0.0)
-    with car_on(bus), opened(config, clock) as source:
+    with bus.car(), opened(config, clock) as source:
         reading = polled(source)
         assert SPEED in reading.values
         assert reading.trouble_codes == ()
@@ -270,12 +260,12 @@ def test_ecus_that_a_car_lacks_do_not_make_it_silent() -> None:
 
 
 def test_an_ecu_that_wakes_up_late_is_found() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     ecus = {0x7E8: bitmap_then({b"\x01\x0d": b"\x41\x0d\x32"}, "00080000")}
     late = bitmap_then({b"\x01\x0c": bytes.fromhex("410C0FA0")}, "00100000")
     ecus[0x7E9] = lambda request: late(request) if clock.now > 1500 else None
     config = reads(bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, ecus), opened(config, clock) as source:
+    with bus.ecus(ecus), opened(config, clock) as source:
         assert dict(polled(source).values) == {SPEED: 50}
         clock.now += 700
         values = dict(polled(source).values) | dict(polled(source).values)
@@ -296,10 +286,10 @@ def test_an_ecu_that_wakes_up_late_is_found() -> None:
     ],
 )
 def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex(answer)}
     config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.08, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
+    with bus.ecus({0x7E8: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
     (fault,) = reading.faults
@@ -308,17 +298,17 @@ def test_a_wrong_answer_is_a_fault_and_never_a_value(answer: str, reason: str) -
 
 
 def test_a_late_answer_to_an_earlier_request_is_not_taken() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     script: dict[bytes, bytes | None] = {b"\x01\x0d": bytes.fromhex("410C1122"), b"\x01\x0c": bytes.fromhex("410C0FA0")}
     config = reads(bus, pids={0x0D: 1.0, 0x0C: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config) as source:
+    with bus.ecus({0x7E8: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {RPM: 1000}
     assert [fault.request for fault in reading.faults] == ["service 01 PID 0D at 7E8"]
 
 
 def test_several_ecus_give_one_value_and_a_sum() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     engine: dict[bytes, bytes | None] = {
         b"\x01\x01": bytes.fromhex("410102000000"),
         b"\x01\x0d": bytes.fromhex("410D32"),
@@ -329,18 +319,18 @@ def test_several_ecus_give_one_value_and_a_sum() -> None:
     }
     ecus = {0x7E8: bitmap_then(engine, "80080000"), 0x7EA: bitmap_then(other, "80080000")}
     config = reads(bus, pids={0x01: 1.0, 0x0D: 1.0}, timeout_s=0.25, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, ecus), opened(config) as source:
+    with bus.ecus(ecus), opened(config) as source:
         reading = polled(source)
     assert reading.faults == ()
     assert reading.values == {SPEED: 50, COUNT: 3, "Vehicle.OBD.Status.IsMILOn": 1}
 
 
 def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     engine: dict[bytes, bytes | None] = {b"\x01\x01": bytes.fromhex("410102000000")}
     ecus = {0x7E8: bitmap_then(engine, "80000000"), 0x7EA: bitmap_then({}, "80000000")}
     config = reads(bus, pids={0x01: 1.0}, timeout_s=0.05, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, ecus), opened(config) as source:
+    with bus.ecus(ecus), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
     assert [fault.request for fault in reading.faults] == ["service 01 PID 01 at 7EA"]
@@ -357,10 +347,10 @@ def test_a_sum_over_some_of_the_ecus_is_no_value() -> None:
     ],
 )
 def test_a_failed_read_of_an_own_value_is_a_fault(answer: str | None, reason: str) -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     script: dict[bytes, bytes | None] = {b"\x22\x01\x05": None if answer is None else bytes.fromhex(answer)}
     config = reads(bus, dids=(KONA,), timeout_s=0.08, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, {0x7EC: bitmap_then(script)}), opened(config) as source:
+    with bus.ecus({0x7EC: bitmap_then(script)}), opened(config) as source:
         reading = polled(source)
     assert dict(reading.values) == {}
     (fault,) = reading.faults
@@ -369,18 +359,15 @@ def test_a_failed_read_of_an_own_value_is_a_fault(answer: str | None, reason: st
 
 
 def test_an_ecu_that_asks_for_patience_gets_it() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
+    late = can.Message(arbitration_id=0x7E8, data=bytes.fromhex("03410D2AAAAAAAAA"), is_extended_id=False)
 
     def slow(request: bytes) -> bytes | None:
         if request == b"\x01\x0d":
-            threading.Timer(0.3, late).start()
+            bus.send_later(0.3, late)
             return bytes.fromhex("7F0178")
         return bitmap_then({})(request)
 
-    def late() -> None:
-        with can.Bus(interface=bus.interface, channel=bus.channel) as own:
-            own.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex("03410D2AAAAAAAAA"), is_extended_id=False))
-
     config = reads(bus, pids={0x0D: 1.0}, timeout_s=0.1, read_vin=False, dtc_period_s=None)
-    with scripted_ecus(bus, {0x7E8: slow}), opened(config) as source:
+    with bus.ecus({0x7E8: slow}), opened(config) as source:
         assert polled(source).values == {SPEED: 42}

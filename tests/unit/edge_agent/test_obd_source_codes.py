@@ -12,25 +12,18 @@ from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.tester.base import Exchange, IsoTpAddress
 from edge_agent.tester.testing import ScriptedTester
 from edge_agent.vehicle_watch import VehicleWatch
-from tests.unit.edge_agent.obd_support import (
-    Answer,
-    Clock,
-    bitmap_then,
-    car_on,
-    opened,
-    polled,
-    reads,
-    scripted_ecus,
-    virtual_bus,
-)
+from tests.unit.edge_agent.obd_support import Answer, Clock, bitmap_then, opened, polled
+from tests.unit.edge_agent.timed_bus import TimedBus, reads
 
 
 def test_code_goes_from_pending_to_confirmed() -> None:
-    bus = virtual_bus()
-    config = reads(bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.05)
+    clock = Clock()
+    bus = TimedBus(clock)
+    config = reads(bus, dtc_period_s=0.05, uds_dtc_ecus=(DEFAULT_ECUS[0],), idle_wait_s=0.0)
     seen: list[tuple[str, bool | None]] = []
-    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config) as source:
+    with bus.car(faults=["misfire"], misfire_confirmed_after_s=1.5), opened(config, clock) as source:
         for _ in range(200):
+            clock.now += 0.1
             for code in polled(source).trouble_codes or ():
                 assert (code.code, code.ecu) == ("P0301", "7E8")
                 if (code.status, code.warning_lamp) not in seen:
@@ -43,7 +36,7 @@ def test_code_goes_from_pending_to_confirmed() -> None:
 
 
 def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     silent = threading.Event()
 
     def second(request: bytes) -> bytes | None:
@@ -53,7 +46,7 @@ def test_codes_of_an_ecu_that_falls_silent_are_not_gone() -> None:
 
     first = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
     config = reads(bus, timeout_s=0.25, read_vin=False, dtc_period_s=1.0, idle_wait_s=0.0)
-    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
+    with bus.ecus({0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
         reading = polled(source)
         assert [(c.code, c.ecu) for c in reading.trouble_codes or ()] == [("U0100", "7EA")]
         assert [fault.request for fault in reading.faults] == ["service 0A"]  # a car without it, said once
@@ -74,7 +67,7 @@ def codes_after(watch: VehicleWatch, reading: Reading) -> list[str]:
 @pytest.mark.parametrize("lost", [b"\x03", b"\x07"])
 def test_an_ecu_that_is_not_heard_at_the_first_read_keeps_its_codes(lost: bytes) -> None:
     """As after a restart of the agent, with a gateway or ECU that wakes up late."""
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     awake = threading.Event()
     codes = {b"\x03": bytes.fromhex("4301C100"), b"\x07": bytes.fromhex("4701C100")}
 
@@ -86,7 +79,7 @@ def test_an_ecu_that_is_not_heard_at_the_first_read_keeps_its_codes(lost: bytes)
     confirmed = TroubleCode(code="U0100", ecu="7EA", status="confirmed")
     assert codes_after(watch, Reading(trouble_codes=(confirmed,))) == ["dtc.appeared U0100"]
     config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0, dtc_services=(3, 7))
-    with scripted_ecus(bus, {0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
+    with bus.ecus({0x7E8: first, 0x7EA: second}), opened(config, clock) as source:
         reading = polled(source)
         assert reading.ecus_read == frozenset({"7E8"})
         assert codes_after(watch, reading) == []
@@ -97,14 +90,14 @@ def test_an_ecu_that_is_not_heard_at_the_first_read_keeps_its_codes(lost: bytes)
 
 
 def test_an_ecu_without_service_0a_hides_no_codes() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     script: dict[bytes, bytes | None] = {
         b"\x03": bytes.fromhex("43010301"),
         b"\x07": b"\x47\x00",
         b"\x0a": bytes.fromhex("7F0A11"),
     }
     with (
-        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
+        bus.ecus({0x7E8: bitmap_then(script)}),
         opened(reads(bus, timeout_s=0.25, read_vin=False)) as source,
     ):
         reading = polled(source)
@@ -113,7 +106,7 @@ def test_an_ecu_without_service_0a_hides_no_codes() -> None:
 
 
 def test_a_car_that_falls_asleep_before_service_0a_may_still_have_it() -> None:
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     asked: list[bytes] = []
 
     def engine(request: bytes) -> bytes | None:
@@ -125,7 +118,7 @@ def test_a_car_that_falls_asleep_before_service_0a_may_still_have_it() -> None:
         return bitmap_then(dict(codes))(request)
 
     config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
-    with scripted_ecus(bus, {0x7E8: engine}), opened(config, clock) as source:
+    with bus.ecus({0x7E8: engine}), opened(config, clock) as source:
         assert polled(source).trouble_codes is None
         clock.now += 20
         assert [(c.code, c.status) for c in polled(source).trouble_codes or ()] == [("P0301", "permanent")]
@@ -133,10 +126,10 @@ def test_a_car_that_falls_asleep_before_service_0a_may_still_have_it() -> None:
 
 @pytest.mark.parametrize("answer", ["7F0311", "430103", "43010000FF"])
 def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     script: dict[bytes, bytes | None] = {b"\x03": bytes.fromhex(answer), b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
     with (
-        scripted_ecus(bus, {0x7E8: bitmap_then(script)}),
+        bus.ecus({0x7E8: bitmap_then(script)}),
         opened(reads(bus, timeout_s=0.25, read_vin=False)) as source,
     ):
         reading = polled(source)
@@ -148,13 +141,13 @@ def test_a_failed_read_of_codes_is_not_an_empty_list(answer: str) -> None:
 @pytest.mark.parametrize("answer", ["7F{}22", "{}0103", "{}010000FF"])
 def test_what_cannot_be_read_at_first_is_asked_again_and_its_codes_are_kept(service: bytes, answer: str) -> None:
     """A refusal or half an answer shows that there is such a service; the next read must not do without it."""
-    bus, clock = virtual_bus(), Clock()
+    bus, clock = TimedBus(), Clock()
     told = "7F" if answer.startswith("7F") else ""
     number = service[0] if told else service[0] + 0x40
     script: dict[bytes, bytes | None] = {b"\x03": b"\x43\x00", b"\x07": b"\x47\x00", b"\x0a": b"\x4a\x00"}
     script[service] = bytes.fromhex(answer.format(f"{number:02X}"))
     config = reads(bus, timeout_s=0.1, read_vin=False, dtc_period_s=1.0)
-    with scripted_ecus(bus, {0x7E8: bitmap_then(script)}), opened(config, clock) as source:
+    with bus.ecus({0x7E8: bitmap_then(script)}), opened(config, clock) as source:
         for _ in range(3):
             reading = polled(source)
             assert reading.trouble_codes is None
@@ -165,11 +158,11 @@ def test_what_cannot_be_read_at_first_is_asked_again_and_its_codes_are_kept(serv
 
 
 def test_an_ecu_that_comes_up_between_two_services_was_not_read() -> None:
-    bus = virtual_bus()
+    bus = TimedBus()
     engine = bitmap_then({b"\x03": b"\x43\x00", b"\x07": b"\x47\x00"})
     late: Answer = {b"\x07": b"\x47\x00"}.get  # it is not among those that were found, and 03 it did not hear
     config = reads(bus, timeout_s=0.1, read_vin=False, dtc_services=(3, 7))
-    with scripted_ecus(bus, {0x7E8: late, 0x7EA: engine}), opened(config) as source:
+    with bus.ecus({0x7E8: late, 0x7EA: engine}), opened(config) as source:
         reading = polled(source)
     assert reading.ecus_read == frozenset({"7EA"})
 

@@ -1,9 +1,6 @@
 """What a virtual car's answers become when told so, and how they look to who asks."""
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 
 import can
@@ -11,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import ConfigurationError
 from edge_agent.obd.answers import AnswerError
 from edge_agent.sources.obd import DEFAULT_ECUS
-from edge_agent.tester.base import IsoTpAddress
+from edge_agent.tester.base import LONGEST_PENDING_S, IsoTpAddress
 from edge_agent.tester.can import CanTester
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.disturb import KINDS, Disturbance, Disturbances, Reply, segmented
-from edge_agent.virtual_car.garage import apply_control, run_car
+from edge_agent.virtual_car.garage import apply_control
 from edge_agent.virtual_car.live import LiveCar
 from edge_agent.virtual_car.responder import Responder
-from tests.unit.edge_agent.obd_support import VIN, virtual_bus
+from tests.unit.edge_agent.obd_support import VIN, car_on, virtual_bus
+from tests.unit.edge_agent.timed_bus import TimedBus
 
 SPEED = b"\x01\x0d"
 ENGINE = DEFAULT_ECUS[0]
@@ -131,84 +128,67 @@ def test_by_the_control_file() -> None:
         apply_control(car, {"one": {"disturb": [{"kind": "x"}]}})
 
 
-@contextmanager
-def disturbed_car(bus: CanBusConfig, disturbances: Disturbances) -> Iterator[None]:
-    stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(
-        target=run_car,
-        args=(VirtualCarConfig(name="t", vin=VIN), bus, stop),
-        kwargs={"ready_event": ready, "disturbances": disturbances},
-    )
-    thread.start()
-    try:
-        assert ready.wait(5)
-        yield
-    finally:
-        stop.set()
-        thread.join(5)
-
-
 def test_on_the_bus() -> None:
-    bus, disturbances = virtual_bus(), Disturbances()
-    with disturbed_car(bus, disturbances):
-        tester = CanTester.open(bus, DEFAULT_ECUS, timeout_s=0.15)
-        try:
-            assert tester.physical(ENGINE, b"\x09\x02") == LONG.payload
-            for disturbance, reason in [
-                (Disturbance(kind="negative"), "NRC 0x22"),
-                (Disturbance(kind="silence"), "no answer"),
-                (Disturbance(kind="breaks_off"), "no answer"),
-                (Disturbance(kind="wrong_ecu"), "no answer"),
-                (Disturbance(kind="slow", delay_s=0.4), "no answer"),
-            ]:
-                disturbances.set(disturbance)
-                with pytest.raises(AnswerError, match=reason):
-                    tester.physical(ENGINE, b"\x09\x02")
-            disturbances.set(Disturbance(kind="pending", size=3, delay_s=0.1))
-            assert tester.physical(ENGINE, SPEED)[:2] == b"\x41\x0d"
-        finally:
-            tester.close()
+    bus, disturbances = TimedBus(), Disturbances()
+    with bus.car(disturbances=disturbances), closing(bus.tester(DEFAULT_ECUS, timeout_s=0.15)) as tester:
+        assert tester.physical(ENGINE, b"\x09\x02") == LONG.payload
+        for disturbance, reason in [
+            (Disturbance(kind="negative"), "NRC 0x22"),
+            (Disturbance(kind="silence"), "no answer"),
+            (Disturbance(kind="breaks_off"), "no answer"),
+            (Disturbance(kind="wrong_ecu"), "no answer"),
+            (Disturbance(kind="slow", delay_s=0.4), "no answer"),
+        ]:
+            disturbances.set(disturbance)
+            with pytest.raises(AnswerError, match=reason):
+                tester.physical(ENGINE, b"\x09\x02")
+        disturbances.set(Disturbance(kind="pending", size=3, delay_s=0.1))
+        assert tester.physical(ENGINE, SPEED)[:2] == b"\x41\x0d"
 
 
-def test_an_ecu_that_is_never_ready_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.tester.can.LONGEST_PENDING_S", 1.0)
-    bus = virtual_bus()
-    disturbances = Disturbances(Disturbance(kind="pending", size=10_000, delay_s=0.05))
-    with disturbed_car(bus, disturbances):
-        tester = CanTester.open(bus, DEFAULT_ECUS, timeout_s=0.4)  # of a busy machine
-        try:
-            with pytest.raises(AnswerError, match=r"asked for patience \(NRC 0x78\)"):
-                tester.physical(ENGINE, SPEED)
-            assert not tester.functional(SPEED, expected={"7E8", "7E9"}).answers
-        finally:
-            tester.close()
+def test_an_ecu_that_is_never_ready_is_not_waited_for_without_end() -> None:
+    never = Disturbances(Disturbance(kind="pending", size=100, delay_s=0.5))
+    bus = TimedBus()
+    with bus.car(disturbances=never), closing(bus.tester(DEFAULT_ECUS)) as tester:
+        started = bus.clock.now
+        with pytest.raises(AnswerError, match=r"asked for patience \(NRC 0x78\)"):
+            tester.physical(ENGINE, SPEED)
+        assert bus.clock.now - started == pytest.approx(LONGEST_PENDING_S, abs=0.1)
+        started = bus.clock.now
+        assert not tester.functional(SPEED, expected={"7E8", "7E9"}).answers
+        assert bus.clock.now - started == pytest.approx(LONGEST_PENDING_S, abs=0.1)
 
 
-@pytest.mark.timeout(30)
-def test_once_the_patient_ones_have_answered_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PENDING_TIMEOUT_S", "LONGEST_PENDING_S"):
-        monkeypatch.setattr(f"edge_agent.tester.can.{name}", 3600.0)
-    bus = virtual_bus()
-    with disturbed_car(bus, Disturbances(Disturbance(kind="pending", size=2, delay_s=0.2))):
-        tester = CanTester.open(bus, DEFAULT_ECUS, timeout_s=0.1)
-        try:
-            assert set(tester.functional(SPEED, expected=None).answers) == {"7E8", "7E9"}
-        finally:
-            tester.close()
+def test_once_the_patient_ones_have_answered_nobody_is_waited_for() -> None:
+    bus, patient = TimedBus(), Disturbances(Disturbance(kind="pending", size=2, delay_s=0.2))
+    with bus.car(disturbances=patient), closing(bus.tester(DEFAULT_ECUS, timeout_s=0.1)) as tester:
+        started = bus.clock.now
+        assert set(tester.functional(SPEED, expected=None).answers) == {"7E8", "7E9"}
+        assert bus.clock.now - started == pytest.approx(0.4, abs=0.1)
 
 
 def test_a_late_answer_goes_out_while_something_else_is_asked() -> None:
-    bus, disturbances = virtual_bus(), Disturbances(Disturbance(kind="slow", delay_s=0.1, times=1))
-    with disturbed_car(bus, disturbances), can.Bus(interface=bus.interface, channel=bus.channel) as other:
+    bus, disturbances = TimedBus(), Disturbances(Disturbance(kind="slow", delay_s=0.1, times=1))
+    with bus.car(disturbances=disturbances), bus.open(bus.config) as other:
         for pid in (0x0D, 0x0C):
             other.send(can.Message(arbitration_id=0x7E0, data=bytes((2, 1, pid)), is_extended_id=False))
         pids: list[int] = []
-        deadline = time.monotonic() + 5
-        while len(pids) < 2 and time.monotonic() < deadline:
-            frame = other.recv(0.5)
-            if frame is not None and frame.arbitration_id == 0x7E8:
+        while (frame := other.recv(0.5)) is not None:
+            if frame.arbitration_id == 0x7E8:
                 pids.append(frame.data[2])
         assert pids == [0x0C, 0x0D]
+
+
+def test_a_car_that_lives_by_itself_is_disturbed_from_another_thread() -> None:
+    bus, disturbances = virtual_bus(), Disturbances(Disturbance(kind="negative"))
+    with (
+        car_on(bus, disturbances=disturbances),
+        closing(CanTester.open(bus, DEFAULT_ECUS, timeout_s=30)) as tester,  # each wait ends with the answer
+    ):
+        with pytest.raises(AnswerError, match="NRC 0x22"):
+            tester.physical(ENGINE, SPEED)
+        disturbances.set()
+        assert tester.physical(ENGINE, SPEED)[:2] == b"\x41\x0d"
 
 
 def test_ecus_with_29_bit_identifiers() -> None:
