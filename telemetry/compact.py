@@ -11,7 +11,8 @@ Layout (all numbers of the header are single bytes)::
           times (packed), boot times (packed, nil where they run with the times),
           columns [signal code, numerator, denominator, presence bitmap or nil, packed integers],
           raw columns [signal code, presence bitmap or nil, 64-bit little-endian floats],
-          estimates [ms after the first row, quantity, position, value, low, high, 1 if from the ECU, method]
+          estimates [ms after the first row, quantity, position, value, low, high, 1 if from the ECU, method,
+                     measurements or nil, limited by]: the last two are missing from what earlier versions sent
 
 A value is integer * numerator / denominator in the catalogue's unit. The device is the topic's, not the payload's.
 """
