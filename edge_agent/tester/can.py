@@ -1,7 +1,7 @@
 """Asks ECUs on a CAN bus: functional requests as single frames, everything else over ISO 15765-2."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 import can
@@ -146,8 +146,8 @@ class CanTester:
         exchange = Exchange()
         wait = _Wait(self._link, self.timeout_s, self._clock)
         patient: set[str] = set()  # ECUs that asked for patience and have not answered yet
-        while not wait.over:
-            for address, payload in wait.arrived():
+        for arrived in wait.looks():
+            for address, payload in arrived:
                 if is_response_pending(request, payload):
                     patient.add(address.ecu)
                     wait.longer()
@@ -173,8 +173,8 @@ class CanTester:
         wait = _Wait(self._link, self.timeout_s, self._clock)
         foreign: str | None = None
         pending = False
-        while not wait.over:
-            for sender, payload in wait.arrived():
+        for arrived in wait.looks():
+            for sender, payload in arrived:
                 if sender != address:
                     continue
                 if is_response_pending(request, payload):
@@ -235,6 +235,17 @@ class _Wait:
         """All that asked for patience have answered: only P2 is left, for those that did not."""
         self._deadline = min(self._deadline, self._started + self._timeout_s)
 
-    def arrived(self) -> list[tuple[IsoTpAddress, bytes]]:
+    def looks(self) -> Iterator[list[tuple[IsoTpAddress, bytes]]]:
+        """What has arrived, look by look, until the time is over.
+
+        The last look comes after that: on a busy machine this process may have stood still while the answer lay ready.
+        """
+        over = False
+        while not over:
+            late = self.over
+            yield self._link.pump(0) if late else self._arrived()
+            over = late and self.over
+
+    def _arrived(self) -> list[tuple[IsoTpAddress, bytes]]:
         left_s = self._deadline - self._clock()
         return self._link.pump(min(max(left_s, _SHORTEST_LOOK_S), _LONGEST_LOOK_S))

@@ -163,8 +163,8 @@ class AdapterProcess:
                     content = self._received[child.MESSAGE.size : end].decode("latin-1")
                     self._received = self._received[end:]
                     return kind, content
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or not self._ready.poll(left_s * 1000):
+            left_s = max(0.0, deadline - time.monotonic())  # what lies ready is in time, even if this process was late
+            if not self._ready.poll(left_s * 1000):
                 self.stop(at_once=True)
                 raise AdapterStuckError("the adapter does not answer; the process that holds it was ended")
             data = os.read(process.stdout.fileno(), 65_536)

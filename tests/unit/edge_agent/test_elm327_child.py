@@ -2,15 +2,20 @@
 
 import io
 import json
+import os
+import select
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edge_agent.can_bus import CanBusConfig
 from edge_agent.errors import EdgeAgentError
+from edge_agent.tester import elm327_child
 from edge_agent.tester.elm327_process import AdapterProcess
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.elm327 import VirtualElm327, identifier_of_request
@@ -113,3 +118,13 @@ def test_a_process_stuck_in_its_driver_does_not_hold_the_agent(
     assert stuck.killed
     assert process.pid is None
     assert "stuck in its driver" in caplog.text
+
+
+def test_a_reply_that_lay_ready_while_the_agent_stood_still_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a small computer that is busy: the process that holds the adapter is not ended for it."""
+    process, (reading, writing) = AdapterProcess("/dev/ttyUSB0", None), os.pipe()
+    with os.fdopen(reading, "rb") as far, os.fdopen(writing, "wb", buffering=0) as near:
+        monkeypatch.setattr(process, "_process", SimpleNamespace(stdout=far, pid=1))
+        process._ready.register(far, select.POLLIN)
+        near.write(elm327_child.MESSAGE.pack(elm327_child.REPLY, 2) + b"OK")
+        assert process._message(time.monotonic() - 1.0) == (elm327_child.REPLY, "OK")

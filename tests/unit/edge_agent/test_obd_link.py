@@ -1,14 +1,18 @@
 """Whole payloads over CAN frames, with both identifier lengths and with what goes wrong on a bus."""
 
+from contextlib import closing
+
 import can
 import pytest
 
-from edge_agent.can_bus import CanBusConfig
 from edge_agent.isotp_link import IsoTpLink
 from edge_agent.obd import did
 from edge_agent.obd.answers import AnswerError
+from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import CanTester
+from tests.unit.edge_agent.obd_support import VIN, Clock
+from tests.unit.edge_agent.timed_bus import TimedBus
 
 
 @pytest.mark.parametrize(("request_id", "response_id"), [(0x7E0, 0x7E8), (0x18DA10F1, 0x18DAF110)])
@@ -31,11 +35,10 @@ def test_a_payload_arrives_whole(request_id: int, response_id: int, length: int)
 
 def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
     address = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8)
-    with can.Bus("broken", interface="virtual") as one, can.Bus("broken", interface="virtual") as ecu:
-        link = IsoTpLink(one, [address])
-        tester = CanTester(
-            one, link, config=CanBusConfig(interface="virtual", channel="broken"), functional_id=0x7DF, timeout_s=0.05
-        )
+    bus = TimedBus()
+    with bus.open(bus.config) as one, bus.node() as ecu:
+        link = IsoTpLink(one, [address], clock=bus.clock)
+        tester = CanTester(one, link, config=bus.config, functional_id=0x7DF, timeout_s=0.05, clock=bus.clock)
 
         def answer(data: str) -> None:
             ecu.send(can.Message(arbitration_id=0x7E8, data=bytes.fromhex(data), is_extended_id=False))
@@ -48,6 +51,31 @@ def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:
             tester.physical(address, did.request(0x0105))
         assert not link.receiving()
         assert tester.unanswered == 1
+
+
+class Stalled(Clock):
+    """The clock of a process that is not run for ``stall_s`` after it has looked at the time."""
+
+    stall_s = 0.0
+
+    def __call__(self) -> float:
+        now = self.now
+        self.now, self.stall_s = now + self.stall_s, 0.0
+        return now
+
+
+@pytest.mark.parametrize("request_text", ["010D", "0902"])
+def test_an_answer_that_lay_ready_while_this_process_stood_still_is_not_late(request_text: str) -> None:
+    """As on a small computer that is busy: the ECU has answered in its time."""
+    clock, request = Stalled(), bytes.fromhex(request_text)
+    answers = {b"\x01\x0d": b"\x41\x0d\x32", b"\x09\x02": b"\x49\x02\x01" + VIN.encode()}
+    bus = TimedBus(clock)
+    with bus.ecus({0x7E8: answers.get}), closing(bus.tester(DEFAULT_ECUS)) as tester:
+        clock.stall_s = 1.0
+        assert tester.physical(DEFAULT_ECUS[0], request) == answers[request]
+        clock.stall_s = 1.0
+        assert tester.functional(request, expected={"7E8"}).answers == {"7E8": answers[request]}
+        assert clock.stall_s == 0.0
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])
