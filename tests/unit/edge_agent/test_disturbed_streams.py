@@ -93,9 +93,10 @@ def asked(transmit_id: int) -> list[int]:
 class DisturbedBus(can.BusABC):
     """Answers of the car, one in eight of them disturbed. A bus without waiting: what is there is there."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, clock: Clock) -> None:
         super().__init__(channel="disturbed")
         self._random = random
+        self._clock = clock
         self._arriving: deque[tuple[int, bytes]] = deque()
         self._late: list[tuple[int, bytes]] = []
 
@@ -129,11 +130,12 @@ class DisturbedBus(can.BusABC):
         sender = 0x7EF if kind == "foreign" else ecu
         (self._late if kind == "late" else self._arriving).extend((sender, data) for data in frames)
 
-    def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:  # noqa: ARG002 - as above
+    def recv(self, timeout: float | None = None) -> can.Message | None:
         if not self._arriving:
-            return None, True
+            self._clock.now += timeout or 0.0
+            return None
         sender, data = self._arriving.popleft()
-        return can.Message(arbitration_id=sender, data=data, is_extended_id=False), True
+        return can.Message(arbitration_id=sender, data=data, is_extended_id=False)
 
 
 class DisturbedAdapter(AdapterProcess):
@@ -198,11 +200,11 @@ class DisturbedAdapter(AdapterProcess):
         return "\r".join(lines)
 
 
-def can_tester(random: Random, config: ObdConfig, _clock: Clock) -> base.Tester:
-    bus = DisturbedBus(random)
-    link = IsoTpLink(bus, config.addresses, learn=True)
+def can_tester(random: Random, config: ObdConfig, clock: Clock) -> base.Tester:
+    bus = DisturbedBus(random, clock)
+    link = IsoTpLink(bus, config.addresses, learn=True, clock=clock)
     where = CanBusConfig(interface="virtual", channel="disturbed")
-    return CanTester(bus, link, config=where, functional_id=0x7DF, timeout_s=0.002)
+    return CanTester(bus, link, config=where, functional_id=0x7DF, timeout_s=0.2, clock=clock)
 
 
 def elm327_tester(random: Random, _config: ObdConfig, clock: Clock) -> base.Tester:
