@@ -8,7 +8,6 @@ error frames are not reported.
 import os
 import pty
 import select
-import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 import can
 
 from edge_agent.virtual_car.wire import Wire, WireBus
+from tests.unit.edge_agent.timed_bus import TimedBus
 
 RATES = {"S5": 250_000, "S6": 500_000}
 
@@ -32,38 +32,31 @@ class SlcanPeer:
         self.modes: list[str] = []  # how it was opened: rate and L or O
         self._rate = 0
         self._node: WireBus | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="slcan-peer")
+        self._pending = b""
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(5)
-        self.unplug()
+    def turn(self) -> None:
+        """Do what the far end has written, and write what is said on the wire."""
+        if self._master < 0:
+            return
+        while select.select([self._master], [], [], 0)[0]:
+            self._pending += os.read(self._master, 4096)
+        *lines, self._pending = self._pending.split(b"\r")
+        for line in lines:
+            self._command(line.decode())
+        while self._node is not None and (message := self._node.recv(0)) is not None:
+            if not message.is_error_frame:
+                self._write(self.garbage + _line(message))
+                self.garbage = b""
 
     def unplug(self) -> None:
+        """Pull it out."""
+        if self._node is not None:
+            self._node.shutdown()
+            self._node = None
         for descriptor in (self._master, self._slave):
             if descriptor >= 0:
                 os.close(descriptor)
         self._master = self._slave = -1
-
-    def _run(self) -> None:
-        pending = b""
-        while not self._stop.is_set():
-            readable, _, _ = select.select([self._master], [], [], 0.002)
-            if readable:
-                pending += os.read(self._master, 4096)
-                *lines, pending = pending.split(b"\r")
-                for line in lines:
-                    self._command(line.decode())
-            while self._node is not None and (message := self._node.recv(0)) is not None:
-                if not message.is_error_frame:
-                    self._write(self.garbage + _line(message))
-                    self.garbage = b""
-        if self._node is not None:
-            self._node.shutdown()
 
     def _write(self, data: bytes) -> None:
         os.write(self._master, data)
@@ -98,10 +91,11 @@ def _line(message: can.Message) -> bytes:
 
 
 @contextmanager
-def slcan_on(wire: Wire) -> Iterator[SlcanPeer]:
+def slcan_on(wire: Wire, bus: TimedBus) -> Iterator[SlcanPeer]:
+    """An adapter that takes its turn on that bus, whose wire is the one given."""
     peer = SlcanPeer(wire)
-    peer.start()
     try:
-        yield peer
+        with bus.taking_turns(peer.turn):
+            yield peer
     finally:
-        peer.stop()
+        peer.unplug()

@@ -1,8 +1,6 @@
 """The bit rate and the identifiers of a bus, found without disturbing it; slcan for real, over a pseudo-terminal."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import can
@@ -14,9 +12,7 @@ from edge_agent.obd import service01
 from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import FUNCTIONAL_29_BIT, CanTester
-from edge_agent.tester.find_bus import BusFinder, Heard, find_bit_rate
-from edge_agent.virtual_car.config import VirtualCarConfig
-from edge_agent.virtual_car.garage import run_car
+from edge_agent.tester.find_bus import BusFinder, Heard, OpenBus, find_bit_rate
 from edge_agent.virtual_car.wire import Wire
 from tests.unit.edge_agent.obd_support import VIN
 from tests.unit.edge_agent.slcan_peer import slcan_on
@@ -27,34 +23,9 @@ LISTENING = CanBusConfig(interface="pcan", channel="PCAN_USBBUS1")
 SPEAKING = CanBusConfig(interface="gs_usb", channel="0")
 
 
-@contextmanager
-def car_on_wire(wire: Wire, *, chatty: bool = True, **changes: object) -> Iterator[None]:
-    """A car on the wire; a chatty one sends frames of its own all the time, as cars without a gateway do."""
-    config = VirtualCarConfig.from_dict({"name": "t", "vin": VIN} | changes)
-    stop, ready = threading.Event(), threading.Event()
-    anywhere = CanBusConfig(interface="virtual", channel="wire")
-    threads = [
-        threading.Thread(
-            target=run_car, args=(config, anywhere, stop), kwargs={"ready_event": ready, "open_bus": wire.open}
-        )
-    ]
-    if chatty:
-        threads.append(threading.Thread(target=_chatter, args=(wire, stop)))
-    for thread in threads:
-        thread.start()
-    try:
-        assert ready.wait(5)
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(5)
-
-
-def _chatter(wire: Wire, stop: threading.Event) -> None:
-    with wire.open(CanBusConfig(interface="virtual", channel="wire")) as node:
-        while not stop.wait(0.002):
-            node.send(can.Message(arbitration_id=0x0B4, data=bytes(8), is_extended_id=False))
+def serial(bus: TimedBus) -> OpenBus:
+    """Opens the adapter for real; its time is that of the bus behind it."""
+    return lambda config: bus.timed(open_can_bus(config))
 
 
 def asked_on(wire: Wire) -> list[can.Message]:
@@ -181,37 +152,33 @@ def test_a_memory_that_says_nothing(tmp_path: Path, content: str) -> None:
 
 def test_slcan_over_a_serial_line() -> None:
     wire = Wire(250_000)
-    with car_on_wire(wire, identifier_bits=29), slcan_on(wire) as adapter:
-        config = CanBusConfig(interface="slcan", channel=adapter.port, options={"sleep_after_open": 0.05})
-        found = BusFinder(config, None).config()
+    bus = TimedBus(wire=wire)
+    with bus.car(identifier_bits=29), bus.chatter(), slcan_on(wire, bus) as adapter:
+        config = CanBusConfig(interface="slcan", channel=adapter.port, options={"sleep_after_open": 0.0})
+        found = BusFinder(config, None, open_bus=serial(bus), clock=bus.clock).config()
         assert found.bitrate == 250_000
         assert {mode[-1] for mode in adapter.modes} == {"L"}
-        tester = CanTester.open(found, (), functional_id=None, timeout_s=0.5)
-        try:
-            assert set(tester.functional(service01.request(0), expected=None, enough=2).answers) == {
-                "18DAF110",
-                "18DAF118",
-            }
+        tester = CanTester.open(found, (), functional_id=None, stmin_ms=0, open_bus=serial(bus), clock=bus.clock)
+        with closing(tester):
+            answers = tester.functional(service01.request(0), expected=None, enough=2).answers
+            assert set(answers) == {"18DAF110", "18DAF118"}
             adapter.garbage = b"t7E8\xff\xfe\rT18DA\rz\rt7E89ZZ\rt7E8803410D\r"
             engine = IsoTpAddress(transmit_id=0x18DA10F1, receive_id=0x18DAF110)
             assert tester.physical(engine, b"\x09\x02")[3:] == VIN.encode()
-        finally:
-            tester.close()
         assert wire.disturbed == 0
 
 
 def test_slcan_that_is_pulled_out() -> None:
     wire = Wire(500_000)
-    with car_on_wire(wire), slcan_on(wire) as adapter:
-        config = CanBusConfig(
-            interface="slcan", channel=adapter.port, bitrate=500_000, options={"sleep_after_open": 0.05}
-        )
-        tester = CanTester.open(config, DEFAULT_ECUS)
-        assert tester.functional(service01.request(0), expected=None, enough=1).answers
-        adapter.stop()
-        with pytest.raises(SourceError, match=r"slcan:/dev/pts/\d+ is gone .*check the cable"):
-            tester.functional(service01.request(0), expected=None)
-        tester.close()
+    bus = TimedBus(wire=wire)
+    with bus.car(), bus.chatter(), slcan_on(wire, bus) as adapter:
+        options = {"sleep_after_open": 0.0}
+        config = CanBusConfig(interface="slcan", channel=adapter.port, bitrate=500_000, options=options)
+        with closing(CanTester.open(config, DEFAULT_ECUS, open_bus=serial(bus), clock=bus.clock)) as tester:
+            assert tester.functional(service01.request(0), expected=None, enough=1).answers
+            adapter.unplug()
+            with pytest.raises(SourceError, match=r"slcan:/dev/pts/\d+ is gone .*check the cable"):
+                tester.functional(service01.request(0), expected=None)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,11 @@ class TimedBus:
 
     def open(self, config: CanBusConfig) -> can.BusABC:
         """The node of a tester, as that configuration has it: waiting there lets the ECUs take their turn."""
-        return _TesterNode(self, self.node() if self._wire is None else self._wire.open(config))
+        return self.timed(self.node() if self._wire is None else self._wire.open(config))
+
+    def timed(self, node: can.BusABC) -> can.BusABC:
+        """That node, however it is connected, with the time of this bus."""
+        return _TesterNode(self, node)
 
     def tester(
         self,
@@ -102,7 +106,7 @@ class TimedBus:
                 lived_until = self.clock.now
                 on_bus.serve(0)
 
-            with self._taking_turns(turn):
+            with self.taking_turns(turn):
                 yield
 
     @contextmanager
@@ -120,7 +124,7 @@ class TimedBus:
                         if payload is not None:
                             link.send(addresses[rx], payload)
 
-            with self._taking_turns(turn):
+            with self.taking_turns(turn):
                 yield
 
     @contextmanager
@@ -135,11 +139,12 @@ class TimedBus:
                     said_at = self.clock.now
                     node.send(can.Message(arbitration_id=0x0B4, data=bytes(8), is_extended_id=False))
 
-            with self._taking_turns(turn):
+            with self.taking_turns(turn):
                 yield
 
     @contextmanager
-    def _taking_turns(self, turn: Callable[[], None]) -> Iterator[None]:
+    def taking_turns(self, turn: Callable[[], None]) -> Iterator[None]:
+        """Let somebody else take turns with the ECUs."""
         self._turns.append(turn)
         try:
             yield
