@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 import ingest.migrate
@@ -14,6 +15,15 @@ import rules
 from ingest.database import Connection, connect
 from wearcast.embedded.nats import Broker, private_broker
 from wearcast.embedded.timescaledb import Database, private_database
+
+# How long an example takes, and how fast examples are found, says how busy the machine is and nothing of the code.
+settings.register_profile(
+    "any speed",
+    settings(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any speed")
 
 _TEMPLATE = "wearcast_migrated"
 _numbers = itertools.count(1)
