@@ -21,8 +21,9 @@ from telemetry.records import EventKind, EventsBatch
 from telemetry.topics import DeviceTopic
 from telemetry.wire import decode_message
 from tests.integration.test_uplink_broker import eventually
-from tests.unit.edge_agent.obd_support import VIN, car_on, virtual_bus
+from tests.unit.edge_agent.obd_support import VIN
 from tests.unit.edge_agent.test_diagnose import Engine
+from tests.unit.edge_agent.timed_bus import TimedBus
 from wearcast.cli import app
 
 ENGINE_SPEED = "Vehicle.Powertrain.CombustionEngine.Speed"
@@ -31,15 +32,22 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run() -> Iterator[Run]:
+def bus(monkeypatch: pytest.MonkeyPatch) -> TimedBus:
+    """Where all commands of a test find their car."""
+    timed = TimedBus()
+    timed.times_all(monkeypatch)
+    return timed
+
+
+@pytest.fixture
+def run(bus: TimedBus) -> Iterator[Run]:
     """Runs `wearcast agent …` on a car that misfires."""
-    bus = virtual_bus()
 
     def command(*arguments: str, given: str | None = None, adapter: bool = True) -> Result:
-        at = ("--adapter", f"can:virtual:{bus.channel}") if adapter else ()
+        at = ("--adapter", f"can:virtual:{bus.config.channel}") if adapter else ()
         return CliRunner().invoke(app, ["agent", *arguments, *at], input=given)
 
-    with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1):
+    with bus.car(faults=["misfire"], misfire_confirmed_after_s=0.1):
         yield command
 
 
@@ -123,17 +131,17 @@ def test_the_doctor_finds_a_car_well_and_an_empty_bus_not(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", [("scan",), ("dtc",), ("vin",), ("raw", "7DF", "01", "00")])
+@pytest.mark.usefixtures("bus")
 def test_where_nobody_answers_every_command_fails_and_says_so(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, ["agent", *command, "--adapter", "can:virtual:nobody-here"])
     assert result.exit_code == 1
     assert "answer" in result.stdout
 
 
-def test_live_reads_a_car_of_29_bit_identifiers_without_being_told() -> None:
-    bus = virtual_bus()
-    with car_on(bus, identifier_bits=29):
+def test_live_reads_a_car_of_29_bit_identifiers_without_being_told(bus: TimedBus) -> None:
+    with bus.car(identifier_bits=29):
         result = CliRunner().invoke(
-            app, ["agent", "live", "--json", "--seconds", "1", "--adapter", f"can:virtual:{bus.channel}"]
+            app, ["agent", "live", "--json", "--seconds", "1", "--adapter", f"can:virtual:{bus.config.channel}"]
         )
     assert result.exit_code == 0, result.output
     assert ENGINE_SPEED in result.stdout
@@ -182,20 +190,22 @@ class Standing:
 
 
 @pytest.fixture(params=[11, 29])
-def standing(request: pytest.FixtureRequest) -> Iterator[tuple[Run, Standing]]:
-    bus, car = virtual_bus(), Standing()
+def standing(request: pytest.FixtureRequest, bus: TimedBus) -> Iterator[tuple[Run, Standing]]:
+    car = Standing()
 
     def command(*arguments: str, given: str | None = None) -> Result:
-        return CliRunner().invoke(app, ["agent", *arguments, "--adapter", f"can:virtual:{bus.channel}"], input=given)
+        return CliRunner().invoke(
+            app, ["agent", *arguments, "--adapter", f"can:virtual:{bus.config.channel}"], input=given
+        )
 
-    with car_on(
-        bus,
+    with bus.car(
         control=car,
         identifier_bits=request.param,
         faults=["misfire"],
         misfire_confirmed_after_s=0.1,
     ):
-        assert car.stands.wait(30)
+        bus.live(10)
+        assert car.stands.is_set()
         yield command, car
 
 
@@ -249,11 +259,12 @@ def _stands(run: Run) -> bool:
     return all(payload == "41 0C 00 00" for payload in answers.values())
 
 
-def test_a_car_of_the_new_dialect_is_read_and_cleared(tmp_path: Path) -> None:
-    bus, car = virtual_bus(), Standing()
-    adapter = ("--adapter", f"can:virtual:{bus.channel}")
-    with car_on(bus, control=car, diagnostics="obd_on_uds", faults=["misfire"], misfire_confirmed_after_s=0.1):
-        assert car.stands.wait(30)
+def test_a_car_of_the_new_dialect_is_read_and_cleared(bus: TimedBus, tmp_path: Path) -> None:
+    car = Standing()
+    adapter = ("--adapter", f"can:virtual:{bus.config.channel}")
+    with bus.car(control=car, diagnostics="obd_on_uds", faults=["misfire"], misfire_confirmed_after_s=0.1):
+        bus.live(10)
+        assert car.stands.is_set()
         read = CliRunner().invoke(app, ["agent", "dtc", "--json", *adapter])
         assert [code["code"] for code in json.loads(read.stdout)["codes"]] == ["P0301"]
         checks = json.loads(CliRunner().invoke(app, ["agent", "doctor", "--json", *adapter]).stdout)

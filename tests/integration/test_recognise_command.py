@@ -3,26 +3,33 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
-from edge_agent.can_bus import CanBusConfig
 from edge_agent.profile_dids import did_documents
 from firmware_profiles.loader import load_vehicle_profile
-from tests.unit.edge_agent.obd_support import car_on, virtual_bus
+from tests.unit.edge_agent.timed_bus import TimedBus
 from tests.unit.edge_agent.vin_support import vin_of
 from wearcast.cli import app
 
 KONA = load_vehicle_profile("hyundai_kona_electric")
 
 
-def agent(bus: CanBusConfig, *arguments: str | Path) -> Result:
-    adapter = ("--adapter", f"can:{bus.interface}:{bus.channel}")
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> TimedBus:
+    """Where all commands of a test look for a car."""
+    timed = TimedBus()
+    timed.times_all(monkeypatch)
+    return timed
+
+
+def agent(bus: TimedBus, *arguments: str | Path) -> Result:
+    adapter = ("--adapter", f"can:virtual:{bus.config.channel}")
     return CliRunner().invoke(app, ["agent", *map(str, arguments), *adapter])
 
 
-def test_a_known_car_is_named_with_the_reasons() -> None:
-    bus = virtual_bus()
-    with car_on(bus, vin=vin_of(KONA), kind="electric", dids=did_documents(KONA)):
+def test_a_known_car_is_named_with_the_reasons(bus: TimedBus) -> None:
+    with bus.car(vin=vin_of(KONA), kind="electric", dids=did_documents(KONA)):
         told = agent(bus, "recognise")
         as_json = json.loads(agent(bus, "recognise", "--json").stdout)
     assert told.exit_code == 0, told.output
@@ -35,27 +42,24 @@ def test_a_known_car_is_named_with_the_reasons() -> None:
     assert vin_of(KONA) not in told.output + str(as_json)
 
 
-def test_an_unknown_car_is_generic_and_what_to_do_is_said() -> None:
-    bus = virtual_bus()
-    with car_on(bus, vin="ZFA31200000123456"):
+def test_an_unknown_car_is_generic_and_what_to_do_is_said(bus: TimedBus) -> None:
+    with bus.car(vin="ZFA31200000123456"):
         told = agent(bus, "recognise")
     assert told.exit_code == 0, told.output
     assert "(generic), certainty 100%" in told.stdout
     assert "wearcast agent capture" in told.stdout
 
 
-def test_nobody_there_says_what_to_look_at() -> None:
-    bus = virtual_bus()
+def test_nobody_there_says_what_to_look_at(bus: TimedBus) -> None:
     told = agent(bus, "recognise")
     assert told.exit_code == 1
     assert "Nobody answered" in told.stdout
 
 
-def test_a_capture_names_no_car_and_its_draft_is_a_profile_the_agent_takes(tmp_path: Path) -> None:
-    bus = virtual_bus()
+def test_a_capture_names_no_car_and_its_draft_is_a_profile_the_agent_takes(bus: TimedBus, tmp_path: Path) -> None:
     vin = vin_of(KONA)
     out = tmp_path / "my_car.json"
-    with car_on(bus, vin=vin, kind="electric", dids=did_documents(KONA)):
+    with bus.car(vin=vin, kind="electric", dids=did_documents(KONA)):
         told = agent(bus, "capture", out)
         again = agent(bus, "capture", out)
     assert told.exit_code == 0, told.output
@@ -70,8 +74,8 @@ def test_a_capture_names_no_car_and_its_draft_is_a_profile_the_agent_takes(tmp_p
     assert "exists already" in str(again.exception)
     config = tmp_path / "agent.yaml"
     config.write_text(
-        f"device: car-1\nvehicle_profile: my_car.yaml\nsource: {{kind: obd_can, interface: {bus.interface}, "
-        f"channel: {bus.channel}}}\noutbox: {{path: {tmp_path / 'outbox.sqlite'}}}\n",
+        f"device: car-1\nvehicle_profile: my_car.yaml\nsource: {{kind: obd_can, interface: virtual, "
+        f"channel: {bus.config.channel}}}\noutbox: {{path: {tmp_path / 'outbox.sqlite'}}}\n",
         encoding="utf-8",
     )
     checked = CliRunner().invoke(app, ["agent", "check", str(config)])
@@ -79,12 +83,12 @@ def test_a_capture_names_no_car_and_its_draft_is_a_profile_the_agent_takes(tmp_p
     assert "with profile my_car" in checked.stdout
 
 
-def test_nothing_is_asked_when_the_file_cannot_be_written(tmp_path: Path) -> None:
-    told = agent(virtual_bus(), "capture", tmp_path / "absent" / "car.json")
+def test_nothing_is_asked_when_the_file_cannot_be_written(bus: TimedBus, tmp_path: Path) -> None:
+    told = agent(bus, "capture", tmp_path / "absent" / "car.json")
     assert "there is no such folder" in str(told.exception)
 
 
-def test_auto_is_a_configuration_that_checks(tmp_path: Path) -> None:
+def test_auto_is_a_configuration_that_checks(bus: TimedBus, tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(
         "device: car-1\nvehicle_profile: auto\nsource: {kind: obd_can, interface: virtual, channel: none}\n"
@@ -96,7 +100,7 @@ def test_auto_is_a_configuration_that_checks(tmp_path: Path) -> None:
     assert "with profile auto" in checked.stdout
 
 
-def test_auto_needs_a_car_to_ask(tmp_path: Path) -> None:
+def test_auto_needs_a_car_to_ask(bus: TimedBus, tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(
         "device: car-1\nvehicle_profile: auto\nsource: {kind: replay_csv, path: x.csv}\n", encoding="utf-8"

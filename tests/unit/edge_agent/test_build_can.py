@@ -3,7 +3,6 @@
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,14 +11,12 @@ from edge_agent.build_obd import build_obd_can, limits
 from edge_agent.errors import ConfigurationError
 from edge_agent.section import Section
 from edge_agent.tester.base import ANY_IDENTIFIERS
-from edge_agent.tester.can import CanTester
-from edge_agent.tester.find_bus import BusFinder, OpenBus
+from edge_agent.tester.find_bus import BusFinder
 from edge_agent.tester.limits import Limits
 from edge_agent.virtual_car.wire import Wire
 from firmware_profiles.loader import load_vehicle_profile
 from tests.unit.edge_agent.obd_support import VIN, polled
 from tests.unit.edge_agent.slcan_peer import slcan_on
-from tests.unit.edge_agent.test_find_bus import serial
 from tests.unit.edge_agent.timed_bus import TimedBus
 
 GENERIC = load_vehicle_profile("generic")
@@ -80,19 +77,12 @@ def _all_of(wrong: Section) -> None:
     wrong.done()
 
 
-def by_the_time_of(bus: TimedBus, monkeypatch: pytest.MonkeyPatch, open_bus: OpenBus) -> None:
-    """Let testers, and the search for a bit rate, live by the time of that bus."""
-    opened = partial(CanTester.open, stmin_ms=0, open_bus=open_bus, clock=bus.clock)
-    monkeypatch.setattr("edge_agent.build_can.CanTester", SimpleNamespace(open=opened))
-    finder = partial(BusFinder, open_bus=open_bus, clock=bus.clock)
-    monkeypatch.setattr("edge_agent.build_can.BusFinder", finder)
-
-
 @pytest.mark.parametrize(("identifiers", "bits"), [("auto", 29), (29, 29), (None, 29), (11, 11)])
 def test_any_car_is_found_by_its_identifiers(identifiers: object, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     bus = TimedBus()
-    by_the_time_of(bus, monkeypatch, bus.open)
-    source = build_obd_can(section(interface="virtual", channel="x", identifiers=identifiers), GENERIC)
+    bus.times_all(monkeypatch)
+    options = {"interface": "virtual", "channel": bus.config.channel, "identifiers": identifiers}
+    source = build_obd_can(section(**options), GENERIC)
     with bus.car(identifier_bits=bits):
         source.open()
         with closing(source):
@@ -104,7 +94,9 @@ def test_any_car_is_found_by_its_identifiers(identifiers: object, bits: int, mon
 def test_all_of_it_over_slcan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire(250_000)
     bus = TimedBus(wire=wire)
-    by_the_time_of(bus, monkeypatch, serial(bus))
+    bus.times_all(monkeypatch)
+    finder = partial(BusFinder, open_bus=bus.really_opened, clock=bus.clock)
+    monkeypatch.setattr("edge_agent.build_can.BusFinder", finder)
     with bus.car(identifier_bits=29), bus.chatter(), slcan_on(wire, bus) as adapter:
         options = {"sleep_after_open": 0.0}
         source = build_obd_can(

@@ -12,7 +12,7 @@ from edge_agent.obd import service01
 from edge_agent.sources.obd import DEFAULT_ECUS
 from edge_agent.tester.base import IsoTpAddress
 from edge_agent.tester.can import FUNCTIONAL_29_BIT, CanTester
-from edge_agent.tester.find_bus import BusFinder, Heard, OpenBus, find_bit_rate
+from edge_agent.tester.find_bus import BusFinder, Heard, find_bit_rate
 from edge_agent.virtual_car.wire import Wire
 from tests.unit.edge_agent.obd_support import VIN
 from tests.unit.edge_agent.slcan_peer import slcan_on
@@ -21,11 +21,6 @@ from tests.unit.edge_agent.timed_bus import TimedBus
 # An interface that listens only, and one that cannot: what the wire's nodes do is theirs by this configuration.
 LISTENING = CanBusConfig(interface="pcan", channel="PCAN_USBBUS1")
 SPEAKING = CanBusConfig(interface="gs_usb", channel="0")
-
-
-def serial(bus: TimedBus) -> OpenBus:
-    """Opens the adapter for real; its time is that of the bus behind it."""
-    return lambda config: bus.timed(open_can_bus(config))
 
 
 def asked_on(wire: Wire) -> list[can.Message]:
@@ -155,10 +150,10 @@ def test_slcan_over_a_serial_line() -> None:
     bus = TimedBus(wire=wire)
     with bus.car(identifier_bits=29), bus.chatter(), slcan_on(wire, bus) as adapter:
         config = CanBusConfig(interface="slcan", channel=adapter.port, options={"sleep_after_open": 0.0})
-        found = BusFinder(config, None, open_bus=serial(bus), clock=bus.clock).config()
+        found = BusFinder(config, None, open_bus=bus.really_opened, clock=bus.clock).config()
         assert found.bitrate == 250_000
         assert {mode[-1] for mode in adapter.modes} == {"L"}
-        tester = CanTester.open(found, (), functional_id=None, stmin_ms=0, open_bus=serial(bus), clock=bus.clock)
+        tester = CanTester.open(found, (), functional_id=None, stmin_ms=0, open_bus=bus.really_opened, clock=bus.clock)
         with closing(tester):
             answers = tester.functional(service01.request(0), expected=None, enough=2).answers
             assert set(answers) == {"18DAF110", "18DAF118"}
@@ -174,7 +169,7 @@ def test_slcan_that_is_pulled_out() -> None:
     with bus.car(), bus.chatter(), slcan_on(wire, bus) as adapter:
         options = {"sleep_after_open": 0.0}
         config = CanBusConfig(interface="slcan", channel=adapter.port, bitrate=500_000, options=options)
-        with closing(CanTester.open(config, DEFAULT_ECUS, open_bus=serial(bus), clock=bus.clock)) as tester:
+        with closing(CanTester.open(config, DEFAULT_ECUS, open_bus=bus.really_opened, clock=bus.clock)) as tester:
             assert tester.functional(service01.request(0), expected=None, enough=1).answers
             adapter.unplug()
             with pytest.raises(SourceError, match=r"slcan:/dev/pts/\d+ is gone .*check the cable"):

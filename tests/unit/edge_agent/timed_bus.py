@@ -7,13 +7,15 @@ and silence takes no time.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
 import can
+import pytest
 from can.interfaces.virtual import VirtualBus
 
-from edge_agent.can_bus import CanBusConfig
+from edge_agent.can_bus import CanBusConfig, open_can_bus
 from edge_agent.isotp_link import IsoTpLink
 from edge_agent.sources.obd import ObdConfig
 from edge_agent.tester.base import IsoTpAddress
@@ -46,6 +48,13 @@ class TimedBus:
     def sleep(self, seconds: float) -> None:
         """Let that much of its time pass."""
         self.clock.now += seconds
+
+    def live(self, seconds: float) -> None:
+        """Let so much time pass for the ECUs while nobody asks them anything."""
+        ends = self.clock.now + seconds
+        while self.clock.now < ends:
+            self.clock.now = min(ends, self.clock.now + _STEP_S)
+            self.turn()
 
     def node(self) -> can.BusABC:
         """Somebody who hears and speaks beside tester and ECUs."""
@@ -91,9 +100,24 @@ class TimedBus:
         for turn in tuple(self._turns):
             turn()
 
+    def times_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let every tester on any bus, whoever opens it, live by this time."""
+        opened = partial(CanTester.open, stmin_ms=0, open_bus=self.really_opened, clock=self.clock)
+        monkeypatch.setattr(CanTester, "open", opened)
+
+    def really_opened(self, config: CanBusConfig) -> can.BusABC:
+        """The bus or adapter of any configuration, with the time of this bus."""
+        return self.timed(open_can_bus(config))
+
     @contextmanager
-    def car(self, *, disturbances: Disturbances | None = None, **changes: object) -> Iterator[None]:
-        """A virtual car on the bus."""
+    def car(
+        self,
+        *,
+        disturbances: Disturbances | None = None,
+        control: Callable[[LiveCar], None] = lambda _car: None,
+        **changes: object,
+    ) -> Iterator[None]:
+        """A virtual car on the bus; ``control`` may change it at each of its turns."""
         config = VirtualCarConfig.from_dict({"name": "test", "vin": VIN} | changes)
         car = LiveCar(config, now=datetime(2026, 6, 1, tzinfo=UTC))
         lived_until = self.clock.now
@@ -104,6 +128,7 @@ class TimedBus:
                 nonlocal lived_until
                 car.advance(self.clock.now - lived_until)
                 lived_until = self.clock.now
+                control(car)
                 on_bus.serve(0)
 
             with self.taking_turns(turn):
