@@ -108,6 +108,8 @@ class Agent:
             self._recognising.restore(outbox.state(_RECOGNITION))
             estimators = self._recognising.estimators()
         self._recorder = Recorder(config=config, estimators=estimators, outbox=outbox, clock=clock)
+        if remote is not None:
+            remote.on_service = self._recorder.serviced
         self._pause = FIRST_PAUSE_SECONDS
 
     def run(self, stop: threading.Event) -> None:

@@ -3,7 +3,9 @@
 Each step is one transaction, so that a kill between two steps neither loses nor doubles anything:
 
 * accept: some samples (those of a second, to spare the flash), the events they led to, how far a replay came;
-* seal: the batch made of the accepted samples, the estimates in it, and the states of the estimators after it.
+* seal: the batch made of the accepted samples, the estimates in it, what the estimators found, and their states after
+  it;
+* service: a seal, with the event that says which record of a workshop's or an owner's the estimators took.
 
 A sample counts as accepted once its transaction is on the disk: a power cut costs what was read since, at most
 ``flush_seconds`` and one poll. After a restart the estimators stand where the last sealed batch left them. They are fed
@@ -16,7 +18,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib import metadata
 from typing import Final, cast
 
 import msgspec
@@ -25,16 +26,19 @@ from edge_agent.batcher import Batcher, EstimateSchedule
 from edge_agent.clock import STEP_MS, Clock, restamped
 from edge_agent.config import AgentConfig
 from edge_agent.errors import OutboxError
-from edge_agent.outbox import GIVEN_UP, Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.outbox_times import Published, published_data
+from edge_agent.own_events import device_started, given_up
 from edge_agent.plausible import Plausible
 from edge_agent.sample_time import SampleTimes
+from edge_agent.services import KnownServices, Serviced, tell
 from edge_agent.sources.base import Reading
 from edge_agent.vehicle_watch import VehicleWatch
 from health.errors import HealthError
 from health.estimator import Estimator
 from health.retime import retimed
-from telemetry.records import Estimate, EventKind, Sample, VehicleEvent, ms_from_utc, utc_from_ms
+from telemetry.records import Estimate, EventKind, Sample, ServiceRecord, VehicleEvent, ms_from_utc, utc_from_ms
+from telemetry.service import reset_data
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class Recorder:
         self._replay_key = f"replay.{config.source.identity}"
         self._times = SampleTimes(clock)
         self._plausible = Plausible()
+        self._services = KnownServices(outbox)
         self._last_sample: datetime | None = None
         self._estimated = True  # no sample since the last estimates
         self._position: int | None = None  # how far a replay came
@@ -75,11 +80,11 @@ class Recorder:
         self._recorded = config.source.recorded
         self._watch = self._restore()
         outbox.begin_boot(clock.boot, clock.kernel_boot)
-        self._losses = self._given_up()
+        self._losses = given_up(self._outbox)
         self._losses_told_ms: int | None = None
         self._take_up()
         with outbox.transaction(durable=True):
-            self._seal_events((self._device_started(),))
+            self._seal_events((device_started(outbox, clock),))
 
     @property
     def waits_for_disk(self) -> bool:
@@ -131,6 +136,27 @@ class Recorder:
             self._estimators = estimators
             self._save_estimators()
         self._last_sample, self._estimated = None, True
+
+    def serviced(self, record: ServiceRecord) -> Serviced:
+        """Tell the estimators what a person did; applied means that it is on the disk. A record counts once, by its id.
+
+        It is estimated anew at once: whoever had the part replaced wants to see it.
+        """
+        if record.id in self._services:
+            return Serviced(state="applied")
+        self._follow_clock()
+        if self._clock.unsure:
+            return Serviced(state="later", reason="this device does not know the time yet")
+        now = self._clock.now()
+        answer = tell(self._estimators, record, now)
+        if answer.state == "applied":
+            if self._last_sample is not None and not self._recorded:
+                self._last_sample = max(self._last_sample, now)
+            with self._outbox.transaction(durable=True):
+                self._services.remember(record.id)
+                self._seal_events((VehicleEvent(time=now, kind=EventKind.SERVICE_RESET, data=reset_data(record)),))
+                self._seal(final=True)
+        return answer
 
     def tick(self) -> None:
         """Write what is due to be on the disk; seal what is due; end a live trip of which nothing more is heard."""
@@ -209,6 +235,8 @@ class Recorder:
                 these = estimates if number == len(parts) else ()
                 self._outbox.add_readings(part, these, created_ms=created_ms, clock_ms=clock_ms)
             self._outbox.clear_pending()
+            # A finding is part of an estimator's state until it is taken: from here on it is an event, told once.
+            self._seal_events(tuple(found for estimator in self._estimators for found in estimator.findings()))
             self._save_estimators()
             self._outbox.put_state("vehicle", self._watch.state())
             known = _Known(time_ms=created_ms, offset_ms=self._offset_ms, kernel=self._clock.kernel_boot)
@@ -326,7 +354,7 @@ class Recorder:
         now_ms = self._clock.monotonic_ms()
         if self._losses_told_ms is not None and now_ms - self._losses_told_ms < _TELL_LOSSES_MS:
             return
-        losses = self._given_up()
+        losses = given_up(self._outbox)
         if losses == self._losses:
             return
         self._losses, self._losses_told_ms = losses, now_ms
@@ -334,10 +362,6 @@ class Recorder:
             self._seal_events(
                 (VehicleEvent(time=self._clock.now(), kind=EventKind.DATA_GIVEN_UP, data={"given_up": losses}),)
             )
-
-    def _given_up(self) -> dict[str, int]:
-        counters = self._outbox.counters()
-        return {name: counters[name] for name in GIVEN_UP if name in counters}
 
     def _feed(self, sample: Sample) -> None:
         for estimator in self._estimators:
@@ -373,16 +397,3 @@ class Recorder:
             self._outbox.put_state(f"estimator.{estimator.name}", estimator.state())
         if self._schedule.last is not None:
             self._outbox.put_state("estimated_until", ms_from_utc(self._schedule.last))
-
-    def _device_started(self) -> VehicleEvent:
-        data: dict[str, object] = {"version": metadata.version("wearcast"), "boot": str(self._clock.boot)}
-        if (salvage := self._outbox.salvage) is not None:
-            data["damaged_outbox"] = salvage.aside.name
-            data["salvaged"] = {
-                "batches": salvage.batches,
-                "samples": salvage.samples,
-                "lost_batches": salvage.lost_batches,
-            }
-        if lost := self._given_up():
-            data["given_up"] = lost
-        return VehicleEvent(time=self._clock.now(), kind=EventKind.DEVICE_STARTED, data=data)

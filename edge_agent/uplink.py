@@ -32,7 +32,6 @@ from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
 from edge_agent.window import Window
-from telemetry.commands import CommandKind
 from telemetry.errors import WireError
 from telemetry.records import DeviceStatus
 from telemetry.topics import acks_topic, command_of, commands_topic, publish_topic, results_topic
@@ -122,7 +121,7 @@ class MqttUplink:
             if outdated or moment - self._status_at >= STATUS_EVERY_SECONDS:
                 self._publish_status("online")
 
-    def publish_result(self, kind: CommandKind, payload: bytes) -> None:
+    def publish_result(self, kind: str, payload: bytes) -> None:
         """Answer a command; dropped without a connection: who asked has a deadline and asks again."""
         if self._connected:
             self._client.publish(results_topic(self._device, kind), payload, qos=_QOS)

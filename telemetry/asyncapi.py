@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from telemetry import commands, plain
+from telemetry import commands, plain, service
 from telemetry.topics import PREFIX
 from telemetry.wire import MAX_PAYLOAD_BYTES, REJECT_REASONS
 
@@ -28,6 +28,8 @@ def document() -> dict[str, Any]:
         "acks": plain.AckMessage,
         "commands": commands.CommandMessage,
         "results": commands.ResultMessage,
+        "services": service.ServiceMessage,
+        "serviceResults": service.ServiceResultMessage,
     }
     refs, components = msgspec.json.schema_components(
         list(structs.values()), ref_template="#/components/schemas/{name}"
@@ -59,7 +61,7 @@ def document() -> dict[str, Any]:
         },
         "channels": {name: _channel(name, carried[name]) for name in structs},
         "operations": {
-            f"{_action(name)}{name.capitalize()}": {
+            f"{_action(name)}{name[0].upper()}{name[1:]}": {
                 "action": _action(name),
                 "channel": {"$ref": f"#/channels/{name}"},
                 "summary": _SUMMARIES[name],
@@ -77,9 +79,12 @@ _SUMMARIES = {
     "acks": "What the backend has committed, and what it has rejected for good.",
     "commands": "Questions of the backend; each expires. No kind changes the car.",
     "results": "Answers: accepted, then parts of a live reading, then one of done, refused, failed.",
+    "services": "What a person did to a part or measured on it; sent again until it is applied or refused.",
+    "serviceResults": "What became of a service record. The same record told twice counts once.",
 }
-_FROM_THE_BACKEND = frozenset({"acks", "commands"})
+_FROM_THE_BACKEND = frozenset({"acks", "commands", "services"})
 _BY_KIND = frozenset({"commands", "results"})
+_LEVELS = {"services": f"commands/{service.SERVICE_KIND}", "serviceResults": f"results/{service.SERVICE_KIND}"}
 
 
 def _action(name: str) -> str:
@@ -94,7 +99,7 @@ def _channel(name: str, carried: list[str]) -> dict[str, Any]:
     if name in _BY_KIND:
         parameters["kind"] = {"enum": [kind.value for kind in commands.CommandKind]}
     return {
-        "address": f"{PREFIX}/{{device}}/{name}" + ("/{kind}" if name in _BY_KIND else ""),
+        "address": f"{PREFIX}/{{device}}/{_LEVELS.get(name, name)}" + ("/{kind}" if name in _BY_KIND else ""),
         "parameters": parameters,
         "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in carried},
     }

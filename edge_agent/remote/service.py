@@ -1,4 +1,8 @@
-"""Between the uplink's thread, on which commands arrive, and the agent's, on which they are answered."""
+"""Between the uplink's thread, on which commands arrive, and the agent's, on which they are answered.
+
+Questions go to the desk, service records to the estimators. A record that cannot be judged now gets no answer: the
+backend tells it again.
+"""
 
 import logging
 import queue
@@ -8,9 +12,12 @@ from typing import Final, Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.remote.desk import CommandDesk, Instant
+from edge_agent.services import Serviced
 from edge_agent.sources.base import Reading, ReadsCodesOnDemand, Source
 from telemetry.commands import CommandKind, CommandResult, decode_command, encode_result
 from telemetry.errors import WireError
+from telemetry.records import ServiceRecord
+from telemetry.service import SERVICE_KIND, ServiceResult, decode_service, encode_service_result
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +28,7 @@ _ASK_AGAIN_MS: Final = 5_000  # a car that did not give its codes is asked once 
 class ResultChannel(Protocol):
     """Where answers go: the uplink. What cannot be sent now is dropped, the asker has a deadline."""
 
-    def publish_result(self, kind: CommandKind, payload: bytes) -> None:
+    def publish_result(self, kind: str, payload: bytes) -> None:
         """Publish on the device's ``results/{kind}``."""
         ...
 
@@ -39,6 +46,7 @@ class RemoteService:
         clock: Clock,
         asleep: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.on_service: Callable[[ServiceRecord], Serviced] | None = None  # on the agent's thread; set before tick()
         self._device = device
         self._desk = CommandDesk(device=device, allowed=frozenset(allowed))
         self._source = source
@@ -72,14 +80,30 @@ class RemoteService:
             except queue.Empty:
                 break
             try:
-                command = decode_command(self._device, kind, payload)
+                self._take(kind, payload, moment)
             except WireError as error:
                 log.warning("ignored a command of kind %s: %s", kind[:20], error)
-                continue
-            log.info("asked from afar: %s (%s)", command.kind, command.id)
-            self._publish(self._desk.ask(command, moment, asleep=self._asleep()))
         self._publish(self._desk.tick(moment))
         self._ask_for_codes(moment)
+
+    def _take(self, kind: str, payload: bytes, moment: Instant) -> None:
+        if kind == SERVICE_KIND:
+            self._service(decode_service(self._device, payload), moment)
+            return
+        command = decode_command(self._device, kind, payload)
+        log.info("asked from afar: %s (%s)", command.kind, command.id)
+        self._publish(self._desk.ask(command, moment, asleep=self._asleep()))
+
+    def _service(self, record: ServiceRecord, moment: Instant) -> None:
+        if self.on_service is None:
+            return
+        answer = self.on_service(record)
+        log.info("service of %s, %s: %s %s", record.quantity, record.action, answer.state, answer.reason)
+        if answer.state != "later":
+            result = ServiceResult(
+                id=record.id, device=self._device, state=answer.state, time=moment.time, reason=answer.reason
+            )
+            self._channel.publish_result(SERVICE_KIND, encode_service_result(result))
 
     def _now(self) -> Instant:
         return Instant(time=self._clock.now(), ms=self._clock.monotonic_ms())

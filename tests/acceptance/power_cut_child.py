@@ -2,8 +2,8 @@
 
 Forking costs 10 ms where a start costs 300: so hundreds of power cuts fit into a test. Reads lines of a first number
 and a seed from standard input, forks a life for each, and says its process id. A life accepts numbered samples with the
-real recorder, says a number once it is on the disk, seals batches, publishes them to a file in the backend's place and
-acknowledges some.
+real recorder, says a number once it is on the disk, is told of services, seals batches, publishes them to a file in the
+backend's place and acknowledges some.
 """
 
 import itertools
@@ -11,7 +11,10 @@ import os
 import random
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 import msgspec
 
@@ -20,32 +23,60 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox_content import unpack
 from edge_agent.recorder import Recorder
 from edge_agent.sources.base import Reading
-from edge_agent.testing import FakeClock
-from telemetry.records import Acknowledgement, EventsBatch
+from edge_agent.testing import START, FakeClock
+from telemetry.records import (
+    Acknowledgement,
+    Estimate,
+    EventKind,
+    EventsBatch,
+    Quantity,
+    Sample,
+    ServiceAction,
+    ServiceRecord,
+    VehicleEvent,
+)
 from tests.unit.edge_agent.outbox_support import DEVICE, NUMBER
 
 POLL_SECONDS = 0.34  # three samples in the group of a second
+FINDS_EACH = 5  # samples
+SERVICES = 60  # different ones, each told again and again
 
 
 class Counting:
-    """An estimator that knows only how many samples it was fed."""
+    """An estimator that counts samples and services, and finds something at every ``FINDS_EACH``-th sample."""
 
-    name = "counting"
+    name = "oil_life"
 
     def __init__(self) -> None:
         self.count = 0
+        self.services = 0
+        self.found: list[int] = []
+        self.newest = START
 
-    def update(self, sample: object) -> None:  # noqa: ARG002 - the port's signature
+    def update(self, sample: Sample) -> None:
         self.count += 1
+        self.newest = sample.time
+        if self.count % FINDS_EACH == 0:
+            self.found.append(self.count)
 
-    def estimates(self, now: object) -> tuple[()]:  # noqa: ARG002 - the port's signature
+    def estimates(self, now: datetime) -> tuple[Estimate, ...]:  # noqa: ARG002 - the port's signature
         return ()
 
-    def state(self) -> dict[str, object]:
-        return {"count": self.count}
+    def serviced(self, record: ServiceRecord) -> None:  # noqa: ARG002 - the port's signature
+        self.services += 1
 
-    def restore(self, state: dict[str, object]) -> None:
-        self.count = int(str(state["count"]))
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        found, self.found = self.found, []
+        kind = EventKind.SIGNAL_DOUBTED
+        return tuple(VehicleEvent(time=self.newest, kind=kind, data={"count": count}) for count in found)
+
+    def state(self) -> dict[str, object]:
+        return {"count": self.count, "services": self.services, "found": self.found, "newest": str(self.newest)}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        self.count, self.services = int(str(state["count"])), int(str(state["services"]))
+        self.found = list(cast("list[int]", state["found"]))
+        self.newest = datetime.fromisoformat(str(state["newest"]))
 
 
 def live(folder: Path, first: int, seed: int) -> None:
@@ -57,7 +88,7 @@ def live(folder: Path, first: int, seed: int) -> None:
     clock = FakeClock(monotonic_ms=10_000_000 + first, kernel_boot=f"kernel-{first}")
     clock.advance(first)
     outbox = Outbox.open(config.outbox_path, device=DEVICE, max_bytes=4_000_000)
-    recorder = Recorder(config=config, estimators=[Counting()], outbox=outbox, clock=clock)  # type: ignore[list-item]  # an estimator in all but types
+    recorder = Recorder(config=config, estimators=[Counting()], outbox=outbox, clock=clock)
     backend = os.open(folder / "backend", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     accepting: list[int] = []
     for number in itertools.count(first):
@@ -69,8 +100,21 @@ def live(folder: Path, first: int, seed: int) -> None:
         if not recorder.waits_for_disk:
             os.write(1, "".join(f"{entry}\n" for entry in accepting).encode())
             accepting.clear()
+        if draw.random() < 0.1:
+            assert recorder.serviced(service(draw.randrange(SERVICES))).state == "applied"
         if draw.random() < 0.2:
             exchange(outbox, backend, draw)
+
+
+def service(number: int) -> ServiceRecord:
+    return ServiceRecord(
+        id=UUID(int=number),
+        time=START,
+        quantity=Quantity.OIL_LIFE,
+        action=ServiceAction.REPLACED,
+        by="workshop",
+        reason="oil changed",
+    )
 
 
 def exchange(outbox: Outbox, backend: int, draw: random.Random) -> None:
@@ -79,10 +123,20 @@ def exchange(outbox: Outbox, backend: int, draw: random.Random) -> None:
     for entry in outbox.publish(outbox.waiting("readings", 3, newest_first=newest_first) + outbox.waiting("events", 2)):
         batch = unpack(DEVICE, entry.channel, entry.payload)
         numbers = [] if isinstance(batch, EventsBatch) else [number_of(sample.values) for sample in batch.samples]
-        os.write(backend, msgspec.json.encode({"key": str(entry.key), "n": numbers}) + b"\n")
+        told = told_in(batch) if isinstance(batch, EventsBatch) else []
+        os.write(backend, msgspec.json.encode({"key": str(entry.key), "n": numbers, "told": told}) + b"\n")
         if draw.random() < 0.7:
             this = (entry.key.sequence, entry.key.sequence)
             outbox.acknowledge(Acknowledgement(device=DEVICE, boot=entry.key.boot, committed=(this,)))
+
+
+def told_in(batch: EventsBatch) -> list[str]:
+    """What the estimators found, and the services that counted."""
+    return [
+        f"{event.kind} {event.data.get('count', event.data.get('id'))}"
+        for event in batch.events
+        if event.kind in {EventKind.SIGNAL_DOUBTED, EventKind.SERVICE_RESET}
+    ]
 
 
 def number_of(values: Mapping[str, float]) -> int:

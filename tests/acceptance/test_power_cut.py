@@ -27,11 +27,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.outbox import Outbox
 from edge_agent.outbox_content import unpack
-from telemetry.records import Acknowledgement, BatchKey, DeviceStatus, ReadingsBatch
+from telemetry.records import Acknowledgement, BatchKey, DeviceStatus, EventsBatch, ReadingsBatch
 from telemetry.topics import acks_topic, parse_device_topic
 from telemetry.wire import Message, decode_message, encode_ack
 from tests.acceptance.acceptance_support import ROOT, START_SECONDS, wait_until
-from tests.acceptance.power_cut_child import number_of
+from tests.acceptance.power_cut_child import FINDS_EACH, SERVICES, number_of, told_in
 from tests.unit.edge_agent.outbox_support import DEVICE, publish_all
 from wearcast.embedded.nats import Broker, private_broker
 from wearcast.embedded.processes import ManagedProcess
@@ -60,27 +60,37 @@ def test_no_cut_loses_what_was_accepted_or_gives_a_number_twice(tmp_path: Path) 
         assert lives.wait(30) == 0
 
     batches: dict[str, list[int]] = {}
+    told: dict[str, list[str]] = {}
     for line in (tmp_path / "backend").read_bytes().splitlines():
         message = msgspec.json.decode(line, type=dict[str, object])
         numbers = msgspec.convert(message["n"], list[int])
         assert batches.setdefault(str(message["key"]), numbers) == numbers, "a number was given to other data"
+        told[str(message["key"])] = msgspec.convert(message["told"], list[str])
     with Outbox.open(tmp_path / "outbox.sqlite", device=DEVICE, max_bytes=4_000_000) as outbox:
         assert outbox.salvage is None
         assert outbox.counters().keys().isdisjoint({"samples_thinned", "batches_damaged", "batches_rejected"})
-        counted = msgspec.convert(outbox.state("estimator.counting"), dict[str, int])["count"]
+        known = msgspec.convert(outbox.state("estimator.oil_life"), dict[str, object])
         waiting = [number_of(entry.sample.values) for entry in outbox.pending_samples()]
         outbox.begin_boot(uuid4())
         for entry in publish_all(outbox):
             batch = unpack(DEVICE, entry.channel, entry.payload)
             numbers = [number_of(one.values) for one in batch.samples] if isinstance(batch, ReadingsBatch) else []
             assert batches.setdefault(str(entry.key), numbers) == numbers
+            told[str(entry.key)] = told_in(batch) if isinstance(batch, EventsBatch) else []
     sealed = [number for numbers in batches.values() for number in numbers]
     stored = sealed + waiting
     assert len(stored) == len(set(stored)), "a sample is in two batches"
     assert set(accepted) <= set(stored)
     assert len(accepted) > 5 * CUTS
     assert len(set(stored) - set(accepted)) <= 4 * CUTS  # on the disk, and killed before it could say so: a group each
-    assert counted == len(sealed)  # the estimators have seen each sealed sample once
+    assert known["count"] == len(sealed)  # the estimators have seen each sealed sample once
+    found = [f"signal.doubted {count}" for count in range(FINDS_EACH, len(sealed) + 1, FINDS_EACH)]
+    said = [entry for entries in told.values() for entry in entries]
+    assert sorted(entry for entry in said if entry in set(found)) == sorted(found)  # each told once
+    services = [entry for entry in said if entry.startswith("service.reset")]
+    assert len(services) == len(set(services)) == known["services"]
+    assert min(CUTS, SERVICES) / 2 < len(services) <= SERVICES
+    assert len(said) == len(found) + len(services)
     sequences: dict[str, list[int]] = {}
     for key in batches:
         _, boot, sequence = key.rsplit("/", 2)

@@ -28,7 +28,7 @@ class Answers:
     def __init__(self) -> None:
         self.said: list[CommandResult] = []
 
-    def publish_result(self, kind: CommandKind, payload: bytes) -> None:
+    def publish_result(self, kind: str, payload: bytes) -> None:
         self.said.append(decode_result(DEVICE, kind, payload))
 
 

@@ -41,7 +41,7 @@ class Bench:
             asleep=lambda: asleep,
         )
 
-    def publish_result(self, kind: CommandKind, payload: bytes) -> None:
+    def publish_result(self, kind: str, payload: bytes) -> None:
         self.said.append(decode_result(DEVICE, kind, payload))
         self.on_publish()
 
