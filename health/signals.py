@@ -27,6 +27,9 @@ COOLANT_TEMPERATURE: Final = _signal("coolant_temperature")  # celsius
 OIL_TEMPERATURE: Final = _signal("oil_temperature")  # celsius
 OIL_LIFE: Final = _signal("oil_life")  # percent
 AMBIENT_TEMPERATURE: Final = _signal("ambient_temperature")  # celsius
+INTAKE_TEMPERATURE: Final = _signal("intake_temperature")  # celsius
+DISTANCE_SINCE_CODES_CLEARED: Final = _signal("distance_since_dtc_clear")  # km
+DISTANCE_TO_SERVICE: Final = _signal("distance_to_service")  # km, negative = overdue
 BRAKE_PEDAL_POSITION: Final = _signal("brake_pedal_position")  # percent
 LOW_VOLTAGE_BATTERY_VOLTAGE: Final = _signal("low_voltage_battery_voltage")  # V
 CONTROL_MODULE_VOLTAGE: Final = _signal("control_module_voltage")  # V
