@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from time import monotonic, sleep
 from uuid import UUID, uuid4
 
 import pytest
@@ -205,9 +206,7 @@ def open_a_workshop(bench: Bench) -> None:
 
 def wait_for(condition: object) -> None:
     assert callable(condition)
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.02)
-    pytest.fail("it did not happen within ten seconds")
+    deadline = monotonic() + 30
+    while not condition():
+        assert monotonic() < deadline, "it did not happen within 30 s"
+        sleep(0.02)

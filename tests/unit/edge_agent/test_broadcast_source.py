@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,10 +61,9 @@ def source(folder: Path) -> BroadcastSource:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if condition():
-            return
-    raise AssertionError("it did not come to be within 200 polls")
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be within 30 s"
 
 
 @contextmanager
