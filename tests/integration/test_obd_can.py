@@ -51,6 +51,8 @@ SOH_DID = {
     "length": 43,
     "signals": [{"path": SOH, "bit_offset": 200, "bit_length": 16, "scale": "1/10"}],
 }
+TIMEOUT_S = 1.0  # the car is another process, on a machine that does much else
+WITHIN_S = 30.0  # the deadline only ends a test that has failed
 RUN = "import sys; from edge_agent.virtual_car.garage import run_garage; run_garage(sys.argv[1])"
 
 
@@ -58,9 +60,9 @@ def bus(port: int) -> dict[str, object]:
     return {"interface": "udp_multicast", "channel": GROUP, "port": port}
 
 
-def reader(port: int, *, timeout_s: float = 0.2, **changes: Any) -> ObdSource:
+def reader(port: int, *, timeout_s: float = TIMEOUT_S, **changes: Any) -> ObdSource:
     config = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": port})
-    plan = ObdConfig(**changes)
+    plan = ObdConfig(longest_poll_s=WITHIN_S, **changes)
     return ObdSource(plan, lambda: CanTester.open(config, plan.addresses, timeout_s=timeout_s))
 
 
@@ -84,17 +86,17 @@ def garage(path: Path, document: dict[str, object]) -> Iterator[subprocess.Popen
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WITHIN_S)
         process.stdout.close()
 
 
-def read_until(source: ObdSource, seconds: float) -> Iterator[Reading]:
-    deadline = time.monotonic() + seconds
+def read_until(source: ObdSource) -> Iterator[Reading]:
+    deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
         reading = source.poll()
         assert reading is not None
         yield reading
-    pytest.fail(f"not seen in {seconds} s")
+    pytest.fail(f"not seen in {WITHIN_S:g} s")
 
 
 def test_two_cars_in_a_process_of_their_own(tmp_path: Path, ports: tuple[int, int]) -> None:
@@ -131,11 +133,11 @@ def test_two_cars_in_a_process_of_their_own(tmp_path: Path, ports: tuple[int, in
             assert first.values[OIL_LIFE] == pytest.approx(20, abs=0.3)
             assert second.values[SOH] == pytest.approx(71.5, abs=0.06)
             assert OIL_LIFE not in second.values
-            worn = next(r for r in read_until(petrol, 20) if r.values.get(PAD, 0) >= 95)  # worn out before our eyes
+            worn = next(r for r in read_until(petrol) if r.values.get(PAD, 0) >= 95)  # worn out before our eyes
             assert worn.trouble_codes in {(), None}
             process.terminate()
-            process.wait(10)
-            silent = next(r for r in read_until(petrol, 10) if r.faults)
+            process.wait(WITHIN_S)
+            silent = next(r for r in read_until(petrol) if r.faults)
             assert dict(silent.values) == {}
         finally:
             petrol.close()
@@ -165,7 +167,7 @@ def test_fault_switched_on_by_the_control_file(tmp_path: Path, ports: tuple[int,
             expected = TroubleCode(code="P0301", ecu="7E8", status="confirmed", warning_lamp=True)
             seen = [r.trouble_codes for r in _until(one, expected) if r.trouble_codes]
             assert any(code.status == "pending" for codes in seen for code in codes)
-            healthy = next(r for r in read_until(two, 5) if r.trouble_codes is not None)
+            healthy = next(r for r in read_until(two) if r.trouble_codes is not None)
             assert healthy.trouble_codes == ()
         finally:
             one.close()
@@ -173,7 +175,7 @@ def test_fault_switched_on_by_the_control_file(tmp_path: Path, ports: tuple[int,
 
 
 def _until(source: ObdSource, code: TroubleCode) -> Iterator[Reading]:
-    for reading in read_until(source, 20):
+    for reading in read_until(source):
         yield reading
         if reading.trouble_codes is not None and code in reading.trouble_codes:
             return
@@ -181,18 +183,18 @@ def _until(source: ObdSource, code: TroubleCode) -> Iterator[Reading]:
 
 def test_killed_car_comes_back(tmp_path: Path, ports: tuple[int, int]) -> None:
     document: dict[str, object] = {"cars": [{"name": "one", "vin": "WVWZZZ1KZAW000001", "bus": bus(ports[0])}]}
-    source = reader(ports[0], pids={0x0D: 0.1}, dtc_period_s=None, timeout_s=0.1, discovery_period_s=0.2)
+    source = reader(ports[0], pids={0x0D: 0.1}, dtc_period_s=None, discovery_period_s=0.2)
     source.open()  # before there is any car
     try:
         nobody = source.poll()
         assert nobody is not None
         assert nobody.faults
         with garage(tmp_path / "garage.yaml", document) as process:
-            next(r for r in read_until(source, 10) if "Vehicle.Speed" in r.values)
+            next(r for r in read_until(source) if "Vehicle.Speed" in r.values)
             os.kill(process.pid, signal.SIGKILL)
-            next(r for r in read_until(source, 10) if r.faults)
+            next(r for r in read_until(source) if r.faults)
         with garage(tmp_path / "garage.yaml", document):
-            next(r for r in read_until(source, 10) if "Vehicle.Speed" in r.values)
+            next(r for r in read_until(source) if "Vehicle.Speed" in r.values)
     finally:
         source.close()
 
@@ -203,7 +205,7 @@ def test_no_frame_is_lost_when_paced(tmp_path: Path, ports: tuple[int, int]) -> 
     }
     dids = definitions_from([SOH_DID | {"period_s": 0.0001}])
     with garage(tmp_path / "garage.yaml", document):
-        source = reader(ports[0], dids=dids, dtc_period_s=None, read_vin=False, timeout_s=2.0)
+        source = reader(ports[0], dids=dids, dtc_period_s=None, read_vin=False, timeout_s=5.0)
         source.open()
         try:
             readings = [source.poll() for _ in range(150)]  # of seven frames each
@@ -220,18 +222,18 @@ def test_a_car_with_29_bit_identifiers_and_an_awkward_engine(
     car = {"name": "one", "vin": "WVWZZZ1KZAW000001", "identifier_bits": 29, "diagnostics": diagnostics}
     document: dict[str, object] = {"control": "control.json", "cars": [car | {"bus": bus(ports[0])}]}
     config = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": ports[0]})
-    plan = ObdConfig(pids={0x0C: 0.1, 0x0D: 0.1}, dtc_period_s=None)
-    source = ObdSource(plan, lambda: CanTester.open(config, plan.addresses, functional_id=None))
+    plan = ObdConfig(pids={0x0C: 0.1, 0x0D: 0.1}, dtc_period_s=None, longest_poll_s=WITHIN_S)
+    source = ObdSource(plan, lambda: CanTester.open(config, plan.addresses, functional_id=None, timeout_s=TIMEOUT_S))
     rpm = "Vehicle.Powertrain.CombustionEngine.Speed"
     with garage(tmp_path / "garage.yaml", document):
         source.open()
         try:
-            first = next(r for r in read_until(source, 10) if rpm in r.values)
+            first = next(r for r in read_until(source) if rpm in r.values)
             assert first.vin == "WVWZZZ1KZAW000001"
             asked = "010C" if diagnostics == "obd" else "22F40C"
             disturb = {"kind": "negative", "code": "0x31", "request": asked}
             (tmp_path / "control.json").write_text(json.dumps({"one": {"disturb": [disturb]}}))
-            refused = next(r for r in read_until(source, 10) if r.faults)
+            refused = next(r for r in read_until(source) if r.faults)
             assert rpm not in refused.values
             assert "NRC 0x31 (request out of range)" in refused.faults[0].reason
             assert "18DAF110" in refused.faults[0].request
