@@ -7,8 +7,6 @@ from decimal import Decimal
 from time import monotonic, sleep
 from uuid import UUID, uuid4
 
-import pytest
-
 from ingest.database import Connection
 from ingest.registry import register_owner, register_vehicle, register_workshop
 from ingest.state import merge
