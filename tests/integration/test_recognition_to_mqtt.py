@@ -53,7 +53,7 @@ def agent_on(bus: CanBusConfig, broker: Broker, folder: Path) -> Iterator[None]:
     config = AgentConfig(
         device="car-1",
         source=SourceConfig(
-            kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "100ms"}
+            kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "500ms"}
         ),
         vehicle_profile="auto",
         outbox_path=folder / "outbox.sqlite",

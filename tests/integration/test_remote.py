@@ -21,7 +21,9 @@ from edge_agent.agent import run_agent
 from edge_agent.build import build_profile, build_source
 from edge_agent.config import AgentConfig, MqttConfig, RemoteConfig, SourceConfig
 from edge_agent.errors import SourceError
+from edge_agent.profile_dids import did_documents
 from edge_agent.sources.base import Reading, Source
+from firmware_profiles.loader import load_vehicle_profile
 from ingest import commands
 from ingest.database import Connection
 from telemetry.commands import CommandKind
@@ -74,7 +76,7 @@ class Scene:
         config = AgentConfig(
             device=DEVICE,
             source=SourceConfig(
-                kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "50ms"}
+                kind="obd_can", options={"interface": "virtual", "channel": bus.channel, "timeout": "1s"}
             ),
             vehicle_profile=profile,
             outbox_path=tmp_path / "outbox.sqlite",
@@ -87,7 +89,9 @@ class Scene:
         stop = threading.Event()
         source = source or build_source(config, build_profile(config))
         agent = threading.Thread(target=run_agent, args=(config, source, (), stop), name="agent")
-        with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1):
+        # It has all that is asked of it: what is absent would be waited for.
+        own = did_documents(load_vehicle_profile("virtual_petrol"))
+        with car_on(bus, faults=["misfire"], misfire_confirmed_after_s=0.1, dids=own):
             agent.start()
             try:
                 self.wait_until_online()
@@ -231,7 +235,7 @@ def test_a_database_that_goes_away_is_named(scene: Scene, connection: Connection
 
     cutting = threading.Thread(target=eventually, args=(cut, "somebody asks"))
     cutting.start()
-    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "2")
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "5")
     cutting.join()
     assert "the database went away" in str(answer.exception)
 
@@ -277,7 +281,7 @@ def test_a_device_that_is_away_is_named_and_recorded(scene: Scene, registered: C
         " VALUES (%s, gen_random_uuid(), 'offline', %s, '0', 0)",
         [DEVICE, NOW],
     )
-    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "1")
+    answer = scene.wearcast("remote", DEVICE, "dtc", "--wait", "5")
     assert answer.exit_code == 1
     assert "has been offline since 2026-06-01 12:00:00" in str(answer.exception)
     (entry,) = commands.commands(registered)
