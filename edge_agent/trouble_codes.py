@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import cast
 
 import msgspec
@@ -19,6 +20,8 @@ from telemetry.records import EventKind, VehicleEvent
 _RANK: dict[DtcStatus, int] = {"confirmed": 3, "permanent": 2, "pending": 1}
 
 Known = Mapping[tuple[str, str], TroubleCode]  # (ecu, code) -> as last reported
+Frames = Mapping[tuple[str, str], Mapping[str, float]]  # (ecu, code) -> VSS path -> value
+_NO_FRAMES: Frames = MappingProxyType({})
 
 
 def collapse(codes: Iterable[TroubleCode]) -> dict[tuple[str, str], TroubleCode]:
@@ -39,10 +42,13 @@ def known_after(
     return collapse((*kept, *read))
 
 
-def difference(known: Known, read: Known, moment: datetime) -> tuple[VehicleEvent, ...]:
-    """What appeared, changed its status or lamp, or was cleared between two successful reads."""
+def difference(known: Known, read: Known, moment: datetime, frames: Frames = _NO_FRAMES) -> tuple[VehicleEvent, ...]:
+    """What appeared, changed its status or lamp, or was cleared between two successful reads.
+
+    ``frames``: the freeze frames read with them; an event carries that of its code.
+    """
     events = [
-        _event(EventKind.DTC_APPEARED if key not in known else EventKind.DTC_CHANGED, code, moment)
+        _event(EventKind.DTC_APPEARED if key not in known else EventKind.DTC_CHANGED, code, moment, frames.get(key))
         for key, code in read.items()
         if known.get(key) != code
     ]
@@ -60,8 +66,12 @@ def from_json(entries: object) -> dict[tuple[str, str], TroubleCode]:
     return collapse(msgspec.convert(cast("Sequence[object]", entries), list[TroubleCode]))
 
 
-def _event(kind: EventKind, code: TroubleCode, moment: datetime) -> VehicleEvent:
+def _event(
+    kind: EventKind, code: TroubleCode, moment: datetime, frame: Mapping[str, float] | None = None
+) -> VehicleEvent:
     data: dict[str, object] = {"code": code.code, "ecu": code.ecu, "status": code.status}
     if code.warning_lamp is not None:
         data["mil"] = code.warning_lamp
+    if frame:
+        data["freeze_frame"] = dict(frame)
     return VehicleEvent(time=moment, kind=kind, data=data)

@@ -103,7 +103,7 @@ class VehicleWatch:
         if reading.trouble_codes is None:  # not read, or the read failed: it says nothing
             return ()
         now = trouble_codes.known_after(self._codes, reading.trouble_codes, reading.ecus_read)
-        events = trouble_codes.difference(self._codes, now, moment)
+        events = trouble_codes.difference(self._codes, now, moment, reading.freeze_frames)
         self._codes = now
         return events
 

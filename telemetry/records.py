@@ -128,7 +128,7 @@ class VehicleEvent:
     """Something that happened.
 
     ``data`` is JSON; for ``dtc.*``: code (SAE J2012 or J1939), ecu, status (pending, confirmed, permanent), mil (bool
-    or null).
+    or null), and where the car keeps one, freeze_frame (VSS path -> value in the catalogue's unit).
     """
 
     time: datetime

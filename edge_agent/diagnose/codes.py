@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edge_agent.obd import dtc_records, freeze_frame, service01
+from edge_agent.obd import dtc_records, freeze_frame
 from edge_agent.obd.answers import AnswerError
 from edge_agent.obd.dialect import OBD, Dialect
 from edge_agent.obd.dtc_records import DtcRecord
 from edge_agent.obd.freeze_frame import FreezeFrame
-from edge_agent.obd.pids import PIDS
 from edge_agent.sources.base import ReadFault, TroubleCode
 from edge_agent.sources.code_reader import CodeReader
+from edge_agent.sources.frame_reader import read_frame
 from edge_agent.sources.parameters import Parameters, Several
 from edge_agent.tester.base import Tester, address_of
 
@@ -116,28 +116,5 @@ def _frames(tester: Tester, ecus: frozenset[str]) -> tuple[Mapping[tuple[str, st
                 faults.append(ReadFault(request=f"{request} at {ecu}", reason=str(error)))
             continue
         if code is not None:
-            found[ecu, code] = _frame(tester, ecu, code)
+            found[ecu, code] = read_frame(tester, ecu, code)
     return found, faults
-
-
-def _frame(tester: Tester, ecu: str, code: str) -> FreezeFrame:
-    address, values, faults = address_of(ecu), dict[str, float](), list[ReadFault]()
-    pids: set[int] = set()
-    for bitmap in service01.BITMAP_PIDS:
-        if bitmap and bitmap not in pids:
-            continue
-        try:
-            payload = tester.physical(address, freeze_frame.request(bitmap))
-            pids |= freeze_frame.decode_supported(bitmap, payload)
-        except AnswerError as error:
-            faults.append(ReadFault(request=freeze_frame.request_name(bitmap), reason=str(error)))
-            break
-    for pid in sorted(pids & PIDS.keys()):
-        try:
-            decoded = freeze_frame.decode(pid, tester.physical(address, freeze_frame.request(pid)))
-        except AnswerError as error:
-            faults.append(ReadFault(request=freeze_frame.request_name(pid), reason=str(error)))
-            continue
-        values.update(decoded.values)
-        faults.extend(decoded.faults)
-    return FreezeFrame(ecu=ecu, frame=0, code=code, values=values, faults=tuple(faults))

@@ -47,6 +47,7 @@ class Reading:
     ``trouble_codes``: None when not read in this poll, which is not the same as an empty tuple (read, none there).
     ``ecus_read``: the ECUs that gave all their codes in this poll; of any other ECU a code that is absent here is not
     gone. None: all there are.
+    ``freeze_frames``: by ECU and code, of codes that came up or changed: VSS path -> value of that moment.
     ``time``: the recorded time of a replay; None for a live source, the agent takes its own clock.
     ``identified``: given once by a source that chooses the profile itself, and again when it chooses another.
     """
@@ -58,6 +59,7 @@ class Reading:
     time: datetime | None = None
     faults: tuple[ReadFault, ...] = ()
     identified: Identified | None = None
+    freeze_frames: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
 
 
 class Source(Protocol):

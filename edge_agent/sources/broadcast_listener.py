@@ -103,6 +103,7 @@ def merged(readings: Iterable[Reading]) -> Reading:
         vin=next((reading.vin for reading in found if reading.vin is not None), None),
         faults=tuple(fault for reading in found for fault in reading.faults),
         identified=next((reading.identified for reading in found if reading.identified is not None), None),
+        freeze_frames={key: frame for reading in found for key, frame in reading.freeze_frames.items()},
     )
 
 

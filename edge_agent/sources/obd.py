@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from edge_agent.errors import SourceError
 from edge_agent.obd import did
 from edge_agent.obd.answers import AnswerError, Decoded
+from edge_agent.obd.dialect import OBD
 from edge_agent.obd.did import DidDefinition
 from edge_agent.obd.pids import PIDS
 from edge_agent.obd.plan import RatePlan
 from edge_agent.sources.base import ReadFault, Reading
 from edge_agent.sources.code_reader import CodeReader, CodesRead
+from edge_agent.sources.frame_reader import FrameReader
 from edge_agent.sources.obd_config import DEFAULT_ECUS, ECUS_29_BIT, ObdConfig
 from edge_agent.sources.parameters import Parameters, Several
 from edge_agent.sources.vin_reader import read_vin
@@ -37,6 +39,7 @@ class _Gathered:
     values: dict[str, float] = field(default_factory=dict)
     faults: list[ReadFault] = field(default_factory=list)
     codes: CodesRead | None = None
+    frames: dict[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     vin: str | None = None
 
     def add(self, decoded: Decoded) -> None:
@@ -48,6 +51,7 @@ class _Gathered:
             values=self.values,
             trouble_codes=None if self.codes is None else self.codes.codes,
             ecus_read=None if self.codes is None else self.codes.ecus_read,
+            freeze_frames=self.frames,
             vin=self.vin,
             faults=tuple(self.faults),
         )
@@ -60,6 +64,7 @@ class _Session:
     tester: Tester
     parameters: Parameters
     codes: CodeReader
+    frames: FrameReader
     plan: RatePlan
 
 
@@ -92,6 +97,7 @@ class ObdSource:
             tester=tester,
             parameters=Parameters(tester, self._several),
             codes=CodeReader(tester, services=config.dtc_services, uds_ecus=config.uds_dtc_ecus),
+            frames=FrameReader(tester),
             plan=RatePlan(()),
         )
         try:
@@ -231,6 +237,9 @@ class ObdSource:
         ecus = {ecu for having in session.parameters.ecus.values() for ecu in having}
         gathered.codes = session.codes.read(ecus, session.parameters.dialect)
         gathered.faults.extend(gathered.codes.faults)
+        if session.parameters.dialect is OBD and gathered.codes.codes is not None:
+            frames = session.frames.of_new(gathered.codes.codes, ecus)
+            gathered.frames.update({key: frame.values for key, frame in frames.items() if frame.values})
         session.plan.done(_TROUBLE_CODES, self._clock())
 
     def _read_vin(self, session: _Session, gathered: _Gathered) -> None:

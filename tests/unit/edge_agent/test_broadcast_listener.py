@@ -103,7 +103,8 @@ def test_readings_of_one_moment_become_one() -> None:
     fault = ReadFault(request="service 01 PID 0C", reason="no answer")
     heard = Reading(values={SPEED: 50.0, RPM: 800.0}, trouble_codes=(other,), ecus_read=frozenset({"7E9"}))
     who = Identified(profile="generic", certainty=0.5, reasons=("one",))
-    read = Reading(values={SPEED: 51.0}, vin="V", faults=(fault,), identified=who)
+    frames = {("7E8", "P0301"): {SPEED: 80.0}}
+    read = Reading(values={SPEED: 51.0}, vin="V", faults=(fault,), identified=who, freeze_frames=frames)
     assert merged((heard, read)) == Reading(
         values={SPEED: 51.0, RPM: 800.0},
         trouble_codes=(other,),
@@ -111,6 +112,7 @@ def test_readings_of_one_moment_become_one() -> None:
         vin="V",
         faults=(fault,),
         identified=who,
+        freeze_frames=frames,
     )
     # every field is merged: one that is added to a reading must not get lost here
     assert {entry.name for entry in fields(Reading)} == {
@@ -121,6 +123,7 @@ def test_readings_of_one_moment_become_one() -> None:
         "time",  # of a recording, which nobody listens to
         "faults",
         "identified",
+        "freeze_frames",
     }
     both = merged((heard, Reading(trouble_codes=(code,), ecus_read=frozenset({"7E8"}))))
     assert both.trouble_codes == (other, code)

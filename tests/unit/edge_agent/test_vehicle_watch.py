@@ -49,6 +49,16 @@ def test_a_code_appears_changes_and_is_cleared_once_each() -> None:
     assert told(car.observe(read(), NOW)) == []
 
 
+def test_a_freeze_frame_goes_with_the_event_of_its_code_and_makes_none_by_itself() -> None:
+    car, frame = watch(), {SPEED: 92.0}
+    reading = Reading(trouble_codes=(code("P0301", "pending"), code("P0420")), freeze_frames={("7E8", "P0301"): frame})
+    appeared = {event.data["code"]: event.data for event in car.observe(reading, NOW)}
+    assert appeared["P0301"]["freeze_frame"] == frame
+    assert "freeze_frame" not in appeared["P0420"]
+    again = Reading(trouble_codes=reading.trouble_codes, freeze_frames={("7E8", "P0301"): {SPEED: 10.0}})
+    assert car.observe(again, after(30)) == ()
+
+
 def test_another_car_has_not_cleared_the_codes_of_the_former_one() -> None:
     car = watch()
     car.observe(Reading(vin="WVWZZZ1KZAW000001", trouble_codes=(code("P0301"),), values={SPEED: 30}), NOW)
