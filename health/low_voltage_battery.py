@@ -1,17 +1,21 @@
-"""12 V battery health from its rest voltage, and from the cranking dip where that can be seen.
+"""12 V battery health from its rest voltage, and from the voltage it holds while cranking where that can be seen.
 
-Sources: rest voltage to state of charge of a flooded starter battery at 25 celsius, Battery Council International as
-quoted in Battery University BU-903; least voltage under load against temperature, BCI load test (9.6 V at 21 celsius,
-after 15 s at half the cold cranking current); exponential smoothing with trend at irregular times, D. J. Wright,
-Management Science 32 (1986) 499.
+Rest (:mod:`health.rest_voltage`): the charge the battery comes to rest at after ordinary use, smoothed over days. A
+battery that no longer takes or holds charge rests ever lower. One that rests well may still be too weak to crank: from
+rest alone the interval reaches down by 40 points.
 
-Health is the state of charge a car's battery comes to rest at after ordinary use, smoothed over days: a battery that
-no longer takes or holds charge rests ever lower. That is evidence of wear, not a capacity test: hence an interval of
-at least +/-15 points. A weak alternator or much standing give the same picture: with a charging voltage below
-13.2 V the interval reaches up by another 25 points, as the battery may not be the culprit.
+Cranking (:mod:`health.cranking`, :mod:`health.cranking_line`): the voltage held at 21 celsius, learned on the car from
+starts after hours of standing. Health 0 is the voltage at which a battery fails the load test of the Battery Council
+International (9.6 V at 21 celsius), 100 that of a new battery: of this car's, if it was told when one was fitted, else
+11.0 V, known to +/-0.4 V only. The dip needs a sample every 20 ms: seen more slowly it is not used, and the method says
+"rest" only.
 
-The dip lasts some 100 ms. It is used where samples come at least every ``crank_max_interval_s`` during a start;
-otherwise it is not used, and the method says "rest" only.
+Both, and what a workshop measured, are put together by the inverse of their variances; where they disagree by more than
+those explain, the interval grows by R. T. Birge's ratio (Physical Review 40 (1932) 207).
+
+A weak alternator or much standing give the same picture as a weak battery: where nothing charges above the float
+voltage (2.25 V a cell at 25 celsius, -3 mV/K a cell, Battery University BU-403), the interval reaches up by another 25
+points.
 """
 
 import math
@@ -22,40 +26,63 @@ from typing import Final, Literal
 
 import msgspec
 
-from health import signals
+from health import cranking, signals
 from health.checks import require_between, require_positive
+from health.cranking_line import CrankingLine, begin_anew, held_voltage, learn
 from health.errors import HealthError
 from health.estimator import Json
-from health.intervals import Z90, interpolate, percent_estimate
-from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
-
-METHOD: Final = "low_voltage_battery_rest/1"
-METHOD_WITH_CRANKING: Final = "low_voltage_battery_rest+cranking/1"
-_VERSION: Final = 1
-
-# Rest voltage (V) -> state of charge (percent), flooded, 25 celsius.
-REST_VOLTAGE: Final = ((11.89, 0.0), (12.06, 25.0), (12.24, 50.0), (12.45, 75.0), (12.65, 100.0))
-_AGM_OFFSET_V: Final = 0.15  # denser acid
-# Temperature (celsius) -> least voltage under load of a battery that passes.
-LOAD_TEST: Final = (
-    (-18.0, 8.5),
-    (-12.0, 8.7),
-    (-7.0, 8.9),
-    (-1.0, 9.1),
-    (4.0, 9.3),
-    (10.0, 9.4),
-    (16.0, 9.5),
-    (21.0, 9.6),
+from health.intervals import Z90, percent_estimate
+from health.low_voltage_battery_evidence import (
+    REST_ONLY_DOWN,
+    by_cranking_line,
+    by_rest,
+    charges_weakly,
+    rest_sd,
+    together,
 )
-_FULL_CRANKING_MARGIN_V: Final = 1.4  # above the load test's limit: a new battery (11.0 V at 21 celsius)
+from health.low_voltage_battery_former import from_first
+from health.persistence import dump, load
+from health.rest_voltage import (
+    REST_VOLTAGE,
+    RestVoltage,
+    at_reference,
+    level_and_trend,
+    take_rest,
+)
+from health.stuck import Stuck, is_stuck
+from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
+from telemetry.catalogue import Signal
+from telemetry.records import (
+    Estimate,
+    Limitation,
+    Quantity,
+    Sample,
+    ServiceAction,
+    ServiceRecord,
+    VehicleEvent,
+    require_aware,
+)
+
+__all__ = ["REST_VOLTAGE", "LowVoltageBattery", "LowVoltageBatteryParameters"]
+
+METHOD: Final = "low_voltage_battery_rest/2"
+METHOD_WITH_CRANKING: Final = "low_voltage_battery_rest+cranking/2"
+_VERSION: Final = 2
+_QUANTITY: Final = Quantity.LOW_VOLTAGE_BATTERY_HEALTH
+
 _CHARGING_V: Final = 13.2  # above it something charges
-_WEAK_CHARGING_V: Final = 13.2
+_ALTERNATOR_S: Final = 30.0  # after the start: then it gives what it can
+_HIGH_QUANTILE: Final = 0.9  # smart alternators rest for minutes: what counts is what they can do
 _REST_SANE_V: Final = (9.0, 13.2)  # outside it the reading is no 12 V battery at rest
 _LOAD_V: Final = 0.3  # a fall by this much ...
 _LOAD_S: Final = 60.0  # ... within this time is a load (the starter before the engine speed shows), not the battery
-_CRANKING_RPM: Final = 500.0  # below idle: the starter still turns the engine
-_SMOOTHING: Final = (0.3, 0.1)  # level and trend, per day
+_FRESH_DAYS: Final = (
+    7  # so old a rest voltage still holds; then about a percent a day is lost (self-discharge, standby)
+)
+_WORKSHOP_SD: Final = 6.0  # percent, of a conductance tester ...
+_WORKSHOP_SD_PER_DAY: Final = 0.1  # ... and by so much more as time goes on; both are assumptions
+_BOTH_JUMP_DAYS: Final = 10
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +91,7 @@ class LowVoltageBatteryParameters:
 
     battery: Literal["flooded", "agm"] = "flooded"
     rest_s: float = 7200.0  # without engine and charging, before the voltage counts as rested
-    crank_max_interval_s: float = 0.1  # samples closer than this show the dip
+    crank_max_interval_s: float = 0.025  # samples closer than this show the dip: 50 Hz, and some jitter
     reading_error_v: float = 0.05  # standard deviation of a day's mean rest voltage: load of the awake car, meter
     least_half_width: float = 15.0  # percent, of the interval
 
@@ -83,34 +110,28 @@ class _State(msgspec.Struct, forbid_unknown_fields=True):
     rest_at: datetime | None = None  # newest rest voltage
     rest_v: float = 0.0
     temperature: float | None = None  # ambient, celsius
-    # Day's mean rest voltage, not yet smoothed in
-    day: int | None = None  # days since 1970-01-01 UTC
-    day_sum_v: float = 0.0
-    day_count: int = 0
-    # Holt-Wright smoothing
-    level_v: float | None = None
-    level_day: int = 0
-    trend_v: float = 0.0  # per day
-    level_weight: float = 1.0
-    trend_weight: float = 1.0
-    days: int = 0
-    # Start of the engine
-    voltage_at: datetime | None = None  # newest sample with a voltage
-    engine_speed: float | None = None  # rpm, newest
-    dip_v: float | None = None  # lowest while sampled fast enough and the engine not yet running
-    dip_from_v: float = 0.0  # voltage where that stretch began
-    crank_margin_v: float | None = None  # dip above the load test's limit, smoothed over starts
+    rest: RestVoltage = msgspec.field(default_factory=RestVoltage)
+    starts: cranking.Starts = msgspec.field(default_factory=cranking.Starts)
+    line: CrankingLine = msgspec.field(default_factory=CrankingLine)
     charging_v: float | None = None  # smoothed
+    charging_high_v: float | None = None  # its upper decile
+    measured: float | None = None  # percent, by a workshop
+    measured_day: int = 0
+    rest_jump_day: int | None = None
+    line_jump_day: int | None = None
+    stuck: Stuck = msgspec.field(default_factory=Stuck)
+    told: Told = msgspec.field(default_factory=Told)
 
 
 class LowVoltageBattery:
-    """Health of the 12 V battery in percent: 100 rests like a new one, 0 is discharged at rest or will not crank."""
+    """Health of the 12 V battery in percent: 100 rests and cranks like a new one, 0 is flat or will not crank."""
 
     name = "low_voltage_battery"
 
     def __init__(self, parameters: LowVoltageBatteryParameters | None = None) -> None:
         self.parameters = parameters or LowVoltageBatteryParameters()
         self._state = _State()
+        self.last_start: cranking.Start | None = None  # since this program began
 
     @property
     def charging_voltage_v(self) -> float | None:
@@ -120,7 +141,13 @@ class LowVoltageBattery:
     @property
     def rest_trend_v_per_day(self) -> float:
         """Smoothed trend of the rest voltage."""
-        return self._state.trend_v
+        known = level_and_trend(self._state.rest)
+        return 0.0 if known is None else known[1]
+
+    @property
+    def starts(self) -> int:
+        """Starts of the engine found so far."""
+        return self._state.starts.starts
 
     def update(self, sample: Sample) -> None:
         """Sort the voltage into resting, cranking or charging."""
@@ -132,39 +159,48 @@ class LowVoltageBattery:
         if temperature is not None:
             state.temperature = temperature
         engine_speed = signals.read(sample, signals.ENGINE_SPEED)
-        started = (
-            engine_speed is not None
-            and engine_speed >= _CRANKING_RPM
-            and state.engine_speed is not None
-            and state.engine_speed < _CRANKING_RPM
-        )
-        if engine_speed is not None:
-            state.engine_speed = engine_speed
         speed = signals.read(sample, signals.SPEED)
+        signal, voltage = _voltage(sample)
+        rested = self._rested(sample.time)
         if (engine_speed is not None and engine_speed > 0) or (speed is not None and speed > 0):
             state.active = sample.time  # an electric car drives without an engine, its converter perhaps below 13.2 V
-        voltage = signals.read(sample, signals.LOW_VOLTAGE_BATTERY_VOLTAGE)
-        if voltage is None:
-            voltage = signals.read(sample, signals.CONTROL_MODULE_VOLTAGE)
+        if voltage is not None and self._doubted(sample.time, signal, voltage):
+            voltage = None
+        start = cranking.watch(
+            state.starts,
+            sample.time,
+            voltage=voltage,
+            engine_speed=engine_speed,
+            charging=voltage is not None and voltage > _CHARGING_V,
+            rested=rested,
+            fast_s=self.parameters.crank_max_interval_s,
+        )
         if voltage is not None:
             self._take_voltage(sample.time, voltage, engine_speed)
-        if started:
-            self._take_dip()
+        if start is not None:
+            self.last_start = start
+            self._take_start(start)
+
+    def _doubted(self, time: datetime, signal: Signal, voltage: float) -> bool:
+        state = self._state
+        was = state.stuck.stuck
+        if is_stuck(state.stuck, time, voltage, running=state.starts.running) and not was:
+            why = f"stands at {voltage:g} V through standstill and a running engine"
+            doubt_signal(state.told, time, signal.path, why=why)
+        return state.stuck.stuck
 
     def _take_voltage(self, time: datetime, voltage: float, engine_speed: float | None) -> None:
         state = self._state
-        interval_s = (time - state.voltage_at).total_seconds() if state.voltage_at is not None else math.inf
-        state.voltage_at = time
-        if interval_s > self.parameters.crank_max_interval_s:
-            state.dip_v = None
-        elif state.dip_v is None:
-            state.dip_v = state.dip_from_v = voltage
-        else:
-            state.dip_v = min(state.dip_v, voltage)
-        if voltage > _CHARGING_V or (engine_speed is not None and engine_speed >= _CRANKING_RPM):
+        if voltage > _CHARGING_V or (engine_speed is not None and engine_speed >= cranking.RUNNING_RPM):
             state.active = time
-            seen = state.charging_v
+            since = state.starts.running_since
+            if voltage <= _CHARGING_V and (since is None or (time - since).total_seconds() < _ALTERNATOR_S):
+                return
+            seen, high = state.charging_v, state.charging_high_v
             state.charging_v = voltage if seen is None else seen + 0.01 * (voltage - seen)
+            # Stochastic approximation of a quantile (Robbins and Monro 1951), in steps of 10 mV.
+            step = _HIGH_QUANTILE if high is not None and voltage > high else _HIGH_QUANTILE - 1
+            state.charging_high_v = voltage if high is None else high + 0.01 * step
         elif _REST_SANE_V[0] <= voltage <= _REST_SANE_V[1] and not engine_speed and self._rested(time):
             self._take_rest(time, voltage)
 
@@ -178,85 +214,134 @@ class LowVoltageBattery:
         loaded = voltage < state.rest_v - _LOAD_V
         if loaded and state.rest_at is not None and (time - state.rest_at).total_seconds() <= _LOAD_S:
             return
+        if state.starts.fall_at is not None:
+            return
         state.rest_at, state.rest_v = time, voltage
-        day = (time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
-        if state.day is not None and day != state.day:
-            smoothed = self._smoothed()
-            state.level_v, state.trend_v, state.level_weight, state.trend_weight = smoothed
-            state.level_day, state.days = state.day, state.days + 1
-            state.day_sum_v, state.day_count = 0.0, 0
-        state.day = day
-        state.day_sum_v += voltage
-        state.day_count += 1
+        higher = take_rest(state.rest, _day(time), at_reference(voltage, state.temperature))
+        if higher is not None:
+            state.rest_jump_day = _day(time)
+            self._suspect(time, f"it rests at {higher.now_v:.2f} V; for months it was {higher.before_v:.2f} V at best")
 
-    def _smoothed(self) -> tuple[float, float, float, float]:
-        """Level (V), trend (V/day) and their weights with the newest day's mean smoothed in (Wright 1986)."""
+    def _take_start(self, start: cranking.Start) -> None:
         state = self._state
-        mean_v = state.day_sum_v / state.day_count
-        if state.level_v is None or state.day is None:
-            return mean_v, 0.0, 1.0, 1.0
-        days = state.day - state.level_day
-        level_weight = state.level_weight / (state.level_weight + (1 - _SMOOTHING[0]) ** days)
-        trend_weight = state.trend_weight / (state.trend_weight + (1 - _SMOOTHING[1]) ** days)
-        level_v = (1 - level_weight) * (state.level_v + days * state.trend_v) + level_weight * mean_v
-        # The first trend would be the noise of two days: it starts at zero.
-        trend_v = state.trend_v + trend_weight * ((level_v - state.level_v) / days - state.trend_v)
-        return level_v, trend_v, level_weight, trend_weight
+        if start.cranking_v is None or start.before_v is None or not start.rested:
+            return
+        changed = learn(
+            state.line,
+            before_v=start.before_v,
+            cranking_v=start.cranking_v,
+            temperature=state.temperature,
+            day=_day(start.time),
+        )
+        if changed is not None and changed.now < changed.before:
+            state.line_jump_day = _day(start.time)
+            before_v, now_v = held_voltage(changed.before), held_voltage(changed.now)
+            self._suspect(start.time, f"it holds {now_v:.1f} V while cranking; before it was {before_v:.1f} V")
 
-    def _take_dip(self) -> None:
-        state = self._state
-        if state.dip_v is not None and state.dip_from_v - state.dip_v > 0.5:  # less is no starter's load
-            limit_v = interpolate(LOAD_TEST, 21.0 if state.temperature is None else state.temperature)
-            margin_v = state.dip_v - limit_v
-            seen = state.crank_margin_v
-            state.crank_margin_v = margin_v if seen is None else seen + 0.3 * (margin_v - seen)
-        state.dip_v = None
+    def _suspect(self, time: datetime, why: str) -> None:
+        """Told once for rest and once for cranking: the second is the more certain for the first."""
+        jumps = (self._state.rest_jump_day, self._state.line_jump_day)
+        both = all(day is not None and _day(time) - day <= _BOTH_JUMP_DAYS for day in jumps)
+        suspect_service(
+            self._state.told, time, _QUANTITY, certainty=0.9 if both else 0.5, why=f"as with another battery: {why}"
+        )
 
-    def reset(self, time: datetime, reason: str) -> None:
-        """The battery was replaced: what was learnt of the old one is dropped."""
+    def reset(self, time: datetime, reason: str, *, new: bool = True) -> None:
+        """The battery was replaced, by a ``new`` one: what was learnt of the old one is dropped."""
         require_aware(time, "LowVoltageBattery.reset(time)")
         if not reason.strip():
             raise HealthError("low_voltage_battery: a reset needs a reason, e.g. 'battery replaced'")
-        newest = self._state.newest
-        self._state = _State(newest=time if newest is None else max(newest, time), active=time)
+        before = self._state
+        self._state = _State(
+            newest=time if before.newest is None else max(before.newest, time),
+            active=time,
+            temperature=before.temperature,
+            line=begin_anew(before.line, new=new),
+            starts=cranking.Starts(starts=before.starts.starts, fast_starts=before.starts.fast_starts),
+            charging_v=before.charging_v,
+            charging_high_v=before.charging_high_v,
+            told=before.told,
+        )
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
         """Health once a rest voltage was seen; empty before."""
         state, parameters = self._state, self.parameters
-        if state.day is None:
+        known = level_and_trend(state.rest)
+        if known is None or state.rest.day is None:
             return ()
-        level_v = self._smoothed()[0]
-        offset_v = _AGM_OFFSET_V if parameters.battery == "agm" else 0.0
-        by_rest = interpolate(REST_VOLTAGE, level_v - offset_v)
-        reading = Z90 * parameters.reading_error_v * 125 / math.sqrt(min(state.days + 1, 5))  # 125 percent per volt
-        half = math.hypot(parameters.least_half_width, reading)
-        low, high, value, method = by_rest - half, by_rest + half, by_rest, METHOD
-        if state.crank_margin_v is not None:
-            by_cranking = min(100.0, max(0.0, 100 * state.crank_margin_v / _FULL_CRANKING_MARGIN_V))
-            value, method = (by_rest + by_cranking) / 2, METHOD_WITH_CRANKING
-            low = min(by_rest, by_cranking, value - parameters.least_half_width)
-            high = max(by_rest, by_cranking, value + parameters.least_half_width)
-        if state.charging_v is not None and state.charging_v < _WEAK_CHARGING_V:
+        absent_days = max(0, _day(now) - state.rest.day - _FRESH_DAYS)
+        sources = [
+            by_rest(
+                known[0], state.rest.days, agm=parameters.battery == "agm", reading_error_v=parameters.reading_error_v
+            )
+        ]
+        by_cranking = by_cranking_line(state.line)
+        if by_cranking is not None:
+            sources.append(by_cranking)
+        if state.measured is not None:
+            sd = math.hypot(_WORKSHOP_SD, _WORKSHOP_SD_PER_DAY * max(0, _day(now) - state.measured_day))
+            sources.append((state.measured, sd))
+        value, half = together(sources)
+        half = max(half, parameters.least_half_width)
+        low, high = value - half, value + half
+        if len(sources) == 1:
+            high = value + math.hypot(
+                parameters.least_half_width, Z90 * rest_sd(state.rest.days, parameters.reading_error_v)
+            )
+        low -= min(REST_ONLY_DOWN, absent_days)
+        weak_charging = charges_weakly(state.charging_high_v, state.temperature)
+        if weak_charging:
             high += 25
+        if state.stuck.stuck:
+            low, high = low - 25, high + 25
         return (
             percent_estimate(
                 time=now,
-                quantity=Quantity.LOW_VOLTAGE_BATTERY_HEALTH,
+                quantity=_QUANTITY,
                 value=value,
                 low=low,
                 high=high,
-                method=method,
+                method=METHOD if by_cranking is None else METHOD_WITH_CRANKING,
+                measurements=state.rest.days + 1 + state.line.starts,
+                limited_by=self._limit(absent_days, weak_charging=weak_charging),
             ),
         )
 
+    def _limit(self, absent_days: int, *, weak_charging: bool) -> str:
+        state = self._state
+        if state.stuck.stuck:
+            return Limitation.DOUBTFUL_READINGS
+        if weak_charging:
+            return Limitation.WEAK_CHARGING
+        if absent_days > _FRESH_DAYS:
+            return Limitation.OLD_MEASUREMENTS
+        if state.line.starts == 0 and state.starts.speed_told:
+            return Limitation.SLOW_SAMPLING
+        few = state.rest.days < 5 or (state.starts.speed_told and state.line.starts < 5)
+        return Limitation.FEW_MEASUREMENTS if few else ""
+
     def serviced(self, record: ServiceRecord) -> None:
-        """See :class:`health.estimator.Estimator`."""
-        if record.quantity is Quantity.LOW_VOLTAGE_BATTERY_HEALTH:
+        """See :class:`health.estimator.Estimator`. A measurement is a tester's percent of the battery's strength."""
+        if record.quantity is not _QUANTITY:
+            return
+        if record.position:
+            raise HealthError(f"low_voltage_battery: a car has one 12 V battery, none at {record.position!r}")
+        if record.value is not None and (record.unit != "percent" or not 0 <= record.value <= 100):
+            raise HealthError(
+                f"low_voltage_battery: {record.value:g} {record.unit}: give what the tester says, 0 to 100 percent"
+            )
+        if not is_new(self._state.told, record):
+            return
+        if record.action is ServiceAction.REPLACED:
             self.reset(record.time, f"{record.by}: {record.reason}")
+        elif record.value is not None:
+            self._state.measured, self._state.measured_day = record.value, _day(record.time)
+        else:  # charged: what it rested at says nothing of the time to come
+            self._state.rest = RestVoltage()
 
     def findings(self) -> tuple[VehicleEvent, ...]:
         """See :class:`health.estimator.Estimator`."""
-        return ()
+        return take_findings(self._state.told)
 
     def state(self) -> Json:
         """The recursion as JSON values."""
@@ -264,4 +349,15 @@ class LowVoltageBattery:
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Go on from :meth:`state`; HealthError if it is not one of this estimator."""
-        self._state = load(self.name, _VERSION, _State, state)
+        self._state = load(self.name, _VERSION, _State, state, {1: from_first})
+
+
+def _voltage(sample: Sample) -> tuple[Signal, float | None]:
+    voltage = signals.read(sample, signals.LOW_VOLTAGE_BATTERY_VOLTAGE)
+    if voltage is not None:
+        return signals.LOW_VOLTAGE_BATTERY_VOLTAGE, voltage
+    return signals.CONTROL_MODULE_VOLTAGE, signals.read(sample, signals.CONTROL_MODULE_VOLTAGE)
+
+
+def _day(time: datetime) -> int:
+    return (time.astimezone(UTC) - _EPOCH).days

@@ -36,7 +36,9 @@ def days(battery: LowVoltageBattery, rest: list[float], charging: float = 14.2) 
 
 
 def health(battery: LowVoltageBattery) -> Estimate:
-    (estimate,) = battery.estimates(START + timedelta(days=30))
+    newest = battery.state()["newest"]
+    assert isinstance(newest, str)
+    (estimate,) = battery.estimates(datetime.fromisoformat(newest))
     return estimate
 
 
@@ -45,8 +47,9 @@ def test_the_published_table_comes_out(volts: float, percent: float) -> None:
     battery = LowVoltageBattery()
     days(battery, [volts] * 5)
     assert health(battery).value == pytest.approx(percent)
-    assert health(battery).method == "low_voltage_battery_rest/1"
-    assert health(battery).high - health(battery).low >= 15
+    assert health(battery).method == "low_voltage_battery_rest/2"
+    assert health(battery).measurements == 5
+    assert health(battery).low == pytest.approx(max(0, percent - 40), abs=25)  # rest does not tell how it cranks
 
 
 def test_an_agm_battery_rests_higher() -> None:
@@ -83,12 +86,31 @@ def test_a_weak_alternator_leaves_the_battery_in_doubt() -> None:
     days(weak, [12.2] * 5, charging=12.9)
     assert weak.charging_voltage_v == pytest.approx(12.9)
     assert health(weak).high == pytest.approx(health(good).high + 25)
+    assert health(weak).limited_by == "weak_charging"
 
 
-def crank(battery: LowVoltageBattery, dip: float, step: float, ambient: float = 21) -> None:
-    update(battery, 0, volts=12.6, rpm=0, ambient=ambient)
-    for index in range(20):
-        update(battery, 1 + index * step, volts=dip if 4 < index < 12 else 12.5, rpm=0 if index < 19 else 900)
+def test_charging_that_is_enough_in_the_heat_is_too_little_in_the_cold() -> None:
+    cold, hot = LowVoltageBattery(), LowVoltageBattery()
+    for battery, ambient in ((cold, -20.0), (hot, 35.0)):
+        update(battery, 0, ambient=ambient)
+        days(battery, [12.4] * 5, charging=13.5)
+    assert health(cold).limited_by == "weak_charging"
+    assert health(hot).limited_by != "weak_charging"
+
+
+def test_a_smart_alternator_that_rests_now_and_then_is_not_weak() -> None:
+    battery = LowVoltageBattery()
+    update(battery, 0, volts=12.5, rpm=0)
+    for second in range(1, 3600):
+        update(battery, second, volts=14.6 if second % 300 < 100 else 12.7, rpm=1800)
+    assert health(battery).limited_by != "weak_charging"
+
+
+def crank(battery: LowVoltageBattery, held: float, step: float, ambient: float = 21, start: float = 0) -> None:
+    update(battery, start, volts=12.6, rpm=0, ambient=ambient)
+    for index in range(50):
+        volts = 12.6 if index < 5 else held - 1.5 if index < 7 else held if index < 40 else 12.4
+        update(battery, start + 1 + index * step, volts=volts, rpm=0 if index < 45 else 900)
 
 
 def test_the_dip_is_used_when_sampled_fast_enough() -> None:
@@ -96,16 +118,37 @@ def test_the_dip_is_used_when_sampled_fast_enough() -> None:
     crank(strong, 10.9, 0.02)
     crank(weak, 9.7, 0.02)
     crank(cold, 9.7, 0.02, ambient=-18)
-    assert health(strong).method == "low_voltage_battery_rest+cranking/1"
+    assert health(strong).method == "low_voltage_battery_rest+cranking/2"
     assert health(weak).value < health(cold).value < health(strong).value
     assert health(weak).low < 10
+    assert health(strong).limited_by == "few_measurements"
+
+
+def test_starts_that_agree_narrow_the_interval() -> None:
+    once, often = LowVoltageBattery(), LowVoltageBattery()
+    crank(once, 10.8, 0.02)
+    for day in range(12):
+        crank(often, 10.8, 0.02, start=day * 86_400)
+    width = [health(battery).high - health(battery).low for battery in (once, often)]
+    assert 30 <= width[1] < width[0]
 
 
 def test_the_dip_is_not_used_when_sampled_too_slowly() -> None:
     battery = LowVoltageBattery()
     crank(battery, 9.7, 0.5)
-    assert health(battery).method == "low_voltage_battery_rest/1"
+    assert battery.starts == 1
+    assert health(battery).method == "low_voltage_battery_rest/2"
+    assert health(battery).limited_by == "slow_sampling"
     assert health(battery).value > 75
+    assert health(battery).low < 60
+
+
+def test_a_warm_restart_is_a_start_but_says_nothing_of_the_battery() -> None:
+    battery = LowVoltageBattery()
+    crank(battery, 10.9, 0.02)
+    crank(battery, 9.0, 0.02, start=600)
+    assert battery.starts == 2
+    assert health(battery).measurements == 2  # a day of rest, and one start from rest
 
 
 def test_a_control_module_stands_in_for_the_battery() -> None:
@@ -143,4 +186,14 @@ def test_a_drive_alone_leaves_the_health_as_it_was() -> None:
     before = health(known)
     for second in range(0, 10_800, 10):
         update(known, 5 * 86_400 + second, module=14.2, rpm=1500)
-    assert health(known) == before
+    after = health(known)
+    assert (after.value, after.low, after.high) == (before.value, before.low, before.high)
+
+
+def test_a_rest_voltage_of_long_ago_says_less_and_less() -> None:
+    battery = LowVoltageBattery()
+    days(battery, [12.65] * 8)
+    (fresh,) = battery.estimates(START + timedelta(days=8))
+    (old,) = battery.estimates(START + timedelta(days=38))
+    assert old.low < fresh.low - 20
+    assert old.limited_by == "old_measurements"
