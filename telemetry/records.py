@@ -69,6 +69,7 @@ class Limitation(StrEnum):
     SLOW_SAMPLING = "slow_sampling"  # the event is shorter than the time between two samples
     WEAK_CHARGING = "weak_charging"  # the charging system may be the culprit
     SENSOR_RESOLUTION = "sensor_resolution"
+    SERVICE_UNREPORTED = "service_unreported"  # the part seems to have been changed, and nobody said so
 
 
 MAX_MEASUREMENTS: Final = 2**31 - 1
