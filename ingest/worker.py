@@ -1,4 +1,4 @@
-"""The worker: MQTT -> validate -> one transaction per group -> commit -> acknowledge.
+"""The worker: MQTT -> validate -> one transaction per group -> commit -> acknowledge. Beside it, the courier.
 
 Why nothing is lost although the MQTT client confirms a message (PUBACK) when it receives it and not when it is
 committed: a device deletes a batch only on *our* acknowledgement, which is published after the commit. Whatever is
@@ -18,6 +18,7 @@ import aiomqtt
 import psycopg
 
 from ingest.broker import BrokerConfig, mqtt_client
+from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection, connect
 from ingest.decode import Incoming, is_for_the_store
 from ingest.errors import DatabaseError
@@ -49,6 +50,7 @@ class WorkerConfig:
     inbox_bytes: int = 64 * 1024 * 1024
     retry_seconds: float = 0.2  # first pause after a failure of database or broker, doubled each time
     longest_retry_seconds: float = 10.0
+    courier: CourierConfig = field(default_factory=CourierConfig)
 
 
 async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
@@ -61,11 +63,13 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(worker.store_groups(), name="store groups")
         receiving = tasks.create_task(worker.receive(), name="receive messages")
+        bringing = tasks.create_task(worker.courier.run(), name="bring service records")
         await stop.wait()
         worker.inbox.close()
         await asyncio.wait([storing], timeout=_STOP_SECONDS)
         storing.cancel()
         receiving.cancel()
+        bringing.cancel()
     logger.info("ingest worker stopped")
 
 
@@ -74,6 +78,7 @@ class _Worker:
         self.config = config
         self.ready = ready
         self.inbox = Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes)
+        self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
         self._client: aiomqtt.Client | None = None  # while connected
         self._connection: Connection | None = None
 
@@ -86,7 +91,7 @@ class _Worker:
                 async with mqtt_client(config.broker, client_id=config.client_id, clean_session=False) as client:
                     client.pending_calls_threshold = self.config.group_messages  # one acknowledgement per device
                     await client.subscribe(TOPIC_FILTER, qos=1)
-                    self._client = client
+                    self._client = self.courier.client = client
                     logger.info("ingest worker ready")
                     self.ready.set()
                     pause.reset()
@@ -95,14 +100,14 @@ class _Worker:
             except aiomqtt.MqttError as error:
                 logger.warning("broker away, will connect again: %s", error)
             finally:
-                self._client = None
+                self._client = self.courier.client = None
             await pause.sleep()
 
     def _receive_one(self, message: aiomqtt.Message) -> None:
         topic = message.topic.value
-        if not is_for_the_store(topic):
-            return
         assert isinstance(message.payload, bytes)
+        if self.courier.offer(topic, message.payload) or not is_for_the_store(topic):
+            return
         incoming = Incoming(topic=topic, payload=message.payload, received_at=datetime.now(UTC))
         if not self.inbox.offer(incoming) and self.inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
             logger.warning("inbox full, %d messages left for their devices to send again", self.inbox.refused)

@@ -1,7 +1,7 @@
 """One group of messages -> one transaction. What commits is what may be acknowledged.
 
 Order inside the transaction, the same in every worker so that none waits for the other in a circle: ledger of batches,
-rows, state of vehicles, state of devices, rejected messages; each by ascending key.
+rows, service records, state of vehicles, state of devices, rejected messages; each by ascending key.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ from ingest.database import Connection
 from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Rejection, decode, digest
 from ingest.ledger import Batch, enter
 from ingest.rows import copy_estimates, copy_events, copy_readings
+from ingest.services import applied_by_events
 from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
 from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, ReadingsBatch
@@ -93,6 +94,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     samples = copy_readings(connection, vehicles, readings)
     copy_estimates(connection, vehicles, readings)
     copy_events(connection, vehicles, events)
+    applied_by_events(connection, [(vehicles[batch.key.device], batch) for batch in events], now)
     _merge_states(connection, vehicles, ledger.new, now)
     _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)])
     _keep_rejections(connection, rejections)

@@ -12,6 +12,7 @@ import aiomqtt
 
 from ingest import registry
 from ingest.broker import BrokerConfig
+from ingest.courier import CourierConfig
 from ingest.database import Connection
 from ingest.worker import WorkerConfig, run_worker
 from telemetry.records import (
@@ -118,7 +119,9 @@ async def connected_device(broker: Broker, device: str) -> AsyncIterator[Device]
 
 
 @contextlib.asynccontextmanager
-async def running_worker(broker: Broker, database_url: str, client_id: str = "ingest-test") -> AsyncIterator[None]:
+async def running_worker(
+    broker: Broker, database_url: str, client_id: str = "ingest-test", *, courier: CourierConfig | None = None
+) -> AsyncIterator[None]:
     """Run a worker for the time of the block; it is subscribed when the block begins."""
     stop, ready = asyncio.Event(), asyncio.Event()
     config = WorkerConfig(
@@ -127,6 +130,7 @@ async def running_worker(broker: Broker, database_url: str, client_id: str = "in
         client_id=client_id,
         group_linger_seconds=0.01,
         longest_retry_seconds=0.5,
+        courier=courier or CourierConfig(),
     )
     task = asyncio.create_task(run_worker(config, stop, ready), name=client_id)
     try:

@@ -1,0 +1,106 @@
+"""The courier: brings service records to the dongles, and notes what became of them.
+
+Every worker has one; what is due is claimed in the database, so that each record goes out once at a time. Whatever gets
+lost (here, at the broker, on the way back) is sent again until the dongle has answered: it takes a record once.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import aiomqtt
+import psycopg
+
+from ingest import services
+from ingest.database import Connection, connect
+from ingest.errors import DatabaseError
+from ingest.services import Parcel
+from telemetry.errors import WireError
+from telemetry.service import SERVICE_KIND, ServiceResult, decode_service_result, encode_service
+from telemetry.topics import DEVICE_ID, PREFIX, commands_topic
+
+logger = logging.getLogger(__name__)
+
+_RESULTS: Final = re.compile(rf"{re.escape(PREFIX)}/({DEVICE_ID.pattern})/results/{SERVICE_KIND}")
+_MOST_RESULTS: Final = 1000  # waiting to be noted; what finds no room is answered again
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierConfig:
+    """How often is looked, and when an unanswered record is sent again."""
+
+    look_seconds: float = 2.0
+    again: timedelta = timedelta(minutes=1)  # while the dongle is online, doubled each time
+    longest: timedelta = timedelta(hours=1)
+
+
+class Courier:
+    """Sends and notes, over the client of its worker; without a connection it waits."""
+
+    def __init__(self, config: CourierConfig, *, database_url: str, name: str) -> None:
+        self._config = config
+        self._database_url = database_url
+        self._name = name
+        self._results: asyncio.Queue[ServiceResult] = asyncio.Queue(_MOST_RESULTS)
+        self._connection: Connection | None = None
+        self.client: aiomqtt.Client | None = None  # while connected
+
+    def offer(self, topic: str, payload: bytes) -> bool:
+        """Take a message if it is an answer to a service record."""
+        found = _RESULTS.fullmatch(topic)
+        if found is None:
+            return False
+        try:
+            self._results.put_nowait(decode_service_result(found[1], payload))
+        except WireError as error:
+            logger.warning("ignored an answer of %s: %s", found[1], error)
+        except asyncio.QueueFull:
+            logger.warning("an answer of %s finds no room; it is asked for again", found[1])
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled. A database or broker that is away is waited for."""
+        try:
+            while True:
+                try:
+                    await self._round()
+                except (DatabaseError, psycopg.Error, aiomqtt.MqttError) as error:
+                    logger.warning("service records wait: %s", (str(error) or type(error).__name__).splitlines()[0])
+                await self._pause()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    async def _round(self) -> None:
+        results = [self._results.get_nowait() for _ in range(self._results.qsize())]
+        client = self.client
+        parcels = await asyncio.to_thread(self._settle, results, may_send=client is not None)
+        if client is None:
+            return
+        for parcel in parcels:
+            topic = commands_topic(parcel.device, SERVICE_KIND)
+            await client.publish(topic, encode_service(parcel.device, parcel.record), qos=1)
+            logger.info("sent service record %s to %s", parcel.record.id, parcel.device)
+
+    def _settle(self, results: Sequence[ServiceResult], *, may_send: bool) -> list[Parcel]:
+        """Note the answers and claim what is due, each committed before anything is sent."""
+        if self._connection is None or self._connection.broken:
+            self._connection = connect(self._database_url, application_name=f"{self._name}-courier", autocommit=True)
+        now = datetime.now(UTC)
+        with self._connection.transaction():
+            services.answered(self._connection, results, now)
+        if not may_send:
+            return []
+        with self._connection.transaction():
+            return services.take_due(self._connection, now, again=self._config.again, longest=self._config.longest)
+
+    async def _pause(self) -> None:
+        """Until it is time to look again, or an answer has come: the next record may wait for it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.look_seconds):
+                self._results.put_nowait(await self._results.get())

@@ -1,0 +1,190 @@
+"""Service records in the database: when they are due, in which order they go, and what ends their way."""
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from ingest import registry, services
+from ingest.database import Connection, connect
+from ingest.decode import Incoming
+from ingest.writer import store
+from telemetry.records import BatchKey, EventKind, EventsBatch, Quantity, ServiceRecord, VehicleEvent
+from telemetry.service import ServiceResult, reset_data
+from telemetry.topics import publish_topic
+from telemetry.wire import encode_events
+from tests.integration.ingest_support import register_car
+from tests.integration.service_support import a_record, keep, set_status
+
+pytestmark = pytest.mark.database
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+AGAIN, LONGEST = timedelta(minutes=1), timedelta(hours=1)
+DEVICE = "car-1"
+
+
+@pytest.fixture
+def vehicle(connection: Connection) -> UUID:
+    return register_car(connection, DEVICE)
+
+
+def due(connection: Connection, now: datetime = NOW) -> list[UUID]:
+    """What goes out now, after noting that it went."""
+    with connection.transaction():
+        return [parcel.record.id for parcel in services.take_due(connection, now, again=AGAIN, longest=LONGEST)]
+
+
+def say(connection: Connection, record: ServiceRecord, *, device: str = DEVICE, refused: str = "") -> int:
+    result = ServiceResult(
+        id=record.id, device=device, state="refused" if refused else "applied", time=NOW, reason=refused
+    )
+    return services.answered(connection, [result], NOW)
+
+
+def test_a_record_goes_at_once_also_to_a_dongle_that_is_away(connection: Connection, vehicle: UUID) -> None:
+    record = a_record(NOW)
+    keep(connection, vehicle, record, now=NOW)
+    (parcel,) = services.take_due(connection, NOW, again=AGAIN, longest=LONGEST)
+    assert parcel.device == DEVICE
+    assert (parcel.record.quantity, parcel.record.time, parcel.record.by) == (record.quantity, NOW, "workshop Nord")
+    assert due(connection, NOW + timedelta(minutes=30)) == []  # the broker keeps it
+    assert due(connection, NOW + LONGEST) == [record.id]
+
+
+def test_a_dongle_that_comes_online_is_told_at_once_and_then_less_and_less_often(
+    connection: Connection, vehicle: UUID
+) -> None:
+    record = a_record(NOW)
+    keep(connection, vehicle, record, now=NOW)
+    assert due(connection) == [record.id]
+    set_status(connection, DEVICE, "online", NOW)
+    sent = [second for second in range(0, 4 * 3600, 10) if due(connection, NOW + timedelta(seconds=second))]
+    assert sent[:6] == [0, 60, 180, 420, 900, 1860]
+    assert {later - earlier for earlier, later in pairwise(sent[7:])} == {3600}
+
+
+def test_what_is_answered_goes_no_more(connection: Connection, vehicle: UUID) -> None:
+    done, refused, pending = (a_record(NOW) for _ in range(3))
+    keep(connection, vehicle, done, refused, pending, now=NOW)
+    assert say(connection, done) == 1
+    assert say(connection, refused, refused="2 mm is less\0 than nothing") == 1
+    assert due(connection) == [pending.id]
+    assert say(connection, done, refused="no") == 0  # the first answer counts
+    found = {entry.id: entry for entry in services.services(connection, vehicle)}
+    assert found[done.id].applied_at == NOW
+    assert found[refused.id].refused_reason == "2 mm is less\ufffd than nothing"
+    assert found[pending.id].applied_at is None
+
+
+def test_another_cars_dongle_answers_nothing(connection: Connection, vehicle: UUID) -> None:
+    register_car(connection, "car-2")
+    record = a_record(NOW)
+    keep(connection, vehicle, record, now=NOW)
+    assert say(connection, record, device="car-2") == 0
+    assert say(connection, record, device="nobody") == 0
+    assert due(connection) == [record.id]
+
+
+def test_all_that_is_pending_goes_in_the_order_it_was_done(connection: Connection, vehicle: UUID) -> None:
+    """New pads are measured after they were fitted: the other way round the measurement would be void."""
+    replaced = a_record(NOW, Quantity.PAD_WEAR, position="Row1")
+    measured = a_record(NOW, Quantity.PAD_WEAR, position="Row1", value=11.5)
+    earlier = a_record(NOW - timedelta(days=3))
+    keep(connection, vehicle, replaced, measured, now=NOW)
+    assert due(connection) == [replaced.id, measured.id]
+    keep(connection, vehicle, earlier, now=NOW)
+    assert due(connection) == [earlier.id, replaced.id, measured.id]
+
+
+def test_a_record_kept_twice_is_one(connection: Connection, vehicle: UUID) -> None:
+    record = a_record(NOW)
+    keep(connection, vehicle, record, now=NOW)
+    say(connection, record)
+    keep(connection, vehicle, record, now=NOW)
+    (only,) = services.services(connection, vehicle)
+    assert only.applied_at == NOW
+
+
+def test_a_disabled_dongle_or_none_at_all_gets_nothing(connection: Connection, vehicle: UUID) -> None:
+    owner = registry.register_owner(connection, name="Bo")
+    without = registry.register_vehicle(connection, owner_id=owner.id, label="bare", profile="generic")
+    keep(connection, without.id, a_record(NOW), now=NOW)
+    keep(connection, vehicle, a_record(NOW), now=NOW)
+    registry.update_device(connection, DEVICE, enabled=False)
+    assert due(connection) == []
+    registry.update_device(connection, DEVICE, enabled=True)
+    assert len(due(connection)) == 1
+
+
+def test_two_couriers_do_not_send_the_same_at_once(connection: Connection, vehicle: UUID, database_url: str) -> None:
+
+    keep(connection, vehicle, a_record(NOW), now=NOW)
+    with closing(connect(database_url, autocommit=True)) as other, connection.transaction():
+        assert len(services.take_due(connection, NOW, again=AGAIN, longest=LONGEST)) == 1
+        assert due(other) == []
+
+
+def test_the_stored_event_ends_it_in_the_same_transaction(connection: Connection, vehicle: UUID) -> None:
+    register_car(connection, "car-2")
+    record, foreign = a_record(NOW), a_record(NOW)
+    keep(connection, vehicle, record, foreign, now=NOW)
+    odd: dict[str, object] = {"id": "no number", "quantity": "oil_life"}
+
+    def sent(device: str, *data: dict[str, object]) -> None:
+        events = tuple(VehicleEvent(time=NOW, kind=EventKind.SERVICE_RESET, data=entry) for entry in data)
+        batch = EventsBatch(key=BatchKey(device=device, boot=uuid4(), sequence=1), events=events)
+        message = Incoming(topic=publish_topic(device, "events"), payload=encode_events(batch), received_at=NOW)
+        assert store(connection, [message], NOW).batches == 1
+
+    sent(DEVICE, odd, reset_data(record))
+    sent("car-2", reset_data(foreign))
+    found = {entry.id: entry.applied_at for entry in services.services(connection, vehicle)}
+    assert found == {record.id: NOW, foreign.id: None}
+
+
+# What was suspected
+
+
+def suspect(connection: Connection, vehicle: UUID, time: datetime = NOW, **data: object) -> int:
+    found = {"quantity": "oil_life", "position": "", "certainty": 0.9, "why": "clean", **data}
+    row = connection.execute(
+        "INSERT INTO vehicle_event (vehicle_id, time, kind, data) VALUES (%s, %s, %s, %s) RETURNING id",
+        [vehicle, time, str(EventKind.SERVICE_SUSPECTED), Jsonb(found)],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def suspicions(connection: Connection, vehicle: UUID) -> list[int]:
+    found = services.open_suspicions(connection, vehicle, since=NOW - timedelta(days=60), near=timedelta(days=14))
+    return [entry.event_id for entry in found]
+
+
+def test_a_suspicion_is_asked_about_until_it_is_answered(connection: Connection, vehicle: UUID) -> None:
+    first, second = suspect(connection, vehicle), suspect(connection, vehicle, quantity="pad_wear", position="Row1")
+    assert suspicions(connection, vehicle) == [second, first]
+    assert services.answer_suspicion(connection, first, service_id=None, now=NOW)
+    assert not services.answer_suspicion(connection, first, service_id=None, now=NOW)  # a second click
+    assert suspicions(connection, vehicle) == [second]
+
+
+def test_a_suspicion_somebody_has_reported_meanwhile_is_settled(connection: Connection, vehicle: UUID) -> None:
+    event = suspect(connection, vehicle)
+    keep(connection, vehicle, a_record(NOW, Quantity.PAD_WEAR), now=NOW)  # another part
+    keep(connection, vehicle, a_record(NOW - timedelta(days=20)), now=NOW)  # long before
+    assert suspicions(connection, vehicle) == [event]
+    keep(connection, vehicle, a_record(NOW - timedelta(days=2)), now=NOW)
+    assert suspicions(connection, vehicle) == []
+
+
+def test_old_ones_and_what_is_none_are_not_asked_about(connection: Connection, vehicle: UUID) -> None:
+    suspect(connection, vehicle, NOW - timedelta(days=90))
+    suspect(connection, vehicle, quantity="wipers")
+    suspect(connection, vehicle, certainty="very")
+    assert suspicions(connection, vehicle) == []
+    suspect(connection, vehicle, certainty=7)
+    (found,) = services.open_suspicions(connection, vehicle, since=NOW - timedelta(days=60), near=timedelta(days=14))
+    assert found.certainty == 1.0
