@@ -2,104 +2,83 @@
 
 Source: US patent 4,742,476 (General Motors, Schwartz et al. 1988; EP 0231055): effective revolutions = revolutions
 times a penalty that depends on oil temperature, subtracted from a maximum per engine; the time since the change is a
-second limit and the smaller remainder counts. From there come the shape of the penalty and the intervals it must give
-(severe 4,800 km, normal 12,000 km, never more than 12 months); the numbers of the default table are ours.
+second limit and the smaller remainder counts. US patent 6,327,900 multiplies by a second factor, for what gets into
+the oil (soot, dust).
 
-    used += penalty(T_oil) * n * dt          revolutions
-    life  = 100 * min(1 - used / budget, 1 - age / time_cap)       percent
+    used += penalty(T_oil) * contamination * n * dt          revolutions
+    life  = min(start - 100 * used / budget, start - 100 * age / time_cap)       percent
 
-Oil temperature is read (PID 5C) or modelled: a first-order lag behind the coolant plus a rise with engine load.
+The patent gives the intervals this must come to (EP 0231055, paragraphs 3 and 4: 12,000 km or 12 months in normal use,
+4,800 km in severe use: trips below 6.4 km in freezing weather) and the shape of the penalty, not its numbers: those of
+the table are ours. The budget comes from the normal interval alone (see tests/benchmarks/fit_oil.py).
+
+Oil temperature is read (PID 5C) or modelled (health.oil_temperature). What the oil is really like, its level and what
+was topped up are not seen: the interval is that of the meter, not of an oil analysis.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-import msgspec
-
-from health import signals
-from health.checks import require_between, require_positive
+from health import oil_change, oil_temperature, signals
+from health.checks import require_between
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, interpolate, percent_estimate
+from health.oil_change import BELIEVED
+from health.oil_distance import unseen_km
+from health.oil_parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters
+from health.oil_speed import watch_engine_speed
+from health.oil_state import OilLifeState, Suspicion, of_version_1
+from health.oil_usage import Checkpoint, Used, copied, since, standard_error, total_at, with_checkpoint
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
-
-METHOD: Final = "oil_life_revolutions/1"
-_VERSION: Final = 1
-_DAY_S: Final = 86_400.0
-
-# Oil temperature (celsius) -> penalty. Below 60: fuel and water stay in the oil. Above 110: oxidation, whose rate
-# doubles every 10 to 15 K (Arrhenius).
-PENALTY: Final = (
-    (-20.0, 2.6),
-    (0.0, 2.4),
-    (20.0, 2.1),
-    (40.0, 1.6),
-    (60.0, 1.15),
-    (75.0, 1.0),
-    (110.0, 1.0),
-    (120.0, 1.4),
-    (130.0, 2.2),
-    (140.0, 3.6),
-    (150.0, 6.0),
+from health.told import doubt_signal, is_new, suspect_service, take_findings
+from telemetry.catalogue import Signal
+from telemetry.records import (
+    Estimate,
+    Limitation,
+    Quantity,
+    Sample,
+    ServiceAction,
+    ServiceRecord,
+    VehicleEvent,
+    require_aware,
 )
+
+__all__ = ["METHOD", "PENALTY", "OilLife", "OilLifeParameters"]
+
+METHOD: Final = "oil_life_revolutions/2"
+_VERSION: Final = 2
+_DAY_S: Final = 86_400.0
+_PRIOR_KM: Final = 200.0  # the budget's own use per km weighs as much as so much driving seen
+_ASIDE: Final = timedelta(days=14)  # so long after a reported change, signs of one are signs of that one
 
 
 @dataclass(frozen=True, kw_only=True)
-class OilLifeParameters:
-    """Per engine. ``life_at_start``: percent when the first sample was taken, None where nobody knows."""
+class _Left:
+    """Percent left with its interval, and whether the time cap says so."""
 
-    budget_revolutions: float = 34e6  # effective revolutions of one filling
-    time_cap_days: float = 365.0
-    life_at_start: float | None = None  # percent
-    max_gap_s: float = 120.0  # samples further apart: the engine was off
-    oil_lag_s: float = 240.0  # time constant of oil behind coolant
-    load_rise_k: float = 15.0  # oil above coolant at full load, once settled
-    read_error: float = 0.10  # standard deviation of the consumption, share, with oil temperature read
-    modelled_error: float = 0.20  # the same with oil temperature modelled
-
-    def __post_init__(self) -> None:
-        require_positive(
-            budget_revolutions=self.budget_revolutions,
-            time_cap_days=self.time_cap_days,
-            max_gap_s=self.max_gap_s,
-            oil_lag_s=self.oil_lag_s,
-        )
-        require_between(0, 100, life_at_start=self.life_at_start)
-        require_between(0, 60, load_rise_k=self.load_rise_k)
-        require_between(0, 1, read_error=self.read_error, modelled_error=self.modelled_error)
-
-
-class _State(msgspec.Struct, forbid_unknown_fields=True):
-    since: datetime | None = None  # oil change, or the first sample where none is known
-    changed: bool = False  # whether ``since`` is an oil change
-    reason: str = ""
-    last: datetime | None = None  # newest sample with an engine speed
-    newest: datetime | None = None  # newest sample or reset of any kind
-    engine_speed: float = 0.0  # rpm at ``last``
-    oil_temperature: float | None = None  # celsius at ``last``
-    revolutions: float = 0.0  # since ``since``, without penalty
-    used_read: float = 0.0  # effective revolutions with oil temperature read
-    used_modelled: float = 0.0  # effective revolutions with oil temperature modelled
-    ecu_life: float | None = None  # percent
-    ecu_time: datetime | None = None
+    value: float
+    low: float
+    high: float
+    by_time: bool
 
 
 class OilLife:
-    """Oil life in percent remaining; falls monotonically, and rises by :meth:`reset` only.
+    """Oil life in percent remaining; falls monotonically, and rises by a report only (:meth:`serviced`, :meth:`reset`).
 
-    Where the oil's age at the start is unknown (no ``life_at_start``, no reset yet) the value is the best case, fresh
-    oil at the first sample, and the interval reaches 90 points below: nine tenths of a uniform prior.
+    Where the oil's age at the start is unknown (no ``life_at_start``, no report yet) the value is the best case, fresh
+    oil at the first sample, and the interval reaches 90 points below: nine tenths of a uniform prior. A change that is
+    only suspected raises the interval's upper end, never the value.
     """
 
     name = "oil_life"
 
     def __init__(self, parameters: OilLifeParameters | None = None) -> None:
         self.parameters = parameters or OilLifeParameters()
-        self._state = _State()
+        self._model = self.parameters.temperature_model
+        self._state = OilLifeState()
 
     def update(self, sample: Sample) -> None:
         """Integrate engine speed up to this sample; keep the ECU's own figure."""
@@ -110,84 +89,136 @@ class OilLife:
         ecu_life = signals.read(sample, signals.OIL_LIFE)
         if ecu_life is not None:
             state.ecu_life, state.ecu_time = ecu_life, sample.time
+        speed = signals.read(sample, signals.SPEED)
+        if speed is not None:
+            state.speed, state.distance.speed_seen = speed, True
         engine_speed = signals.read(sample, signals.ENGINE_SPEED)
-        if engine_speed is None:
+        if engine_speed is not None:
+            self._run(sample, engine_speed)
+        missing_km = unseen_km(state.distance, sample)
+        if missing_km and state.begun is not None:
+            state.total.unseen += missing_km * self.effective_per_km()
+        if oil_change.look(state.change, sample):
+            self._suspect(sample.time)
+
+    def _run(self, sample: Sample, engine_speed: float) -> None:
+        state = self._state
+        if state.last is None:
+            state.begun = sample.time
+            state.since = sample.time if state.since is None else state.since
+        elapsed_s = 0.0 if state.last is None else (sample.time - state.last).total_seconds()
+        state.checkpoints = with_checkpoint(state.checkpoints, sample.time, state.total)
+        if state.last is None or elapsed_s > self.parameters.max_gap_s:
+            oil_temperature.rest(state.temperature, elapsed_s)
+            state.total.drives += 1
+            state.distance.gap, state.engine_speed, state.speed = True, 0.0, None
+            elapsed_s = 0.0
+        temperature, source = oil_temperature.follow(state.temperature, self._model, sample, engine_speed, elapsed_s)
+        stuck = watch_engine_speed(state.engine_speed_watch, engine_speed, state.speed, elapsed_s)
+        self._doubt(sample.time, signals.ENGINE_SPEED, stuck, "it stands still while the car speeds up and slows down")
+        cold = state.temperature.coolant_doubted
+        self._doubt(sample.time, signals.COOLANT_TEMPERATURE, cold, "it stands still where an engine warms up")
+        revolutions = (state.engine_speed + engine_speed) / 2 * elapsed_s / 60
+        self._charge(revolutions, temperature, "assumed" if stuck else source)
+        kilometres = (state.speed or 0.0) * elapsed_s / 3600
+        state.distance.seen_km += kilometres
+        state.total.kilometres += kilometres
+        state.last, state.engine_speed = sample.time, engine_speed
+
+    def _charge(self, revolutions: float, temperature: float, source: oil_temperature.Source) -> None:
+        total = self._state.total
+        effective = revolutions * interpolate(PENALTY, temperature) * self.parameters.contamination
+        total.revolutions += revolutions
+        if source == "read":
+            total.read += effective
+        elif source == "modelled":
+            total.modelled += effective
+        else:
+            total.assumed += effective
+
+    def _doubt(self, time: datetime, signal: Signal, doubted: bool, why: str) -> None:
+        state = self._state
+        if doubted and signal.path not in state.doubted:
+            doubt_signal(state.told, time, signal.path, why=why)
+            state.doubted = [*state.doubted, signal.path]
+        elif not doubted and signal.path in state.doubted:
+            state.doubted = [path for path in state.doubted if path != signal.path]
+
+    def _suspect(self, time: datetime) -> None:
+        state = self._state
+        if state.reason and state.since is not None and time - state.since < _ASIDE:
             return
-        if state.since is None:
-            state.since = sample.time
-        elapsed_s = (sample.time - state.last).total_seconds() if state.last is not None else math.inf
-        read_temperature = signals.read(sample, signals.OIL_TEMPERATURE)
-        temperature = self._oil_temperature(sample, read_temperature, elapsed_s)
-        if elapsed_s <= self.parameters.max_gap_s:
-            revolutions = (state.engine_speed + engine_speed) / 2 * elapsed_s / 60
-            # Temperature not known at all: penalised as if cold, which errs towards an early change.
-            effective = revolutions * interpolate(PENALTY, 20.0 if temperature is None else temperature)
-            state.revolutions += revolutions
-            if read_temperature is None:
-                state.used_modelled += effective
-            else:
-                state.used_read += effective
-        state.last, state.engine_speed, state.oil_temperature = sample.time, engine_speed, temperature
+        certainty = oil_change.certainty(state.change, self._used_share(time))
+        if certainty < BELIEVED or (state.suspicion is not None and time - state.suspicion.time < _ASIDE):
+            return
+        state.suspicion = Suspicion(time=time, total=copied(state.total))
+        suspect_service(state.told, time, Quantity.OIL_LIFE, certainty=certainty, why=oil_change.why(state.change))
 
-    def _oil_temperature(self, sample: Sample, read: float | None, elapsed_s: float) -> float | None:
-        if read is not None:
-            return read
-        coolant = signals.read(sample, signals.COOLANT_TEMPERATURE)
-        before = self._state.oil_temperature
-        if coolant is None:
-            return before if elapsed_s <= self.parameters.max_gap_s else None
-        if before is None or elapsed_s > self.parameters.max_gap_s:
-            return coolant  # after a stop both have cooled together
-        load = signals.read(sample, signals.ENGINE_LOAD) or 0.0
-        settled = coolant + self.parameters.load_rise_k * load / 100
-        return settled + (before - settled) * math.exp(-elapsed_s / self.parameters.oil_lag_s)
+    def _used_share(self, time: datetime) -> float:
+        """Of the filling, by revolutions or time; half where nobody said when it was filled in."""
+        state = self._state
+        if self._start() is None or state.since is None:
+            return 0.5
+        used = since(state.base, state.total).effective / self.parameters.budget_revolutions
+        return max(used, (time - state.since).total_seconds() / _DAY_S / self.parameters.time_cap_days)
 
-    def reset(self, time: datetime, reason: str) -> None:
-        """The oil was changed at ``time``, said by a person or a service record (``reason`` must say which).
+    def reset(self, time: datetime, reason: str, life: float = 100.0) -> None:
+        """The oil was changed at ``time``, or measured to have ``life`` percent left (``reason`` must say who and how).
 
-        A reset older than the last one is ignored. What was driven between ``time`` and the newest sample is not
-        charged to the new oil: report the change on the day.
+        A report older than the last one is ignored. What was driven between ``time`` and the newest sample is charged
+        to the new oil, for sixty days back day by day, before that in proportion.
         """
         require_aware(time, "OilLife.reset(time)")
+        require_between(0, 100, life=life)
         if not reason.strip():
             raise HealthError("oil_life: a reset needs a reason, e.g. 'oil changed, workshop booking'")
         state = self._state
-        if state.changed and state.since is not None and time < state.since:
+        if state.reason and state.since is not None and time < state.since:
             return
-        state.since, state.changed, state.reason = time, True, reason
-        state.revolutions = state.used_read = state.used_modelled = 0.0
-        state.ecu_life = state.ecu_time = None  # said before the change; the next reading is of the new oil
+        state.base = self._total_then(time)
+        state.since, state.start, state.reason = time, life, reason
+        state.suspicion = None
+        oil_change.forget(state.change)
+        state.ecu_life = state.ecu_time = None  # said before the report; the next reading is of the new oil
         state.newest = time if state.newest is None else max(time, state.newest)
+
+    def _total_then(self, time: datetime) -> Used:
+        state = self._state
+        if state.since is None or state.last is None:
+            return copied(state.total)
+        base = copied(state.base)
+        if time < state.since:  # before the dongle was fitted: a filling is used up in the time its cap gives it
+            days = min((state.since - time).total_seconds() / _DAY_S, self.parameters.time_cap_days)
+            base.unseen -= days / self.parameters.time_cap_days * self.parameters.budget_revolutions
+            return base
+        points = [point for point in state.checkpoints if point.time > state.since]
+        first, last = Checkpoint(time=state.since, total=base), Checkpoint(time=state.last, total=state.total)
+        return total_at([first, *points, last], time)
 
     @property
     def revolutions(self) -> float:
-        """Engine revolutions since the oil change or the start, without penalty."""
-        return self._state.revolutions
+        """Engine revolutions since the last report or the start, without penalty."""
+        return since(self._state.base, self._state.total).revolutions
+
+    @property
+    def oil_temperature_c(self) -> float | None:
+        """Oil temperature at the newest sample, read or modelled."""
+        return self._state.temperature.oil
+
+    def effective_per_km(self) -> float:
+        """Effective revolutions per km of the driving seen so far, drawn to the budget's own while that is little."""
+        total = self._state.total
+        budget_per_km = self.parameters.budget_revolutions / NORMAL_INTERVAL_KM
+        if total.kilometres <= 0:
+            return budget_per_km
+        return (budget_per_km * _PRIOR_KM + total.seen) / (_PRIOR_KM + total.kilometres)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
-        """Ours (from the first engine speed or reset on) and, separately, the ECU's."""
-        state, parameters = self._state, self.parameters
+        """Ours (from the first engine speed or report on) and, separately, the ECU's."""
+        state = self._state
         found: list[Estimate] = []
         if state.since is not None:
-            start = 100.0 if state.changed or parameters.life_at_start is None else parameters.life_at_start
-            moment = now if state.newest is None else max(now, state.newest)
-            age = (moment - state.since).total_seconds() / _DAY_S / parameters.time_cap_days
-            used = (state.used_read + state.used_modelled) / parameters.budget_revolutions
-            # One engine's error is common to all its revolutions: the shares add up, they do not average out.
-            error = Z90 * (parameters.read_error * state.used_read + parameters.modelled_error * state.used_modelled)
-            error /= parameters.budget_revolutions
-            by_time = start - 100 * age
-            unknown = 0.0 if state.changed or parameters.life_at_start is not None else 90.0
-            found.append(
-                percent_estimate(
-                    time=now,
-                    quantity=Quantity.OIL_LIFE,
-                    value=min(start - 100 * used, by_time),
-                    low=min(start - 100 * (used + error), by_time) - unknown,
-                    high=min(start - 100 * max(0.0, used - error), by_time),
-                    method=METHOD,
-                )
-            )
+            found.append(self._estimate(now, state.since))
         if state.ecu_life is not None and state.ecu_time is not None:
             found.append(
                 ecu_estimate(
@@ -196,14 +227,81 @@ class OilLife:
             )
         return tuple(found)
 
+    def _estimate(self, now: datetime, begun: datetime) -> Estimate:
+        state = self._state
+        moment = now if state.newest is None else max(now, state.newest)
+        used = since(state.base, state.total)
+        start = self._start()
+        left = self._left(100.0 if start is None else start, used, moment - begun)
+        high = left.high
+        if state.suspicion is not None:
+            fresh = self._left(100.0, since(state.suspicion.total, state.total), moment - state.suspicion.time)
+            high = max(high, fresh.high)
+        return percent_estimate(
+            time=now,
+            quantity=Quantity.OIL_LIFE,
+            value=left.value,
+            low=left.low - (90.0 if start is None else 0.0),
+            high=high,
+            method=METHOD,
+            measurements=round(used.drives),
+            limited_by=self._limited_by(used, by_time=left.by_time),
+        )
+
+    def _start(self) -> float | None:
+        return self.parameters.life_at_start if self._state.start is None else self._state.start
+
+    def _left(self, start: float, used: Used, age: timedelta) -> _Left:
+        parameters = self.parameters
+        error = standard_error(
+            used,
+            read=parameters.read_error,
+            modelled=parameters.modelled_error,
+            assumed=parameters.assumed_error,
+            unseen=parameters.unseen_error,
+        )
+        effective, budget = used.effective, parameters.budget_revolutions
+        by_time = start - 100 * age.total_seconds() / _DAY_S / parameters.time_cap_days
+        by_use = start - 100 * effective / budget
+        return _Left(
+            value=min(by_use, by_time),
+            low=min(by_use - 100 * Z90 * error / budget, by_time),
+            high=min(by_use + 100 * min(Z90 * error, effective) / budget, by_time),
+            by_time=by_time <= by_use,
+        )
+
+    def _limited_by(self, used: Used, *, by_time: bool) -> str:
+        if self._state.suspicion is not None:
+            return Limitation.SERVICE_UNREPORTED
+        if self._start() is None:
+            return Limitation.START_UNKNOWN
+        parameters = self.parameters
+        errors = {
+            "": parameters.read_error * used.read,
+            Limitation.MODELLED_TEMPERATURE: parameters.modelled_error * used.modelled,
+            Limitation.DOUBTFUL_READINGS: parameters.assumed_error * used.assumed,
+            Limitation.UNSEEN_DRIVING: parameters.unseen_error * used.unseen,
+        }
+        return "" if by_time else max(errors, key=lambda word: errors[word])
+
     def serviced(self, record: ServiceRecord) -> None:
-        """See :class:`health.estimator.Estimator`."""
-        if record.quantity is Quantity.OIL_LIFE:
-            self.reset(record.time, f"{record.by}: {record.reason}")
+        """See :class:`health.estimator.Estimator`. Topping up is no change: it neither cleans nor renews oil."""
+        if record.quantity is not Quantity.OIL_LIFE:
+            return
+        if record.position:
+            raise HealthError(f"oil_life: an engine has one oil filling, not one at {record.position!r}; leave it out")
+        if record.action is ServiceAction.MEASURED and (
+            record.unit != "percent" or not 0 <= (record.value or 0.0) <= 100
+        ):
+            raise HealthError(f"oil_life: measured {record.value} {record.unit}; give percent left, 0 to 100")
+        if not is_new(self._state.told, record) or record.action is ServiceAction.ADJUSTED:
+            return
+        life = 100.0 if record.value is None else record.value
+        self.reset(record.time, f"{record.by}: {record.reason}", life)
 
     def findings(self) -> tuple[VehicleEvent, ...]:
         """See :class:`health.estimator.Estimator`."""
-        return ()
+        return take_findings(self._state.told)
 
     def state(self) -> Json:
         """The recursion as JSON values."""
@@ -211,4 +309,4 @@ class OilLife:
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Go on from :meth:`state`; HealthError if it is not one of this estimator."""
-        self._state = load(self.name, _VERSION, _State, state)
+        self._state = load(self.name, _VERSION, OilLifeState, state, former={1: of_version_1})

@@ -1,0 +1,60 @@
+"""What an engine gives its oil: the penalty of a temperature, the budget, the time cap, and how sure each of it is."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from health.checks import require_between, require_positive
+from health.oil_temperature import OilTemperatureModel
+
+# Oil temperature (celsius) -> penalty; the numbers are ours. Below 60: fuel and water stay in the oil. Above 110:
+# oxidation, whose rate doubles every 10 to 15 K (Arrhenius).
+PENALTY: Final = (
+    (-20.0, 2.6),
+    (0.0, 2.4),
+    (20.0, 2.1),
+    (40.0, 1.6),
+    (60.0, 1.15),
+    (75.0, 1.0),
+    (110.0, 1.0),
+    (120.0, 1.4),
+    (130.0, 2.2),
+    (140.0, 3.6),
+    (150.0, 6.0),
+)
+NORMAL_INTERVAL_KM: Final = 12_000.0  # EP 0231055, paragraph 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class OilLifeParameters:
+    """Per engine. ``life_at_start``: percent when the first sample was taken, None where nobody knows."""
+
+    budget_revolutions: float = 34e6  # effective revolutions of one filling
+    time_cap_days: float = 365.0  # EP 0231055, paragraph 3
+    contamination: float = 1.0  # factor for soot and dust; 1: none beyond what cold oil has
+    life_at_start: float | None = None  # percent
+    max_gap_s: float = 120.0  # samples further apart: the engine was off, or nobody looked
+    oil_lag_s: float = 240.0  # oil behind coolant
+    speed_rise_k: float = 9.7  # of oil per 1,000 rpm
+    load_rise_k: float = 20.0  # of oil at full load
+    # Standard deviations of the consumption, shares.
+    read_error: float = 0.05  # oil temperature read: the sensor's 3 K, and the steps between samples
+    modelled_error: float = 0.10
+    assumed_error: float = 0.35  # neither oil nor coolant known, or an engine speed that cannot be right
+    unseen_error: float = 0.35  # charged by distance
+
+    def __post_init__(self) -> None:
+        require_positive(
+            budget_revolutions=self.budget_revolutions,
+            time_cap_days=self.time_cap_days,
+            contamination=self.contamination,
+            max_gap_s=self.max_gap_s,
+        )
+        require_between(0, 100, life_at_start=self.life_at_start)
+        require_between(0, 1, read_error=self.read_error, modelled_error=self.modelled_error)
+        require_between(0, 1, assumed_error=self.assumed_error, unseen_error=self.unseen_error)
+        _ = self.temperature_model
+
+    @property
+    def temperature_model(self) -> OilTemperatureModel:
+        """How the oil warms where its temperature is not read."""
+        return OilTemperatureModel(speed_rise_k=self.speed_rise_k, load_rise_k=self.load_rise_k, lag_s=self.oil_lag_s)

@@ -1,0 +1,87 @@
+"""What an oil filling has been through, in effective revolutions, by how well each part of it is known.
+
+A running total that is never set back; a filling's use is the total less the total when it was filled in. Daily
+checkpoints let a change be told days late and still count what was driven since.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+_CHECKPOINTS: Final = 60  # days: a workshop's record is weeks late at most
+
+
+class Used(msgspec.Struct, forbid_unknown_fields=True):
+    """Effective revolutions (with penalty) by source of the oil temperature, and what they were counted over."""
+
+    revolutions: float = 0.0  # without penalty
+    read: float = 0.0  # oil temperature read
+    modelled: float = 0.0  # oil temperature from the coolant
+    assumed: float = 0.0  # neither, or an engine speed that cannot be right
+    unseen: float = 0.0  # nobody sampled: charged by distance
+    kilometres: float = 0.0  # driven while sampled
+    drives: float = 0.0  # engine starts
+
+    @property
+    def effective(self) -> float:
+        """All effective revolutions."""
+        return self.read + self.modelled + self.assumed + self.unseen
+
+    @property
+    def seen(self) -> float:
+        """Effective revolutions that were sampled."""
+        return self.read + self.modelled + self.assumed
+
+
+class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
+    """The total at a time."""
+
+    time: datetime
+    total: Used
+
+
+def copied(used: Used) -> Used:
+    """The same numbers, apart."""
+    return between(used, used)
+
+
+def between(before: Used, after: Used, share: float = 1.0) -> Used:
+    """``before`` and so much of the way to ``after``."""
+    return _combined(before, after, lambda a, b: a + (b - a) * share)
+
+
+def since(base: Used, total: Used) -> Used:
+    """What was added from ``base`` to ``total``."""
+    return _combined(base, total, lambda a, b: b - a)
+
+
+def with_checkpoint(checkpoints: Sequence[Checkpoint], time: datetime, total: Used) -> list[Checkpoint]:
+    """One more where the last is of another day; the oldest give way."""
+    if checkpoints and checkpoints[-1].time.date() == time.date():
+        return list(checkpoints)
+    return [*checkpoints, Checkpoint(time=time, total=copied(total))][-_CHECKPOINTS:]
+
+
+def total_at(points: Sequence[Checkpoint], time: datetime) -> Used:
+    """The total at a time, in proportion between two points; the first or last one's outside of them."""
+    before = points[0]
+    if time <= before.time:
+        return copied(before.total)
+    for after in points[1:]:
+        if time < after.time:
+            share = (time - before.time) / (after.time - before.time)
+            return between(before.total, after.total, share)
+        before = after
+    return copied(before.total)
+
+
+def standard_error(used: Used, *, read: float, modelled: float, assumed: float, unseen: float) -> float:
+    """Effective revolutions. Within a kind one error is common to all and adds up; the kinds err independently."""
+    return math.hypot(read * used.read, modelled * used.modelled, assumed * used.assumed, unseen * used.unseen)
+
+
+def _combined(a: Used, b: Used, of: Callable[[float, float], float]) -> Used:
+    return Used(**{name: of(getattr(a, name), getattr(b, name)) for name in Used.__struct_fields__})
