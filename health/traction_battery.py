@@ -1,90 +1,78 @@
-"""Traction battery capacity and state of health: charge counted between two states of charge, pooled over charges.
+"""Traction battery capacity and state of health, from charges as a car tells them.
 
-Source: G. L. Plett, Recursive approximate weighted total least squares estimation of battery cell total capacity,
-Journal of Power Sources 196 (2011) 2319, the total least squares with proportional uncertainties and fading memory,
-which has an exact recursion. Each charge gives x = change of SOC (share) with error sigma_x and y = charge (Ah) with
-sigma_y; both are noisy, so y/x or ordinary least squares would be biased.
+Every charge gives windows (charge_observer): charge counted against the change of the gauge's state of charge, against
+that of the rested voltage before and after, and against two cell voltages passed on the way. Two estimators pool
+them (capacity_pool):
 
-    c1 = sum x^2, c2 = sum x y, c3 = sum y^2, each times g^days before adding        k = sigma_x / sigma_y
-    Q  = (k^2 c3 - c1 + sqrt((k^2 c3 - c1)^2 + 4 k^2 c2^2)) / (2 k^2 c2)               Ah
-    var(Q) = (Q^2 sigma_x^2 + sigma_y^2) / c1  +  (systematic_error Q)^2
+- the recent windows by approximate weighted total least squares (G. L. Plett, J. Power Sources 196 (2011) 2319;
+  capacity_awtls): it knows nothing of the past, so it notices another battery, and from it all starts anew;
+- all windows by a Kalman filter with trend, clipped innovations and the common errors as states (capacity_filter): it
+  is what is reported, as it follows a fading cell and its interval holds what no pooling takes away.
 
-The second term of the variance is ours: SOC gauges and current sensors err in the same sense at each charge, which
-no pooling takes away.
+State of health is 100 / u. Errors beyond the filter's: the gain of the current sensor, and the gauge of a pack whose
+voltage is flat. Without a nominal capacity nothing is estimated: a used car's first charges are not "new", and a share
+of them is no state of health.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from health import signals
-from health.checks import require_between, require_positive
+from health import capacity_filter, signals
+from health.capacity_filter import FilterParameters, FilterState
+from health.capacity_pool import Change, Pool, Window, started_from
+from health.charge_observer import ChargeObserver
+from health.charge_window import Doubt
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, percent_estimate
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
+from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
+from health.traction_battery_former import taken_up
+from health.traction_battery_parameters import TractionBatteryParameters
+from telemetry.records import (
+    Estimate,
+    Limitation,
+    Quantity,
+    Sample,
+    ServiceAction,
+    ServiceRecord,
+    VehicleEvent,
+    require_aware,
+)
 
-METHOD: Final = "traction_battery_tls/1"
-_VERSION: Final = 1
-_DAY_S: Final = 86_400.0
-_OUTLIER: Final = 0.25  # a charge whose capacity is further off is not believed; the third in a row starts anew
+__all__ = ["METHOD", "TractionBattery", "TractionBatteryParameters"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class TractionBatteryParameters:
-    """Per battery. Without ``nominal_capacity_ah`` only the ECU's own figure is passed on.
-
-    Some ECUs tell in its place what the aged pack holds; ``nominal_net_capacity_kwh`` makes a share of that.
-    """
-
-    nominal_capacity_ah: float | None = None  # of the whole pack when new, by the definition SOH refers to
-    nominal_net_capacity_kwh: float | None = None  # what the ECU tells of the pack when new
-    min_window: float = 20.0  # SOC points a charge must span to count
-    min_charges: int = 3  # before anything is said
-    soc_error: float = 2.8  # SOC points, standard deviation of one reading (300 EVs in daily use)
-    charge_error: float = 0.005  # share of the nominal capacity, standard deviation of one counting
-    systematic_error: float = 0.02  # share of the capacity, standard deviation common to all charges
-    memory_days: float = 60.0  # a charge this old weighs 1/e: fading is followed with about this lag
-    max_gap_s: float = 120.0  # samples further apart end the counting
-    discharges: bool = False  # also count while driving: only where current is sampled well above 1 Hz
-
-    def __post_init__(self) -> None:
-        if self.nominal_capacity_ah is not None:
-            require_positive(nominal_capacity_ah=self.nominal_capacity_ah)
-        if self.nominal_net_capacity_kwh is not None:
-            require_positive(nominal_net_capacity_kwh=self.nominal_net_capacity_kwh)
-        require_positive(
-            min_charges=self.min_charges,
-            soc_error=self.soc_error,
-            charge_error=self.charge_error,
-            memory_days=self.memory_days,
-            max_gap_s=self.max_gap_s,
-        )
-        require_between(5, 100, min_window=self.min_window)
-        require_between(0, 0.5, systematic_error=self.systematic_error)
+METHOD: Final = "traction_battery_capacity/2"
+_VERSION: Final = 2
+_FLAT_RISE: Final = 0.0009  # of the voltage per SOC point: LFP 0.0003, NMC 0.0018 and more
+_FLAT_ERROR: Final = 0.05  # share, standard deviation: what the gauge of a flat pack is off at every charge
+_OLD_DAYS: Final = 60.0
+_FEW: Final = 10  # charges
+_DOUBTED: Final = 2  # windows in a row that make the readings doubtful
+_MEASURED_ERROR: Final = 0.02  # share, of a workshop's capacity test
+_AGAIN_S: Final = 90 * 86_400.0  # before the same doubt is told again
+_DOUBTS: Final[dict[Doubt, tuple[str, str]]] = {
+    "stuck": (signals.TRACTION_BATTERY_SOC.path, "stood still while charge flowed"),
+    "jump": (signals.TRACTION_BATTERY_SOC.path, "jumped further than the charge that flowed explains"),
+    "sign": (signals.TRACTION_BATTERY_CURRENT.path, "ran against the change of the state of charge: sign turned round"),
+}
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     newest: datetime | None = None
-    last: datetime | None = None  # newest sample with a current
-    current: float = 0.0  # A at ``last``
-    charging: bool = False
-    start_soc: float | None = None  # percent, where the counting began
-    soc: float | None = None  # percent, newest within the counting
-    counted_ah: float = 0.0  # since ``start_soc``, positive into the battery
-    counted_at_soc_ah: float = 0.0  # the same when ``soc`` was read
-    c1: float = 0.0
-    c2: float = 0.0
-    c3: float = 0.0
-    weighted_at: datetime | None = None  # to which the fading memory is carried
-    charges: int = 0
-    doubted: int = 0  # outliers in a row
-    rejected: int = 0  # outliers ever
+    observer: ChargeObserver = msgspec.field(default_factory=ChargeObserver)
+    pool: Pool = msgspec.field(default_factory=Pool)
+    charges: int = 0  # that the pool's figure rests on
+    since_rests: int = 0  # of them since the last window between two rests
+    newest_window: datetime | None = None
+    doubted: int = 0  # windows in a row
+    refused: int = 0  # doubted windows ever
+    doubts_told: dict[Doubt, datetime] = msgspec.field(default_factory=dict)
+    told: Told = msgspec.field(default_factory=Told)
     ecu_soh: float | None = None
     ecu_time: datetime | None = None
 
@@ -94,8 +82,11 @@ class TractionBattery:
 
     name = "traction_battery"
 
-    def __init__(self, parameters: TractionBatteryParameters | None = None) -> None:
+    def __init__(
+        self, parameters: TractionBatteryParameters | None = None, priors: FilterParameters | None = None
+    ) -> None:
         self.parameters = parameters or TractionBatteryParameters()
+        self._priors = priors or FilterParameters()
         self._state = _State()
 
     @property
@@ -105,8 +96,8 @@ class TractionBattery:
 
     @property
     def rejected_charges(self) -> int:
-        """How many were not believed."""
-        return self._state.rejected
+        """How many windows were not believed."""
+        return self._state.pool.rejected + self._state.refused
 
     def update(self, sample: Sample) -> None:
         """Count charge while one direction goes on; at its end the window becomes one measurement."""
@@ -117,23 +108,13 @@ class TractionBattery:
         soh = self._ecu_soh(sample)
         if soh is not None:
             state.ecu_soh, state.ecu_time = soh, sample.time
-        current = signals.read(sample, signals.TRACTION_BATTERY_CURRENT)
-        if current is None:
+        if self.parameters.nominal_capacity_ah is None:
             return
-        plugged = signals.read(sample, signals.TRACTION_BATTERY_CHARGING)
-        charging = plugged == 1 if plugged is not None else current > 0 and not self._moving(sample)
-        elapsed_s = (sample.time - state.last).total_seconds() if state.last is not None else math.inf
-        if elapsed_s > self.parameters.max_gap_s or charging != state.charging:
-            self._end_window()
-            state.charging = charging
-        elif state.start_soc is not None:
-            state.counted_ah += (state.current + current) / 2 * elapsed_s / 3600
-        state.last, state.current = sample.time, current
-        soc = signals.read(sample, signals.TRACTION_BATTERY_SOC)
-        if soc is not None and (charging or self.parameters.discharges):
-            if state.start_soc is None:
-                state.start_soc, state.counted_ah = soc, 0.0
-            state.soc, state.counted_at_soc_ah = soc, state.counted_ah
+        for ended in state.observer.take(sample, self.parameters.nominal_capacity_ah, self.parameters):
+            if isinstance(ended, Window):
+                self._take(sample.time, ended)
+            else:
+                self._doubt(sample.time, ended)
 
     def _ecu_soh(self, sample: Sample) -> float | None:
         """The ECU's own figure in percent, or its capacity as a share of what it told when new."""
@@ -142,85 +123,58 @@ class TractionBattery:
         nominal = self.parameters.nominal_net_capacity_kwh
         return 100 * net / nominal if soh is None and net is not None and nominal is not None else soh
 
-    @staticmethod
-    def _moving(sample: Sample) -> bool:
-        return (signals.read(sample, signals.SPEED) or 0.0) > 0
-
-    def _end_window(self) -> None:
+    def _take(self, time: datetime, window: Window) -> None:
         state = self._state
-        self._take_window()
-        state.start_soc = state.soc = None
-        state.counted_ah = state.counted_at_soc_ah = 0.0
-
-    def _take_window(self) -> None:
-        """The window counted so far as one measurement, if it is one."""
-        state = self._state
-        if state.start_soc is None or state.soc is None or state.last is None:
-            return
-        x = (state.soc - state.start_soc) / 100
-        y = state.counted_at_soc_ah
-        if abs(x) * 100 < self.parameters.min_window or x * y <= 0:  # a current of the wrong sign is no measurement
-            return
-        if state.charges >= self.parameters.min_charges:
-            pooled = self._capacity()
-            if abs(y / x - pooled) > _OUTLIER * pooled:
-                state.rejected += 1
-                state.doubted += 1
-                if state.doubted < 3:
-                    return
-                state.c1 = state.c2 = state.c3 = 0.0  # three in a row: another battery
-                state.charges = 0
         state.doubted = 0
-        if state.weighted_at is not None:
-            days = (state.last - state.weighted_at).total_seconds() / _DAY_S
-            fading = math.exp(-days / self.parameters.memory_days)
-            state.c1, state.c2, state.c3 = state.c1 * fading, state.c2 * fading, state.c3 * fading
-        state.c1, state.c2, state.c3 = state.c1 + x * x, state.c2 + x * y, state.c3 + y * y
-        state.weighted_at = state.last
-        state.charges += 1
+        if window.kind == "gauge" and window.x >= self.parameters.min_window / 100:
+            state.charges += 1
+            state.since_rests += 1
+        elif window.kind == "rests":
+            state.charges += state.since_rests == 0  # else the gauge has counted it before
+            state.since_rests = 0
+        state.newest_window = time
+        change = state.pool.take(time, window, self._priors)
+        if change is not None:
+            state.charges = change.windows
+            if change.after > change.before:
+                self._suspect(time, change)
 
-    def _errors(self) -> tuple[float, float]:
-        """sigma_x (share of SOC; both ends of the window err) and sigma_y (Ah)."""
-        nominal = self.parameters.nominal_capacity_ah or 1.0
-        return math.sqrt(2) * self.parameters.soc_error / 100, self.parameters.charge_error * nominal
+    def _suspect(self, time: datetime, change: Change) -> None:
+        """More capacity than before: batteries do not heal."""
+        why = f"the capacity rose from {100 * change.before:.0f} to {100 * change.after:.0f} % of nominal"
+        suspect_service(
+            self._state.told,
+            time,
+            Quantity.TRACTION_BATTERY_SOH,
+            certainty=math.erf(change.deviations / math.sqrt(2)),
+            why=f"{why} within {change.windows} charges",
+        )
 
-    def _capacity(self) -> float:
+    def _doubt(self, time: datetime, doubt: Doubt) -> None:
         state = self._state
-        sigma_x, sigma_y = self._errors()
-        k2 = (sigma_x / sigma_y) ** 2
-        difference = k2 * state.c3 - state.c1
-        return (difference + math.sqrt(difference**2 + 4 * k2 * state.c2**2)) / (2 * k2 * state.c2)
+        state.doubted += 1
+        state.refused += 1
+        before = state.doubts_told.get(doubt)
+        if before is None or (time - before).total_seconds() > _AGAIN_S:
+            state.doubts_told[doubt] = time
+            path, why = _DOUBTS[doubt]
+            doubt_signal(state.told, time, path, why=why)
 
     def reset(self, time: datetime, reason: str) -> None:
         """The battery was replaced: what was learnt of the old one is dropped."""
         require_aware(time, "TractionBattery.reset(time)")
         if not reason.strip():
             raise HealthError("traction_battery: a reset needs a reason, e.g. 'pack replaced, workshop booking'")
-        newest = self._state.newest
-        self._state = _State(newest=time if newest is None else max(newest, time))
+        old = self._state
+        newest = time if old.newest is None else max(old.newest, time)
+        self._state = _State(newest=newest, told=old.told)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
         """Ours after ``min_charges`` charges, and the ECU's; the running charge counts once it has ended."""
-        state, nominal = self._state, self.parameters.nominal_capacity_ah
+        state = self._state
         found: list[Estimate] = []
-        if nominal is not None and state.charges >= self.parameters.min_charges:
-            capacity = self._capacity()
-            sigma_x, sigma_y = self._errors()
-            unseen_days = (now - state.weighted_at).total_seconds() / _DAY_S if state.weighted_at is not None else 0.0
-            weight = state.c1 * math.exp(-max(0.0, unseen_days) / self.parameters.memory_days)
-            variance = ((capacity * sigma_x) ** 2 + sigma_y**2) / max(weight, 1e-12)
-            variance += (self.parameters.systematic_error * capacity) ** 2
-            half = Z90 * math.sqrt(variance)
-            found.append(
-                percent_estimate(
-                    time=now,
-                    quantity=Quantity.TRACTION_BATTERY_SOH,
-                    value=100 * capacity / nominal,
-                    low=100 * (capacity - half) / nominal,
-                    high=100 * (capacity + half) / nominal,
-                    method=METHOD,
-                )
-            )
+        if state.pool.filter is not None and state.charges >= self.parameters.min_charges:
+            found.append(self._estimate(state.pool.filter.mean[0], state.pool.advanced(now, self._priors), now))
         if state.ecu_soh is not None and state.ecu_time is not None:
             found.append(
                 ecu_estimate(
@@ -232,14 +186,62 @@ class TractionBattery:
             )
         return tuple(found)
 
+    def _estimate(self, u: float, pooled: FilterState, now: datetime) -> Estimate:
+        """``u`` when last seen: what a battery may have lost since widens the interval, it is not foretold here."""
+        common = math.hypot(self.parameters.systematic_error, _FLAT_ERROR if self._flat else 0.0)
+        half = Z90 * math.sqrt(pooled.covariance[0][0] + (u * common) ** 2 + (pooled.mean[0] - u) ** 2)
+        return percent_estimate(
+            time=now,
+            quantity=Quantity.TRACTION_BATTERY_SOH,
+            value=100 / u,
+            low=100 / (u + half),
+            high=100 / max(u - half, 0.5),
+            method=METHOD,
+            measurements=self._state.charges,
+            limited_by=self._limited_by(pooled, now),
+        )
+
+    @property
+    def _flat(self) -> bool:
+        rise = self._state.observer.voltage_rise
+        return self.parameters.chemistry == "lfp" or (rise is not None and rise < _FLAT_RISE)
+
+    def _limited_by(self, pooled: FilterState, now: datetime) -> str:
+        state = self._state
+        last = state.newest_window
+        if state.doubted >= _DOUBTED:
+            return Limitation.DOUBTFUL_READINGS
+        if self._flat:
+            return Limitation.FLAT_VOLTAGE
+        if last is not None and (now - last).total_seconds() > _OLD_DAYS * 86_400:
+            return Limitation.OLD_MEASUREMENTS
+        if state.charges < _FEW:
+            return Limitation.FEW_MEASUREMENTS
+        return "" if pooled.windows.get("rests", 0) >= _FEW else Limitation.STATE_OF_CHARGE
+
     def serviced(self, record: ServiceRecord) -> None:
-        """See :class:`health.estimator.Estimator`."""
-        if record.quantity is Quantity.TRACTION_BATTERY_SOH:
+        """See :class:`health.estimator.Estimator`. A measured capacity is given in percent of nominal."""
+        state = self._state
+        if record.quantity is not Quantity.TRACTION_BATTERY_SOH:
+            return
+        if record.position:
+            raise HealthError(f"traction_battery: position {record.position!r}: a car has one; give none")
+        measured = _measured(record) if record.action is ServiceAction.MEASURED else None
+        if not is_new(state.told, record):
+            return
+        if record.action is ServiceAction.REPLACED:
             self.reset(record.time, f"{record.by}: {record.reason}")
+        elif measured is not None:
+            time = record.time if state.pool.filtered is None else max(record.time, state.pool.filtered)
+            started_from(state.pool, time, measured, _MEASURED_ERROR, self._priors)
+            state.charges = max(state.charges, self.parameters.min_charges)
+            state.newest_window = time
+        elif state.pool.filter is not None:  # balanced, or its gauge taught anew
+            capacity_filter.forget_gauge(state.pool.filter, self._priors)
 
     def findings(self) -> tuple[VehicleEvent, ...]:
         """See :class:`health.estimator.Estimator`."""
-        return ()
+        return take_findings(self._state.told)
 
     def state(self) -> Json:
         """The recursion as JSON values."""
@@ -247,4 +249,13 @@ class TractionBattery:
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Go on from :meth:`state`; HealthError if it is not one of this estimator."""
-        self._state = load(self.name, _VERSION, _State, state)
+        former = {1: lambda fields: taken_up(fields, self.parameters, self._priors)}
+        self._state = load(self.name, _VERSION, _State, state, former)
+
+
+def _measured(record: ServiceRecord) -> float:
+    """Share of nominal that a capacity test found."""
+    value = record.value or 0.0
+    if record.unit != "percent" or not 20 <= value <= 120:
+        raise HealthError(f"traction_battery: measured {value:g} {record.unit!r}: give percent of nominal, 20 to 120")
+    return value / 100

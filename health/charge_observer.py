@@ -1,0 +1,168 @@
+"""Samples of a traction battery to windows of charge: what was counted against what, and what was wrong with it.
+
+It keeps only the charge that goes on and the last rest; what the windows say together is the pool's business.
+"""
+
+import math
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from health import signals, voltage_window
+from health.capacity_pool import Window
+from health.charge_window import Counting, Doubt
+from health.open_circuit_voltage import charge_at_rest
+from health.rest_anchor import REST_CURRENT, VOLTAGE_ERROR_V, Rests
+from health.traction_battery_parameters import TractionBatteryParameters
+from telemetry.records import Sample
+
+_LEAST_WINDOW: Final = 0.10  # share: below, a window says nothing
+_POSSIBLE: Final = (0.4, 3.0)  # state of charge gained per charge, in full charges per nominal capacity
+_SLOPE_LOSS: Final = 1.2  # variance of a slope through a drifting error, over that of the two ends alone
+
+
+class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
+    """What goes on with the battery; fed by :meth:`take`."""
+
+    last: datetime | None = None  # newest sample with a current
+    current: float = 0.0  # A at ``last``
+    charging: bool = False
+    counting: Counting | None = None  # the charge that goes on
+    passing: voltage_window.VoltageCounting | None = None
+    rests: Rests = msgspec.field(default_factory=Rests)
+    soc: float | None = None  # percent, newest reading
+    voltage_rise: float | None = None  # share per SOC point, pooled over charges
+
+    def take(self, sample: Sample, nominal_ah: float, parameters: TractionBatteryParameters) -> list[Window | Doubt]:
+        """One sample; the windows it ends, and what is wrong with one that is none. Without a current: nothing."""
+        current = signals.read(sample, signals.TRACTION_BATTERY_CURRENT)
+        if current is None:
+            return []
+        soc = signals.read(sample, signals.TRACTION_BATTERY_SOC)
+        voltage = signals.read(sample, signals.TRACTION_BATTERY_VOLTAGE)
+        ended = self._flow(sample, current, nominal_ah, parameters)
+        if soc is not None:
+            self.soc = soc
+        if self.charging or parameters.discharges:
+            self._read(soc, voltage, nominal_ah)
+        if voltage is not None:
+            ended += self._rested(sample.time, voltage, nominal_ah, parameters)
+        return ended
+
+    def _flow(
+        self, sample: Sample, current: float, nominal_ah: float, parameters: TractionBatteryParameters
+    ) -> list[Window | Doubt]:
+        """Count the charge since the last sample; what ends because the direction turns or samples are missing."""
+        elapsed_s = (sample.time - self.last).total_seconds() if self.last is not None else math.inf
+        charging, before = _charging(sample, current, nominal_ah), self.charging
+        together = elapsed_s <= parameters.max_gap_s
+        ended = [] if together and charging == before else self._end(nominal_ah, parameters)
+        gained = (self.current + current) / 2 * elapsed_s / 3600 if together else 0.0
+        if self.counting is not None:
+            self.counting.counted_ah += gained
+        small = REST_CURRENT * nominal_ah
+        quiet = abs(current) <= small and abs(self.current) <= small
+        counted = together and (charging or before or parameters.discharges)
+        if parameters.curve is not None:
+            self.rests.flow(gained, counted=quiet or counted)
+        self.last, self.current, self.charging = sample.time, current, charging
+        if parameters.curve is not None and charging and before and together:
+            ended += self._passed(sample, current, gained, nominal_ah, parameters)
+        return ended
+
+    def _read(self, soc: float | None, voltage: float | None, nominal_ah: float) -> None:
+        if soc is None:
+            return
+        if self.counting is None:
+            self.counting = Counting()
+        self.counting.read(soc, nominal_ah)
+        if voltage is not None:
+            self.counting.see_voltage(voltage)
+
+    def _end(self, nominal_ah: float, parameters: TractionBatteryParameters) -> list[Window | Doubt]:
+        """The charge counted so far as a measurement by the gauge, if it is one."""
+        counting, self.counting, self.passing = self.counting, None, None
+        if counting is None:
+            return []
+        doubt, slope = counting.judged(), counting.slope
+        if doubt:
+            return [doubt]
+        if slope is None or max(slope, 1 / nominal_ah) * counting.charge_ah < _LEAST_WINDOW:
+            return []
+        gained = slope * nominal_ah  # full charges per nominal capacity: 1 when new
+        if not _POSSIBLE[0] < gained < _POSSIBLE[1]:
+            return ["jump" if gained > 1 else "stuck"]
+        rise = counting.voltage_rise
+        if rise is not None:
+            self.voltage_rise = rise if self.voltage_rise is None else 0.7 * self.voltage_rise + 0.3 * rise
+        return [
+            Window(
+                kind="gauge",
+                x=slope * counting.charge_ah,
+                y=counting.charge_ah / nominal_ah,
+                sigma_x=math.sqrt(2 * _SLOPE_LOSS) * parameters.soc_error / 100,
+                sigma_y=parameters.charge_error,
+                low_end=-counting.low_slope * nominal_ah,
+            )
+        ]
+
+    def _passed(
+        self, sample: Sample, current: float, gained: float, nominal_ah: float, parameters: TractionBatteryParameters
+    ) -> list[Window | Doubt]:
+        """The charge between two cell voltages, where the higher one was just passed."""
+        voltage = signals.read(sample, signals.TRACTION_BATTERY_VOLTAGE)
+        if voltage is None or parameters.curve is None:
+            self.passing = None  # the charge since the last voltage would be lost
+            return []
+        chemistry, cells = parameters.curve
+        if self.passing is None:
+            self.passing = voltage_window.VoltageCounting()
+        between = self.passing.step(chemistry, nominal_ah, voltage / cells, current, gained)
+        if between <= 0:
+            return []
+        return [
+            Window(
+                kind="voltage",
+                x=voltage_window.SHARE,
+                y=between / nominal_ah,
+                sigma_x=voltage_window.ERROR,
+                sigma_y=parameters.charge_error,
+            )
+        ]
+
+    def _rested(
+        self, time: datetime, voltage: float, nominal_ah: float, parameters: TractionBatteryParameters
+    ) -> list[Window | Doubt]:
+        """Anchor the state of charge where the pack has rested; the window that this closes."""
+        flows = abs(self.current) > REST_CURRENT * nominal_ah
+        if parameters.curve is None or not self.rests.quiet(time, self.soc, current_flows=flows):
+            return []
+        chemistry, cells = parameters.curve
+        found = charge_at_rest(chemistry, voltage / cells)
+        if found is None:
+            return []
+        soc, slope = found
+        window = self.rests.fix(soc, VOLTAGE_ERROR_V / slope, self.soc)
+        if window is None or not self.rests.trusted:
+            return []
+        change, error, charge = window
+        if change * charge <= 0 or abs(change) < parameters.min_window / 100:
+            return []
+        return [
+            Window(
+                kind="rests",
+                x=abs(change),
+                y=abs(charge) / nominal_ah,
+                sigma_x=error,
+                sigma_y=parameters.charge_error,
+            )
+        ]
+
+
+def _charging(sample: Sample, current: float, nominal_ah: float) -> bool:
+    """By the car's own word, or else where current flows in while it stands."""
+    plugged = signals.read(sample, signals.TRACTION_BATTERY_CHARGING)
+    if plugged is not None:
+        return plugged == 1
+    return current > REST_CURRENT * nominal_ah and (signals.read(sample, signals.SPEED) or 0.0) <= 0

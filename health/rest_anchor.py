@@ -1,0 +1,68 @@
+"""State of charge by the voltage of a rested pack, and the charge counted from one such rest to the next.
+
+After hours without current the voltage is that of an open circuit and tells the charge (open_circuit_voltage). Between
+two rests everything must have been counted: a drive, whose current changes faster than it is sampled, or a gap
+without a rest makes the counting worthless until the next rest.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+REST_S: Final = 7200.0  # what is left of the relaxation then is in VOLTAGE_ERROR_V
+REST_CURRENT: Final = 0.02  # of the nominal capacity per hour: 0.3 % of the voltage falls over the resistance
+REST_DRIFT: Final = 2.0  # SOC points the gauge may move over a rest
+VOLTAGE_ERROR_V: Final = 0.004  # per cell: relaxation left over, spread of the cells, resolution
+_DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell (300 EVs: 4.3)
+_RESTS_TO_JUDGE: Final = 5
+
+
+class Rests(msgspec.Struct, forbid_unknown_fields=True):
+    """The rest that goes on, the last anchor, and what was counted since."""
+
+    since: datetime | None = None  # no current worth the name from here
+    since_soc: float | None = None  # percent, the gauge then
+    anchor: tuple[float, float] | None = None  # percent and its standard deviation, at the newest rest
+    taken: bool = False  # this rest has closed its window
+    counted_ah: float = 0.0  # since ``anchor``
+    unknown: bool = False  # not all was counted
+    judged: int = 0
+    squared: float = 0.0  # mean squared difference of gauge and curve, SOC points
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the curve fits this car."""
+        return self.judged < _RESTS_TO_JUDGE or self.squared < _DISBELIEF**2
+
+    def flow(self, charge_ah: float, *, counted: bool) -> None:
+        """Charge that went in or out since the last sample, and whether that is all there was."""
+        self.counted_ah += charge_ah
+        self.unknown = self.unknown or not counted
+
+    def quiet(self, time: datetime, soc: float | None, *, current_flows: bool) -> bool:
+        """Go on resting or begin anew; whether the pack has rested long enough."""
+        moved = soc is not None and self.since_soc is not None and abs(soc - self.since_soc) > REST_DRIFT
+        if current_flows:
+            self.since, self.since_soc, self.taken = None, None, False
+            return False
+        if self.since is None or moved:
+            self.since, self.since_soc, self.taken = time, soc, False
+        elif self.since_soc is None:
+            self.since_soc = soc
+        return (time - self.since).total_seconds() >= REST_S
+
+    def fix(self, soc: float, error: float, gauge: float | None) -> tuple[float, float, float] | None:
+        """A rested voltage was read; the window it closes as change of SOC (share), its error and charge (Ah).
+
+        ``soc``, ``error`` and ``gauge`` in percent. None where no window ends here.
+        """
+        if gauge is not None and not self.taken:
+            self.judged += 1
+            self.squared += ((gauge - soc) ** 2 - self.squared) / min(self.judged, 20)
+        window = None
+        if not self.taken and self.anchor is not None and not self.unknown:
+            both = (error**2 + self.anchor[1] ** 2) ** 0.5 / 100
+            window = ((soc - self.anchor[0]) / 100, both, self.counted_ah)
+        self.anchor, self.counted_ah, self.unknown, self.taken = (soc, error), 0.0, False, True
+        return window
