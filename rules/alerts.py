@@ -48,8 +48,18 @@ class EvidenceInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rise:
+    """When an open alert became graver, from which severity to which, and what was seen."""
+
+    time: datetime
+    before: Severity
+    after: Severity
+    inputs: tuple[EvidenceInput, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Why an alert was opened, from what was stored with it: the rulebook may have changed since."""
+    """Why an alert was opened, and raised, from what was stored with it: the rulebook may have changed since."""
 
     alert: Alert
     condition: str  # CEL
@@ -58,6 +68,7 @@ class Explanation:
     held_since: datetime | None  # sample time
     limit: float | None
     inputs: tuple[EvidenceInput, ...]
+    rises: tuple["Rise", ...]
     rule_is_current: bool  # whether this version of the rule is the one in use
 
 
@@ -88,10 +99,40 @@ def open_alert(connection: Connection, vehicle_id: UUID, decision: Decision, now
             decision.alert.title["zh"],
             decision.alert.text["en"],
             decision.alert.text["zh"],
-            decision.rule.job,
+            decision.alert.job,
             Jsonb(decision.evidence),
             now,
         ],
+    ).fetchone()
+    return None if row is None else cast("UUID", row[0])
+
+
+def raise_alert(connection: Connection, vehicle_id: UUID, decision: Decision, now: datetime) -> UUID | None:
+    """Give the open alert its new severity and texts; None where none is open. What it was raised by is kept beside."""
+    assert decision.alert is not None
+    row = connection.execute(
+        """
+        UPDATE alert SET severity = %(severity)s, title_en = %(title_en)s, title_zh = %(title_zh)s,
+            text_en = %(text_en)s, text_zh = %(text_zh)s, job = coalesce(job, %(job)s),
+            evidence = evidence || jsonb_build_object('raised', coalesce(evidence->'raised', '[]') || jsonb_build_array(
+                jsonb_build_object('time', %(now)s::text, 'before', severity, 'after', %(severity)s::text,
+                                   'inputs', %(inputs)s::jsonb)))
+        WHERE vehicle_id = %(vehicle)s AND rule_id = %(rule)s AND subject = %(subject)s AND closed_at IS NULL
+        RETURNING id
+        """,
+        {
+            "severity": decision.alert.severity,
+            "title_en": decision.alert.title["en"],
+            "title_zh": decision.alert.title["zh"],
+            "text_en": decision.alert.text["en"],
+            "text_zh": decision.alert.text["zh"],
+            "job": decision.alert.job,
+            "now": now.isoformat(),
+            "inputs": Jsonb(decision.evidence.get("inputs", {})),
+            "vehicle": vehicle_id,
+            "rule": decision.rule.id,
+            "subject": decision.subject,
+        },
     ).fetchone()
     return None if row is None else cast("UUID", row[0])
 
@@ -116,6 +157,12 @@ def job_is_booked(connection: Connection, vehicle_id: UUID, job: str, now: datet
         """,
         [vehicle_id, job, now],
     ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def has_booking(connection: Connection, alert_id: UUID) -> bool:
+    """Whether a slot was ever proposed for the alert, whatever became of it."""
+    row = connection.execute("SELECT EXISTS (SELECT FROM booking WHERE alert_id = %s)", [alert_id]).fetchone()
     return row is not None and bool(row[0])
 
 
@@ -153,17 +200,30 @@ def explain(connection: Connection, alert_id: UUID) -> Explanation:
         for_s=evidence["for_s"],
         held_since=None if held_since is None else datetime.fromisoformat(held_since),
         limit=evidence["limit"],
-        inputs=tuple(
-            EvidenceInput(
-                name=name,
-                time=datetime.fromisoformat(entry["time"]),
-                source=entry["source"],
-                method=entry["method"],
-                fields=entry["fields"],
+        inputs=_inputs(evidence["inputs"]),
+        rises=tuple(
+            Rise(
+                time=datetime.fromisoformat(rise["time"]),
+                before=rise["before"],
+                after=rise["after"],
+                inputs=_inputs(rise["inputs"]),
             )
-            for name, entry in sorted(evidence["inputs"].items())
+            for rise in evidence.get("raised", ())
         ),
         rule_is_current=any(rule.id == alert.rule_id and rule.version == alert.rule_version for rule in rulebook()),
+    )
+
+
+def _inputs(stored: Mapping[str, Any]) -> tuple[EvidenceInput, ...]:
+    return tuple(
+        EvidenceInput(
+            name=name,
+            time=datetime.fromisoformat(entry["time"]),
+            source=entry["source"],
+            method=entry["method"],
+            fields=entry["fields"],
+        )
+        for name, entry in sorted(stored.items())
     )
 
 

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from ingest.database import Connection
 from ingest.reading_store import estimate_series
+from rules.code_history import Sighting, sighting, with_history
 from rules.context import (
     WHEELS,
     CrossingForecast,
@@ -39,7 +40,7 @@ _MOST_POINTS = 20_000  # of one curve in memory; beyond, the store thins them to
 
 @dataclass(frozen=True, kw_only=True)
 class Firing:
-    """One episode the rule would have raised. ``closed_at`` None: still open at the end."""
+    """One episode the rule would have raised, at its gravest. ``closed_at`` None: still open at the end."""
 
     vehicle_id: UUID
     rule_id: str
@@ -53,12 +54,13 @@ class Firing:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeChange:
-    """A trouble code reported (``entry``) or cleared (None)."""
+    """A trouble code reported (``entry``, and as which sighting) or cleared (None)."""
 
     time: datetime
     code: str
     ecu: str
     entry: TroubleCode | None
+    seen: Sighting | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,8 @@ class History:
             known = present.get((change.code, change.ecu))
             first_seen = change.entry.first_seen if known is None else known.first_seen
             present[change.code, change.ecu] = replace(change.entry, first_seen=first_seen)
-        return merge_codes((code, entry) for (code, _), entry in present.items())
+        merged = merge_codes((code, entry) for (code, _), entry in present.items())
+        return with_history(merged, [change.seen for change in self.code_changes if change.seen is not None], moment)
 
 
 def backtest(
@@ -139,6 +142,9 @@ def replay(rule: Rule, history: History, start: datetime, end: datetime, step: t
             _keep(states, decision)
             if decision.action == "open" and decision.alert is not None:
                 open_firings[decision.subject] = _firing(context.vehicle_id, decision, decision.alert.severity, now)
+            elif decision.action == "raise" and decision.alert is not None:
+                known = open_firings[decision.subject]
+                open_firings[decision.subject] = replace(known, severity=decision.alert.severity)
             elif decision.action == "close":
                 closed.append(replace(open_firings.pop(decision.subject), closed_at=now))
         now += step
@@ -251,7 +257,7 @@ def _code_changes(connection: Connection, vehicle_id: UUID, end: datetime) -> li
     rows = connection.execute(
         """
         SELECT time, kind, data->>'code', coalesce(data->>'ecu', ''), data->>'status',
-               coalesce((data->>'mil')::bool, false)
+               coalesce((data->>'mil')::bool, false), data->'freeze_frame'
         FROM vehicle_event WHERE vehicle_id = %s AND kind LIKE 'dtc.%%' AND time < %s ORDER BY time, id
         """,
         [vehicle_id, end],
@@ -264,8 +270,9 @@ def _code_changes(connection: Connection, vehicle_id: UUID, end: datetime) -> li
             entry=None
             if kind == EventKind.DTC_CLEARED
             else TroubleCode(status=status, ecu=ecu, mil=mil, first_seen=time, last_seen=time),
+            seen=None if kind == EventKind.DTC_CLEARED else sighting(time, kind, code, frame),
         )
-        for time, kind, code, ecu, status, mil in rows
+        for time, kind, code, ecu, status, mil, frame in rows
     ]
 
 

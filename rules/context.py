@@ -4,7 +4,8 @@
 ``estimate.<quantity>.*`` value, low, high (quantity's unit), source, age_s
 ``wheel.*``               the same for one wheel: name, tire_pressure (kPa), pad_wear.value, …
 ``forecast.<quantity>.*`` probability_30d, days, days_early, days_late until the limit is crossed
-``code.*``                one trouble code: code, status, ecu, mil, severity, system
+``code.*``                one trouble code: code, status, ecu, mil, severity, system; with its circumstances: urgency
+                          (drive_on, soon, stop), days_to_act, days_seen (of the last 30), job (to book, "" none), why
 ``vehicle.*``             profile, age_years
 ``limit``                 the rule's limit
 
@@ -18,6 +19,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from health.trouble_code_urgency import CodeEvidence, Status, Urgency, urgency
+from health.urgency_words import why_text
 from rules.expression import Kind, Value
 from telemetry.catalogue import catalogue
 from telemetry.records import Quantity, require_aware
@@ -40,8 +43,10 @@ _FORECAST_FIELDS: dict[str, Kind] = {
 }  # fmt: skip
 _CODE_FIELDS: dict[str, Kind] = {
     "code": "string", "status": "string", "ecu": "string", "mil": "bool", "severity": "string", "system": "string",
+    "urgency": "string", "days_to_act": "double", "days_seen": "double", "job": "string", "why": "string",
 }  # fmt: skip
 _VEHICLE_FIELDS: dict[str, Kind] = {"profile": "string", "age_years": "double"}
+_STATUSES: Mapping[str, Status] = {"pending": "pending", "permanent": "permanent", "confirmed": "confirmed"}
 _YEAR = timedelta(days=365.25)
 
 
@@ -82,13 +87,18 @@ class CrossingForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class TroubleCode:
-    """A trouble code present now. ``status``: pending, confirmed or permanent."""
+    """A trouble code present now.
+
+    ``days_seen``: on how many of the last 30 days it came up; ``frame``: its freeze frame, VSS path -> value.
+    """
 
     status: str
     ecu: str
     mil: bool
     first_seen: datetime
     last_seen: datetime
+    days_seen: int = 1
+    frame: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,17 +283,36 @@ def _code(context: VehicleContext, subject: str) -> Sequence[Reading]:
     present = context.trouble_codes.get(subject)
     if present is None:
         return []
+    told, judged = describe(subject, "en"), code_urgency(subject, present)
     fields: dict[str, Value] = {
         "code": subject,
         "status": present.status,
         "ecu": present.ecu,
         "mil": present.mil,
-        "severity": describe(subject, "en").severity,
+        "severity": told.severity,
         "system": subject[:1],
+        "urgency": judged.level,
+        "days_to_act": float("inf") if judged.days_to_act is None else float(judged.days_to_act),
+        "days_seen": float(present.days_seen),
+        "job": "" if judged.level == "drive_on" else told.job or "diagnosis",
+        "why": why_text(judged, "en"),
     }
     # The dongle reports changes only: a code not reported as cleared is present as of the newest sample.
     time = max(present.last_seen, context.last_sample_at or present.last_seen)
     return [Reading(time=time, fields=fields, source="ecu")]
+
+
+def code_urgency(code: str, present: TroubleCode) -> Urgency:
+    """How much a code hurries in its circumstances. That its lamp is not on says nothing: many cars do not tell."""
+    return urgency(
+        CodeEvidence(
+            code=code,
+            status=_STATUSES.get(present.status, "confirmed"),  # a word of a later version is taken for the gravest
+            lamp="on" if present.mil else None,
+            days_seen=present.days_seen,
+            frame=present.frame,
+        )
+    )
 
 
 def _forecast(forecast: CrossingForecast, now: datetime) -> Reading:

@@ -21,7 +21,7 @@ import psycopg
 from health.errors import HealthError
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError, IngestError
-from rules.alerts import close_alert, job_is_booked, open_alert
+from rules.alerts import close_alert, has_booking, job_is_booked, open_alert, raise_alert
 from rules.booking import desk
 from rules.errors import RulesError
 from rules.evaluate import Decision, RuleState, VehicleDecision, evaluate_vehicle
@@ -47,7 +47,7 @@ _VEHICLE_FAULTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """What an engine needs. ``propose`` and ``announce`` run inside the vehicle's transaction.
+    """What an engine needs. ``propose``, ``announce`` and ``announce_rise`` run inside the vehicle's transaction.
 
     ``expire_holds`` gives back, in a transaction of its own, the slots whose owners did not answer in time.
     """
@@ -59,6 +59,7 @@ class EngineConfig:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     propose: Callable[[Connection, UUID, datetime], object | None] = desk.propose_booking
     announce: Callable[[Connection, UUID, datetime], None] = desk.announce_alert
+    announce_rise: Callable[[Connection, UUID, datetime], None] = desk.announce_rise
     expire_holds: Callable[[Connection, datetime], object] = desk.expire_holds
 
 
@@ -129,20 +130,30 @@ def _act(connection: Connection, config: EngineConfig, vehicle_id: UUID, decisio
     if decision.action == "close":
         close_alert(connection, vehicle_id, decision, now)
         log.info("alert closed: rule %s, vehicle %s %s", decision.rule.id, vehicle_id, decision.subject)
-    if decision.action != "open":
+    if decision.action not in {"open", "raise"}:
         return
-    assert decision.alert is not None
-    alert_id = open_alert(connection, vehicle_id, decision, now)
+    opens = decision.action == "open"
+    alert_id = (open_alert if opens else raise_alert)(connection, vehicle_id, decision, now)
     if alert_id is None:
         return
-    log.info("alert %s opened: rule %s, vehicle %s %s", alert_id, decision.rule.id, vehicle_id, decision.subject)
-    job = decision.rule.job
+    done = "opened" if opens else "raised"
+    log.info("alert %s %s: rule %s, vehicle %s %s", alert_id, done, decision.rule.id, vehicle_id, decision.subject)
+    if not _propose(connection, config, vehicle_id, alert_id, decision, now):
+        (config.announce if opens else config.announce_rise)(connection, alert_id, now)
+
+
+def _propose(
+    connection: Connection, config: EngineConfig, vehicle_id: UUID, alert_id: UUID, decision: Decision, now: datetime
+) -> bool:
+    """Offer a slot for the alert; False if nothing new is offered, so that the owner must be told otherwise."""
+    assert decision.alert is not None
+    job = decision.alert.job
     # What is only worth mentioning at the next service occupies no bay.
-    wants_slot = (
-        job is not None and decision.alert.severity != "info" and not job_is_booked(connection, vehicle_id, job, now)
-    )
-    if not wants_slot or config.propose(connection, alert_id, now) is None:
-        config.announce(connection, alert_id, now)
+    if job is None or decision.alert.severity == "info" or job_is_booked(connection, vehicle_id, job, now):
+        return False
+    if decision.action == "raise" and has_booking(connection, alert_id):
+        return False
+    return config.propose(connection, alert_id, now) is not None
 
 
 def _due_vehicles(connection: Connection, now: datetime, limit: int) -> list[UUID]:

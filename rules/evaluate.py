@@ -5,6 +5,9 @@
      ^------------------'  when fails                          nothing can be said: unknown, which remembers
                                                                 whether it was firing, and neither fires nor clears
 
+While an alert is open its severity can rise and never falls: each rise is decided (and told) once, and what goes up and
+down is told at its height alone. Only a condition that holds can raise it; silence cannot.
+
 `for` counts sample time: between the newest inputs of the first and the last evaluation at which `when` held. What was
 pending when the data fell silent starts anew, because nobody saw that it held.
 """
@@ -12,18 +15,18 @@ pending when the data fell silent starts anew, because nobody saw that it held.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 
-from rules.context import Bindings, VehicleContext, bind, facts, forecast_keys, subjects
+from rules.context import Bindings, VehicleContext, bind, code_urgency, facts, forecast_keys, subjects
 from rules.errors import EvaluationError
 from rules.expression import Expression, Value
 from rules.rule import Rule
 from rules.texts import Facts, fill
 from telemetry.records import require_aware
-from telemetry.trouble_codes import SEVERITIES, Severity
+from telemetry.trouble_codes import JOBS, SEVERITIES, Severity
 
 StateName = Literal["ok", "pending", "firing", "unknown"]
-Action = Literal["open", "close", "keep"]
+Action = Literal["open", "raise", "close", "keep"]
 # A forecast changes by the mere passing of time: look again, data or not.
 _FORECAST_RECHECK = timedelta(days=1)
 _INFINITE = (float("inf"), float("-inf"))
@@ -40,6 +43,7 @@ class RuleState:
     rule_version: str
     pending_since: datetime | None = None
     was_firing: bool = False  # of `unknown`: what it was before
+    severity: Severity | None = None  # of the open alert, the gravest so far
 
     def __post_init__(self) -> None:
         require_aware(self.since, "RuleState.since")
@@ -52,9 +56,10 @@ class RuleState:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertText:
-    """What an alert that opens says, by language."""
+    """What an alert that opens or rises says, by language, and what it books."""
 
     severity: Severity
+    job: str | None
     title: Mapping[str, str]
     text: Mapping[str, str]
 
@@ -68,7 +73,7 @@ class Decision:
     state: RuleState | None
     action: Action
     evidence: Mapping[str, object]
-    alert: AlertText | None = None  # of "open"
+    alert: AlertText | None = None  # of "open" and "raise"
     next_due_at: datetime | None = None
 
 
@@ -146,7 +151,11 @@ def evaluate(
     state = _next_state(rule, previous, when, clear, bound.sample_time, now)
     opens = state.alerting and not previous.alerting
     closes = previous.alerting and not state.alerting
-    shown = {name: _number(one, bound.values) for name, one in rule.show.items()} if opens or closes else {}
+    seen = _severity(rule, bound.values) if when is True and state.alerting else None
+    state = replace(state, severity=_graver(previous.severity, seen) if state.alerting else None)
+    rises = not opens and previous.severity is not None and state.alerting and state.severity != previous.severity
+    action: Action = "open" if opens else "close" if closes else "raise" if rises else "keep"
+    shown = {name: _number(one, bound.values) for name, one in rule.show.items()} if action != "keep" else {}
     due = bound.stale_at
     if rule.forecast is not None and f"forecast.{rule.forecast.quantity}" in bound.used:
         due = min(due or now + _FORECAST_RECHECK, now + _FORECAST_RECHECK)
@@ -154,9 +163,9 @@ def evaluate(
         rule=rule,
         subject=previous.subject,
         state=state,
-        action="open" if opens else "close" if closes else "keep",
-        evidence=_evidence(rule, bound, shown, previous, state) if opens or closes else {},
-        alert=_alert(rule, previous.subject, context, bound, shown) if opens else None,
+        action=action,
+        evidence=_evidence(rule, bound, shown, previous, state) if action != "keep" else {},
+        alert=_alert(rule, state, context, bound, shown) if opens or rises else None,
         next_due_at=due,
     )
 
@@ -239,19 +248,39 @@ def _evidence(
     }
 
 
+def _severity(rule: Rule, values: Mapping[str, Value]) -> Severity:
+    if rule.severity_from is None:
+        return rule.severity
+    severity = str(rule.severity_from.evaluate(values) or rule.severity)
+    if severity not in SEVERITIES:
+        raise EvaluationError(f"severity_from of {rule.id} gives {severity!r}, none of {', '.join(SEVERITIES)}")
+    return severity
+
+
+def _graver(known: Severity | None, seen: Severity | None) -> Severity | None:
+    return max((one for one in (known, seen) if one is not None), key=SEVERITIES.index, default=None)
+
+
+def _job(rule: Rule, values: Mapping[str, Value]) -> str | None:
+    if rule.job_from is None:
+        return rule.job
+    job = str(rule.job_from.evaluate(values) or "")
+    if job and job not in JOBS:
+        raise EvaluationError(f"book_from of {rule.id} gives {job!r}, none of {', '.join(JOBS)}")
+    return job or None
+
+
 def _alert(
     rule: Rule,
-    subject: str,
+    state: RuleState,
     context: VehicleContext,
     bound: Bindings,
     shown: Mapping[str, float | None],
 ) -> AlertText:
-    severity: str = rule.severity
-    if rule.severity_from is not None:
-        severity = str(rule.severity_from.evaluate(bound.values) or rule.severity)
-        if severity not in SEVERITIES:
-            raise EvaluationError(f"severity_from of {rule.id} gives {severity!r}, none of {', '.join(SEVERITIES)}")
+    assert state.severity is not None
+    subject = state.subject
     forecast = next((context.forecasts.get(key) for key in forecast_keys(rule, subject)), None)
+    code = context.trouble_codes.get(subject) if rule.for_each == "trouble_code" else None
     filled = Facts(
         subject=subject,
         time_zone=context.time_zone,
@@ -259,9 +288,11 @@ def _alert(
         moments={}
         if forecast is None
         else {"median_date": forecast.median, "early_date": forecast.early, "late_date": forecast.late},
+        judged=None if code is None else code_urgency(subject, code),
     )
     return AlertText(
-        severity=cast("Severity", severity),
+        severity=state.severity,
+        job=_job(rule, bound.values),
         title={language: fill(text, language, filled) for language, text in rule.title.items()},
         text={language: fill(text, language, filled) for language, text in rule.text.items()},
     )

@@ -11,6 +11,7 @@ from rules.errors import RuleError
 from rules.evaluate import Decision, RuleState, evaluate
 from rules.rule import Example, Rule
 from rules.yaml_file import duration
+from telemetry.catalogue import catalogue
 from telemetry.records import Quantity
 
 _NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -63,12 +64,15 @@ def _context(rule: Rule, subject: str, example: Example) -> VehicleContext:
         time = _NOW - duration(fields.pop("age", "0s"), f"{rule.id}.yaml: {example.name}: {name}.age")
         root, _, rest = name.partition(".")
         if root == "code":
+            frame: Mapping[str, Any] = fields.get("frame", {})  # by column of the catalogue
             codes[subject] = TroubleCode(
                 status=str(fields.get("status", "confirmed")),
                 ecu=str(fields.get("ecu", "7E8")),
                 mil=bool(fields.get("mil", False)),
                 first_seen=time,
                 last_seen=time,
+                days_seen=int(fields.get("days_seen", 1)),
+                frame={catalogue().by_column(column).path: float(value) for column, value in frame.items()},
             )
         elif root == "forecast":
             forecast = _forecast(fields, time)

@@ -20,12 +20,12 @@ from rules.expression import Expression, Kind, nearest
 from rules.texts import check_text, placeholders_of
 from rules.yaml_file import duration, load_yaml, localized, section
 from telemetry.records import Quantity
-from telemetry.trouble_codes import SEVERITIES, Severity
+from telemetry.trouble_codes import JOBS, SEVERITIES, Severity
 
 ForEach = Literal["vehicle", "wheel", "trouble_code"]
 _FOR_EACH = ("vehicle", "wheel", "trouble_code")
 REQUIRED_KEYS = {"for_each", "when", "needs", "severity", "title", "text", "examples"}
-KEYS = REQUIRED_KEYS | {"applies_to", "clear", "for", "limit", "forecast", "severity_from", "show", "book"}
+KEYS = REQUIRED_KEYS | {"applies_to", "clear", "for", "limit", "forecast", "severity_from", "show", "book", "book_from"}
 _FORECAST_KEYS = {"quantity", "falling", "history"}
 _EXAMPLE_KEYS = {"name", "given", "expect", "previously"}
 
@@ -69,6 +69,7 @@ class Rule:
     title: Mapping[str, str]  # by language
     text: Mapping[str, str]
     job: str | None  # workshop job to book
+    job_from: Expression | None  # gives the job instead; "" books none
     examples: tuple[Example, ...]
 
 
@@ -107,6 +108,9 @@ def parse_rule(text: str, file: str) -> Rule:
     assert when is not None
     clear = expression("clear", "bool")
     severity_from = expression("severity_from", "string")
+    job_from = expression("book_from", "string")
+    if job_from is not None and "book" in document:
+        raise RuleError(f"{file}: `book` and `book_from` contradict each other; keep one")
     show = {
         name: Expression(
             _string(source, f"{file}: show.{name}"), result="double", vocabulary=names, where=f"{file}: show.{name}"
@@ -116,7 +120,7 @@ def parse_rule(text: str, file: str) -> Rule:
     applies_to = expression("applies_to", "bool")
     if applies_to is not None and any(input_of(path) for path in applies_to.paths):
         raise RuleError(f"{file}: applies_to may name vehicle.* only; put conditions on readings into `when`")
-    used = [one for one in (when, clear, severity_from, *show.values()) if one is not None]
+    used = [one for one in (when, clear, severity_from, job_from, *show.values()) if one is not None]
     needs = _needs(document["needs"], used, names, forecast, file)
     title, texts = localized(document["title"], f"{file}: title"), localized(document["text"], f"{file}: text")
     known = placeholders_of(for_each, shown=show, limit=limit is not None, forecast=forecast is not None)
@@ -139,7 +143,8 @@ def parse_rule(text: str, file: str) -> Rule:
         show=show,
         title=title,
         text=texts,
-        job=None if "book" not in document else _string(document["book"], f"{file}: book"),
+        job=None if "book" not in document else _choice(document["book"], JOBS, f"{file}: book"),
+        job_from=job_from,
         examples=_examples(document["examples"], needs, file),
     )
 

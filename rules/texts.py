@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from health.trouble_code_urgency import Urgency
+from health.urgency_words import advice_text, level_text, why_text
 from rules.errors import RuleError
 from rules.expression import nearest
 from telemetry.trouble_codes import Language, describe
@@ -34,12 +36,16 @@ _NOT_KNOWN = {"en": "not known", "zh": "未知"}
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What placeholders are filled from. A number or moment that is None reads "not known"."""
+    """What placeholders are filled from. A number or moment that is None reads "not known".
+
+    ``judged``: of a trouble code, how much it hurries.
+    """
 
     subject: str
     time_zone: str  # IANA name; dates are in it
     numbers: Mapping[str, float | None]
     moments: Mapping[str, datetime | None]
+    judged: Urgency | None = None
 
 
 def placeholders_of(for_each: str, *, shown: Iterable[str], limit: bool, forecast: bool) -> dict[str, bool]:
@@ -52,7 +58,7 @@ def placeholders_of(for_each: str, *, shown: Iterable[str], limit: bool, forecas
     if for_each == "wheel":
         known["wheel"] = False
     if for_each == "trouble_code":
-        known |= dict.fromkeys(("code", "meaning", "advice"), False)
+        known |= dict.fromkeys(("code", "meaning", "advice", "urgency", "why"), False)
     return known
 
 
@@ -84,10 +90,18 @@ def fill(text: str, language: str, facts: Facts) -> str:
             return _WHEEL[language][facts.subject]
         if name == "code":
             return facts.subject
-        told = describe(facts.subject, cast("Language", language))
-        return told.meaning if name == "meaning" else told.advice
+        return _of_code(name, cast("Language", language), facts)
 
     return _PLACEHOLDER.sub(one, text)
+
+
+def _of_code(name: str, language: Language, facts: Facts) -> str:
+    if name == "meaning":
+        return describe(facts.subject, language).meaning
+    assert facts.judged is not None, "a rule for each trouble code is filled with its urgency"
+    if name == "advice":
+        return advice_text(facts.subject, facts.judged, language)
+    return level_text(facts.judged.level, language) if name == "urgency" else why_text(facts.judged, language)
 
 
 def date_text(moment: datetime, language: str, time_zone: str) -> str:

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from health.forecast import forecast_crossing
 from ingest.database import Connection
 from ingest.reading_store import VehicleState, estimate_series, latest_state
+from rules.code_history import read_history
 from rules.context import (
     CrossingForecast,
     ForecastKey,
@@ -43,6 +44,7 @@ def load_context(connection: Connection, rules: Iterable[Rule], vehicle_id: UUID
         )
     except ValueError as error:  # of decoding stored documents (msgspec), or of a record that refuses its values
         raise StateError(f"the stored state of vehicle {vehicle_id} cannot be read: {error}") from error
+    context = replace(context, trouble_codes=read_history(connection, vehicle_id, context.trouble_codes, now))
     return with_forecasts(connection, rules, context, now)
 
 
@@ -186,7 +188,7 @@ def load_states(connection: Connection, vehicle_id: UUID) -> dict[tuple[str, str
     """What the rules remember of a vehicle, by rule id and subject."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "SELECT rule_id, subject, state, since, rule_version, pending_since, was_firing"
+            "SELECT rule_id, subject, state, since, rule_version, pending_since, was_firing, severity"
             " FROM rule_state WHERE vehicle_id = %s",
             [vehicle_id],
         ).fetchall()
@@ -198,11 +200,11 @@ def save_state(connection: Connection, vehicle_id: UUID, state: RuleState) -> No
     connection.execute(
         """
         INSERT INTO rule_state
-            (rule_id, vehicle_id, subject, state, since, pending_since, was_firing, rule_version)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            (rule_id, vehicle_id, subject, state, since, pending_since, was_firing, rule_version, severity)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (rule_id, vehicle_id, subject) DO UPDATE SET
             state = excluded.state, since = excluded.since, pending_since = excluded.pending_since,
-            was_firing = excluded.was_firing, rule_version = excluded.rule_version
+            was_firing = excluded.was_firing, rule_version = excluded.rule_version, severity = excluded.severity
         """,
         [
             state.rule_id,
@@ -213,6 +215,7 @@ def save_state(connection: Connection, vehicle_id: UUID, state: RuleState) -> No
             state.pending_since,
             state.was_firing,
             state.rule_version,
+            state.severity,
         ],
     )
 

@@ -5,6 +5,7 @@ A workshop hears of a booking with its confirmation and not before; a slot that 
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from ingest.database import Connection
 from rules.booking import calendars
@@ -14,14 +15,17 @@ from rules.delivery import outbox
 from rules.delivery.messages import Appointment, OwnerEvent, OwnerMessage, WorkshopEvent, WorkshopMessage
 
 
-def tell_owner_of_alert(connection: Connection, alert: AlertFacts, now: datetime) -> None:
-    """Tell the owner of an alert for which nothing is booked."""
+def tell_owner_of_alert(
+    connection: Connection, alert: AlertFacts, now: datetime, *, event: Literal["alert", "raised"] = "alert"
+) -> None:
+    """Tell the owner of an alert for which nothing is booked, or that an alert became graver."""
+    told = "" if event == "alert" else f"/raised/{alert.severity}"
     outbox.put(
         connection,
         kind="owner_message",
-        key=f"alert/{alert.id}/owner",
+        key=f"alert/{alert.id}{told}/owner",
         message=OwnerMessage(
-            event="alert",
+            event=event,
             alert_id=alert.id,
             vehicle_id=alert.vehicle_id,
             vehicle=alert.vehicle_label,

@@ -35,6 +35,7 @@ from telemetry.records import require_aware
 # The desk is the domain's one front: what only reads is found here too.
 __all__ = [
     "announce_alert",
+    "announce_rise",
     "booking_of_alert",
     "booking_view",
     "bookings_of_vehicle",
@@ -88,6 +89,13 @@ def announce_alert(connection: Connection, alert_id: UUID, now: datetime) -> Non
     require_aware(now, "now")
     with connection.transaction():
         tell_owner_of_alert(connection, repository.alert(connection, alert_id), now)
+
+
+def announce_rise(connection: Connection, alert_id: UUID, now: datetime) -> None:
+    """Tell the owner that an open alert became graver; once for each severity, however often it is called."""
+    require_aware(now, "now")
+    with connection.transaction():
+        tell_owner_of_alert(connection, repository.alert(connection, alert_id), now, event="raised")
 
 
 def confirm(connection: Connection, booking_id: UUID, now: datetime) -> BookingView:

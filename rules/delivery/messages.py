@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-OwnerEvent = Literal["alert", "proposed", "confirmed", "moved", "cancelled", "expired", "completed"]
+OwnerEvent = Literal["alert", "raised", "proposed", "confirmed", "moved", "cancelled", "expired", "completed"]
 WorkshopEvent = Literal["confirmed", "moved", "cancelled"]
 
 

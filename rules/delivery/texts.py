@@ -36,6 +36,7 @@ _JOBS: dict[str, tuple[str, str]] = {
 # What stands before the appointment, per event.
 _LEADS: dict[OwnerEvent, tuple[str, str]] = {
     "alert": ("", ""),
+    "raised": ("", ""),
     "proposed": ("This slot is held for you:", "已为您保留以下时段："),
     "confirmed": ("Your booking is confirmed:", "您的预约已确认："),
     "moved": ("Your booking was moved to:", "您的预约已改为："),
@@ -45,6 +46,7 @@ _LEADS: dict[OwnerEvent, tuple[str, str]] = {
 }
 _ACTIONS: dict[OwnerEvent, tuple[str, str]] = {
     "alert": ("See the car", "查看车辆"),
+    "raised": ("See the car", "查看车辆"),
     "proposed": ("Confirm, choose another slot or decline", "确认、改期或拒绝"),
     "confirmed": ("Move or cancel", "改期或取消"),
     "moved": ("Move or cancel", "改期或取消"),
@@ -69,6 +71,8 @@ def owner_notice(message: OwnerMessage, *, key: str, language: Language, time_zo
     chinese = language == "zh"
     title = message.title_zh if chinese else message.title_en
     parts = [message.text_zh if chinese else message.text_en]
+    if message.event == "raised":
+        parts.insert(0, "此前通知的问题现在更紧急：" if chinese else "What we told you of has become more urgent:")
     if message.appointment is not None:
         parts.append(f"{_LEADS[message.event][chinese]}\n{appointment_line(message.appointment, language, time_zone)}")
     if message.held_until is not None:

@@ -38,7 +38,7 @@ def list_rules(as_json: JsonOption = False) -> None:
                 "for_each": rule.for_each,
                 "severity": rule.severity,
                 "when": rule.when.source,
-                "books": rule.job,
+                "books": rule.job if rule.job_from is None else rule.job_from.source,
             }
             for rule in rulebook()
         ],
@@ -186,3 +186,10 @@ def why(
         as_json=False,
         title="What it saw",
     )
+    for rise in found.rises:
+        print(f"Raised from {rise.before} to {rise.after} at {rise.time.isoformat(timespec='seconds')}")
+        print_rows(
+            [{"input": entry.name, "measured": entry.time, **entry.fields} for entry in rise.inputs],
+            as_json=False,
+            title="What it saw then",
+        )

@@ -1,0 +1,69 @@
+"""What the events of a code say of it: on how many days it came up, and which freeze frame is its present one."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.code_history import Sighting, sighting, with_history
+from rules.context import TroubleCode
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+LOAD = "Vehicle.OBD.EngineLoad"
+
+
+def code(since: datetime = NOW - DAY, status: str = "pending") -> TroubleCode:
+    return TroubleCode(status=status, ecu="7E8", mil=False, first_seen=since, last_seen=since)
+
+
+def seen(time: datetime, name: str = "P0301", *, appeared: bool = True, load: float | None = None) -> Sighting:
+    return Sighting(time=time, code=name, appeared=appeared, frame={} if load is None else {LOAD: load})
+
+
+def test_days_are_counted_once_each_and_only_those_of_a_month() -> None:
+    events = [seen(NOW - 40 * DAY), seen(NOW - 10 * DAY), seen(NOW - 10 * DAY + timedelta(hours=1)), seen(NOW - DAY)]
+    assert with_history({"P0301": code()}, events, NOW)["P0301"].days_seen == 2
+
+
+def test_a_change_of_status_is_no_return() -> None:
+    events = [seen(NOW - 2 * DAY), seen(NOW - DAY, appeared=False)]
+    assert with_history({"P0301": code(NOW - 2 * DAY)}, events, NOW)["P0301"].days_seen == 1
+
+
+def test_each_code_has_its_own_history_and_one_without_events_has_one_day() -> None:
+    found = with_history({"P0301": code(), "P0420": code()}, [seen(NOW - 3 * DAY), seen(NOW - DAY)], NOW)
+    assert (found["P0301"].days_seen, found["P0420"].days_seen) == (2, 1)
+
+
+def test_the_newest_frame_of_the_present_episode_counts() -> None:
+    events = [
+        seen(NOW - 8 * DAY, load=95.0),  # of an episode that was cleared
+        seen(NOW - DAY, load=40.0),
+        seen(NOW - timedelta(hours=1), appeared=False, load=55.0),
+        seen(NOW - timedelta(minutes=1), appeared=False),
+    ]
+    assert with_history({"P0301": code(NOW - DAY)}, events, NOW)["P0301"].frame == {LOAD: 55.0}
+
+
+def test_what_lies_ahead_is_not_known_yet() -> None:
+    found = with_history({"P0301": code()}, [seen(NOW + DAY, load=99.0)], NOW)["P0301"]
+    assert (found.days_seen, found.frame) == (1, {})
+
+
+def test_of_a_stored_frame_only_numbers_of_known_signals_are_taken() -> None:
+    stored = {LOAD: 80, "Vehicle.Speed": "fast", "Vehicle.NoSuch": 1.0, "Vehicle.OBD.RunTimeMIL": True}
+    assert sighting(NOW, "dtc.appeared", "P0301", stored) == seen(NOW, load=80.0)
+    nonsenses: tuple[object, ...] = (None, [], "x", 3)
+    for nonsense in nonsenses:
+        assert sighting(NOW, "dtc.changed", "P0301", nonsense).frame == {}
+
+
+@given(st.lists(st.integers(0, 60 * 24)), st.randoms())
+def test_the_order_of_events_does_not_matter(hours_ago: list[int], order: random.Random) -> None:
+    events = [seen(NOW - timedelta(hours=hours), load=float(hours % 100)) for hours in sorted(set(hours_ago))]
+    shuffled = list(events)
+    order.shuffle(shuffled)
+    present = {"P0301": code(NOW - 20 * DAY)}
+    assert with_history(present, shuffled, NOW) == with_history(present, events, NOW)
