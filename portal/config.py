@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from health.durability import Category
 from portal.errors import PortalConfigError
+
+
+def _car(_profile: str) -> Category:
+    return "M1"
 
 
 def _now() -> datetime:
@@ -19,6 +24,7 @@ class PortalConfig:
     secret: str = field(repr=False)
     portal_url: str  # where people reach it, without a slash at the end
     clock: Callable[[], datetime] = _now  # aware
+    vehicle_category: Callable[[str], Category] = _car  # of a vehicle profile by name: profiles are the dongle's
     secure_cookies: bool | None = None  # cookies over https only; None: as portal_url says
 
     def __post_init__(self) -> None:

@@ -101,6 +101,8 @@ NOTICES: Final = (
     "hold_expired",
     "proposed_again",
     "reported",
+    "service_kept",
+    "suspicion_answered",
     "signed_out",
 )
 

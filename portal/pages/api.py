@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from ingest import reading_store, registry
+from ingest import reading_store, registry, services
 from portal.errors import NotFoundError
 from portal.fleet_data import rows_of
 from portal.guard import Database, OwnerOrEngineer, SignedIn, WorkshopOrEngineer
@@ -18,12 +18,16 @@ from portal.views.api import (
     VehicleJson,
     booking_json,
     day_json,
+    durability_json,
     fleet_entry,
     health_json,
+    service_json,
     trouble_code_json,
 )
+from portal.views.durability import vehicle_durability
 from portal.views.health import health_cards
 from rules.booking import desk
+from rules.vehicle_store import code_urgencies
 
 router = APIRouter(prefix="/api/v1")
 
@@ -42,17 +46,22 @@ def fleet(visit: OwnerOrEngineer, connection: Database) -> list[FleetEntryJson]:
 
 @router.get("/vehicles/{vehicle_id}", tags=["vehicles"])
 def vehicle(vehicle_id: UUID, visit: OwnerOrEngineer, connection: Database) -> VehicleJson:
-    """One vehicle: health with forecast, trouble codes, open alerts, bookings."""
+    """One vehicle: health with forecast, battery durability, work on it, trouble codes, open alerts, bookings."""
     found = own_vehicle(connection, visit, vehicle_id)
     state = reading_store.latest_state(connection, vehicle_id)
     (row,) = rows_of(connection, visit, [found])
     cards = health_cards(
         read_curves(connection, state, visit.now), now=visit.now, language=visit.language, zone=visit.zone
     )
+    urgencies = code_urgencies(connection, state, visit.now)
     return VehicleJson(
         vehicle=fleet_entry(row, visit.language),
         health=health_json(cards),
-        trouble_codes=[trouble_code_json(code, visit.language) for code in state.trouble_codes],
+        durability=durability_json(
+            vehicle_durability(state, found.in_service_since, visit.config.vehicle_category(found.profile), visit.now)
+        ),
+        services=[service_json(entry) for entry in services.services(connection, vehicle_id)],
+        trouble_codes=[trouble_code_json(code, urgencies[code.code], visit.language) for code in state.trouble_codes],
         bookings=[booking_json(view) for view in desk.bookings_of_vehicle(connection, vehicle_id)],
     )
 

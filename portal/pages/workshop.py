@@ -1,5 +1,6 @@
 """The workshop's day, its bookings, and the report of what was done."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 from uuid import UUID
@@ -13,7 +14,9 @@ from portal.errors import NotFoundError
 from portal.guard import Database, Visit, WorkshopOnly, WorkshopOrEngineer, checked_form
 from portal.ownership import booking_at_workshop, own_workshop
 from portal.rendering import notice_of, page, redirect
+from portal.service_form import UNFILLED, Filled, FilledForm, read_work
 from portal.texts import say
+from portal.views.service import work_form
 from portal.views.workshop import booking_page, day_page
 from rules.booking import desk
 from rules.booking.errors import BookingError
@@ -59,19 +62,24 @@ def report(
     booking_id: UUID,
     visit: WorkshopOnly,
     connection: Database,
+    filled: FilledForm,
     report: Annotated[str, Form(max_length=_LONGEST_REPORT)] = "",
 ) -> Response:
-    """Take what was done; sent twice, it is taken once."""
+    """Take what was done, in words and of which parts; sent twice, it is taken once."""
     view = booking_at_workshop(connection, visit, workshop_id, booking_id)
     path = f"/workshops/{workshop_id}/bookings/{booking_id}"
     if view.state == "completed":
         return redirect(visit, path, notice="reported")
+    work, wrong = read_work(filled, visit.language)
     if not report.strip():
-        return _booking(workshop_id, booking_id, visit, connection, problem="problem.report_empty", status=400)
+        wrong = [say("problem.report_empty", visit.language), *wrong]
+    if wrong:
+        return _booking(workshop_id, booking_id, visit, connection, wrong=wrong, status=400, text=report, filled=filled)
     try:
-        desk.complete(connection, booking_id, report, visit.now)
+        desk.complete(connection, booking_id, report, visit.now, work=work)
     except BookingError:
-        return _booking(workshop_id, booking_id, visit, connection, problem="problem.report", status=409, text=report)
+        wrong = [say("problem.report", visit.language)]
+        return _booking(workshop_id, booking_id, visit, connection, wrong=wrong, status=409, text=report, filled=filled)
     return redirect(visit, path, notice="reported")
 
 
@@ -82,9 +90,10 @@ def _booking(
     connection: Connection,
     *,
     notice: str | None = None,
-    problem: str | None = None,
+    wrong: Sequence[str] = (),
     status: int = 200,
     text: str = "",
+    filled: Filled = UNFILLED,
 ) -> HTMLResponse:
     view = booking_at_workshop(connection, visit, workshop_id, booking_id)
     visit = visit.of(time_zone=view.time_zone)
@@ -96,7 +105,8 @@ def _booking(
         booking=booking_page(view, now=visit.now, language=visit.language),
         workshop_id=workshop_id,
         notice=notice,
-        problem=problem,
+        wrong=wrong,
         draft=text,
+        work=work_form(filled.jobs, filled.measures, visit.language),
         longest_report=_LONGEST_REPORT,
     )

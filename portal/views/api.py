@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from health.durability import Durability
+from health.trouble_code_urgency import Urgency
+from health.urgency_words import advice_text, reason_texts
 from ingest.reading_store import TroubleCode
+from ingest.services import StoredService
 from portal.texts import Language
 from portal.views.fleet import FleetRow
 from portal.views.health import HealthCard
+from portal.views.service import state_of
 from rules.alerts import Alert
 from rules.booking.views import BookingView, WorkshopDay
 from telemetry.trouble_codes import describe
@@ -65,7 +70,10 @@ class ForecastJson:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthJson:
-    """A health value with its 90 % interval; ``source``: ecu or estimated."""
+    """A health value with its 90 % interval; ``source``: ecu or estimated.
+
+    ``measurements``: how many it rests on, null where none are counted; ``limited_by``: what keeps the interval wide.
+    """
 
     quantity: str
     position: str
@@ -76,20 +84,30 @@ class HealthJson:
     source: str
     method: str
     time: datetime
+    measurements: int | None
+    limited_by: str
     condition: str
     forecast: ForecastJson | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TroubleCodeJson:
-    """A trouble code present now (SAE J2012)."""
+    """A trouble code present now (SAE J2012).
+
+    ``severity``: of the code alone; ``urgency``: with its circumstances, drive_on, soon or stop, and ``reasons``;
+    ``days_to_act``: null where the next service will do.
+    """
 
     code: str
     ecu: str
     status: str
     mil: bool
     severity: str
+    urgency: str
+    days_to_act: int | None
+    reasons: list[str]
     meaning: str
+    advice: str
     first_seen: datetime
     last_seen: datetime
 
@@ -115,11 +133,49 @@ class BookingJson:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DurabilityJson:
+    """Position against Euro 7's battery durability: percent required up to an age or distance, points above it.
+
+    ``at_end``: percent left at the end of that stage by a straight line; ``holds``: null where it is too close to say;
+    ``certain``: false where age or mileage alone is known.
+    """
+
+    category: str
+    required: float
+    years: float
+    km: float
+    margin: float
+    low: float
+    high: float
+    certain: bool
+    at_end: float | None
+    holds: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceJson:
+    """Work on the car; ``state``: pending (on its way to the dongle), applied, refused."""
+
+    id: UUID
+    time: datetime
+    quantity: str
+    position: str
+    action: str
+    value: float | None
+    unit: str
+    by: str
+    state: str
+    refused_reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VehicleJson:
-    """One vehicle."""
+    """One vehicle; ``durability`` is null without a traction battery, and where no requirement applies."""
 
     vehicle: FleetEntryJson
     health: list[HealthJson]
+    durability: DurabilityJson | None
+    services: list[ServiceJson]
     trouble_codes: list[TroubleCodeJson]
     bookings: list[BookingJson]
 
@@ -200,6 +256,8 @@ def health_json(cards: Sequence[HealthCard]) -> list[HealthJson]:
             source=item.source,
             method=item.method,
             time=item.time,
+            measurements=item.measurements,
+            limited_by=item.limited_by,
             condition=item.tone,
             forecast=None
             if item.forecast is None
@@ -217,8 +275,42 @@ def health_json(cards: Sequence[HealthCard]) -> list[HealthJson]:
     ]
 
 
-def trouble_code_json(code: TroubleCode, language: Language) -> TroubleCodeJson:
-    """A trouble code with its meaning."""
+def durability_json(found: Durability | None) -> DurabilityJson | None:
+    """A battery's position."""
+    if found is None:
+        return None
+    return DurabilityJson(
+        category=found.category,
+        required=found.stage.required,
+        years=found.stage.years,
+        km=found.stage.km,
+        margin=found.margin,
+        low=found.low,
+        high=found.high,
+        certain=found.certain,
+        at_end=None if found.outlook is None else found.outlook.value,
+        holds=None if found.outlook is None else found.outlook.holds,
+    )
+
+
+def service_json(entry: StoredService) -> ServiceJson:
+    """A service record."""
+    return ServiceJson(
+        id=entry.id,
+        time=entry.time,
+        quantity=entry.quantity,
+        position=entry.position,
+        action=entry.action,
+        value=entry.value,
+        unit=entry.unit,
+        by=entry.by_role,
+        state=state_of(entry),
+        refused_reason=entry.refused_reason,
+    )
+
+
+def trouble_code_json(code: TroubleCode, judged: Urgency, language: Language) -> TroubleCodeJson:
+    """A trouble code with its meaning, and how much it hurries."""
     meaning = describe(code.code, language)
     return TroubleCodeJson(
         code=code.code,
@@ -226,7 +318,11 @@ def trouble_code_json(code: TroubleCode, language: Language) -> TroubleCodeJson:
         status=code.status,
         mil=code.mil,
         severity=meaning.severity,
+        urgency=judged.level,
+        days_to_act=judged.days_to_act,
+        reasons=list(reason_texts(judged, language)),
         meaning=meaning.meaning,
+        advice=advice_text(code.code, judged, language),
         first_seen=code.first_seen,
         last_seen=code.last_seen,
     )

@@ -13,7 +13,7 @@ from health.forecast import SLOPE_PRIOR_PER_DAY, Forecast, TrajectoryPoint, fore
 from ingest.reading_store import EstimatePoint, EstimateState
 from portal.charts import Chart, ChartPoint, draw, gauge
 from portal.formats import ago, day, day_short, number
-from portal.texts import Language, say
+from portal.texts import Language, known, say
 from portal.views.quantities import Shown, Tone, shown_quantities, worst
 
 SOON: Final = timedelta(days=30)  # a limit forecast to be reached within this is worth a look
@@ -47,6 +47,10 @@ class HealthItem:
     source: str  # ecu, estimated
     method: str
     time: datetime
+    measurements: int | None
+    limited_by: str
+    basis_text: str | None  # how many measurements it rests on
+    limited_text: str | None  # what keeps its interval wide
     value_text: str
     interval_text: str
     source_text: str
@@ -145,6 +149,10 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         source=newest.source,
         method=newest.method,
         time=newest.time,
+        measurements=newest.measurements,
+        limited_by=newest.limited_by,
+        basis_text=_basis_text(newest, language),
+        limited_text=_limited_text(newest, language),
         value_text=value_text,
         interval_text=""
         if newest.high <= newest.low
@@ -172,6 +180,23 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         if charts and len(own) > 1
         else None,
     )
+
+
+def _basis_text(entry: EstimateState, language: Language) -> str | None:
+    if entry.measurements is None:
+        return None
+    if entry.measurements == 0:
+        return say("basis.none", language)
+    family = "basis_one" if entry.measurements == 1 else "basis"
+    return say(f"{family}.{entry.quantity}", language, n=entry.measurements)
+
+
+def _limited_text(entry: EstimateState, language: Language) -> str | None:
+    """A word that this version does not know is shown as it is."""
+    if not entry.limited_by:
+        return None
+    key = f"limited.{entry.limited_by}"
+    return say("limited.by", language, what=say(key, language) if known(key) else entry.limited_by)
 
 
 def _with_interval(entry: EstimateState, shown: Shown) -> str:

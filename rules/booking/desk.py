@@ -6,12 +6,14 @@ said about it into the outbox of the same transaction. Which action may follow w
 constraints. The desk needs READ COMMITTED, the default isolation.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from psycopg.errors import DeadlockDetected, ExclusionViolation, UniqueViolation
 
+from ingest import services
 from ingest.database import Connection
 from rules.booking import calendars, repository
 from rules.booking.announcements import tell_owner, tell_owner_of_alert, tell_workshop
@@ -30,6 +32,7 @@ from rules.booking.search import hold_best, proposed
 from rules.booking.slots import free_slots as slots_of
 from rules.booking.transitions import Action, BookingState, decide
 from rules.booking.views import BookingView, ProposedBooking
+from rules.services import Work, records
 from telemetry.records import require_aware
 
 # The desk is the domain's one front: what only reads is found here too.
@@ -134,8 +137,10 @@ def cancel(connection: Connection, booking_id: UUID, now: datetime) -> BookingVi
         return with_offers(connection, view)
 
 
-def complete(connection: Connection, booking_id: UUID, report: str, now: datetime) -> BookingView:
-    """Take the workshop's report of what it did, and pass it on to the owner."""
+def complete(
+    connection: Connection, booking_id: UUID, report: str, now: datetime, *, work: Sequence[Work] = ()
+) -> BookingView:
+    """Take the workshop's report of what it did, and pass it on to the owner; ``work`` goes to the car's estimates."""
     if not report.strip():
         raise BookingError("Say what was done: the report is empty.")
     with connection.transaction():
@@ -143,6 +148,14 @@ def complete(connection: Connection, booking_id: UUID, report: str, now: datetim
         after = decide(view.standing, Action.COMPLETE, now)
         repository.set_state(connection, booking_id, after.state, now, report=report.strip())
         view = repository.booking(connection, booking_id)
+        services.keep(
+            connection,
+            view.vehicle_id,
+            records(work, time=now, by="workshop", reason=f"reported with booking {booking_id}"),
+            by_role="workshop",
+            by_name=view.workshop_name,
+            now=now,
+        )
         tell_owner(connection, view, "completed", now)
         return with_offers(connection, view)
 

@@ -7,11 +7,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from ingest import services
 from ingest.database import Connection
 from rules.booking import desk, workshops
 from rules.booking.errors import BookingError, SlotTakenError, UnknownBookingError
 from rules.booking.policy import BookingPolicy
 from rules.booking.transitions import BookingState
+from rules.services import JOBS, MEASURES
 from tests.integration.booking_scene import (
     NOW,
     add_alert,
@@ -245,3 +247,17 @@ def test_the_database_itself_refuses_a_bay_of_another_workshop(connection: Conne
 
 
 # The two guarantees, under many at once.
+
+
+def test_a_report_takes_the_work_done_to_the_cars_estimates_once(connection: Connection, alert_id: UUID) -> None:
+    booking_id = propose(connection, alert_id)
+    view = desk.confirm(connection, booking_id, NOW)
+    end = view.period.end
+    work = [JOBS["pads_front"], MEASURES["lining_Row1"].work(11.5)]
+    desk.complete(connection, booking_id, "New pads.", end, work=work)
+    with pytest.raises(BookingError, match="reported already"):
+        desk.complete(connection, booking_id, "New pads.", end, work=work)
+    measured, replaced = services.services(connection, view.vehicle_id)
+    assert (replaced.action, measured.action, measured.value) == ("replaced", "measured", 11.5)
+    assert (replaced.by_role, replaced.by_name, replaced.time) == ("workshop", view.workshop_name, end)
+    assert str(booking_id) in replaced.reason

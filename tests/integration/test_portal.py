@@ -123,6 +123,8 @@ ACCESS: dict[str, tuple[int, int, int, int, int, int]] = {
         for act in ("confirm", "decline", "cancel", "move", "again")
     },
     "POST /workshops/{workshop_id}/bookings/{booking_id}/report": _FORBIDDEN_FORM,
+    "POST /vehicles/{vehicle_id}/services": _FORBIDDEN_FORM,
+    "POST /vehicles/{vehicle_id}/suspicions/{event_id}": _FORBIDDEN_FORM,
 }
 
 
@@ -160,6 +162,7 @@ def test_every_route_answers_each_role_as_the_table_says(portal: Portal) -> None
             booking_id=scene.booking,
             workshop_id=scene.workshop,
             day="2026-03-03",
+            event_id=1,
             token=offer_token(SECRET, scene.booking),
         )
         for (who, client), status in zip(people.items(), expected, strict=True):

@@ -10,7 +10,8 @@ from portal.rendering import NOTICES, templates
 from portal.texts import LANGUAGES, best_language, catalogue, say
 from portal.views.quantities import TONES, shown_quantities
 from rules.booking.transitions import BookingState
-from telemetry.records import EventKind
+from rules.services import AXLES, JOBS, MEASURES, WHEELS
+from telemetry.records import EventKind, Limitation, ServiceAction
 
 CHINESE = re.compile(r"[一-鿿]")
 
@@ -39,7 +40,8 @@ def test_what_templates_ask_for_exists_and_nothing_is_left_over() -> None:
     assert asked <= set(catalogue())
     # Keys put together at run time, by their beginning.
     families = ("severity", "tone", "condition", "source", "quantity", "short", "about", "wheel", "code", "signal",
-                "event", "state", "notice", "problem", "error", "device", "filter", "offer")  # fmt: skip
+                "event", "state", "notice", "problem", "error", "device", "filter", "offer", "basis", "basis_one",
+                "limited", "axle", "job", "measure", "service", "suspicion", "durability")  # fmt: skip
     left = {key for key in catalogue() if key not in asked and not key.startswith(tuple(f"{f}." for f in families))}
     assert not left, f"texts nobody shows: {sorted(left)}"
 
@@ -49,7 +51,16 @@ def test_every_word_of_the_domain_has_a_text() -> None:
     needed += [f"event.{kind}" for kind in EventKind]
     needed += [f"notice.{name}" for name in NOTICES]
     needed += [f"{part}.{tone}" for tone in TONES for part in ("tone", "condition")]
-    needed += [f"{part}.{name}" for name in shown_quantities() for part in ("quantity", "short", "about")]
+    needed += [
+        f"{part}.{name}"
+        for name in shown_quantities()
+        for part in ("quantity", "short", "about", "basis", "basis_one", "suspicion")
+    ]
+    needed += [f"limited.{word}" for word in Limitation]
+    needed += [f"service.{part}" for part in (*ServiceAction, "pending", "applied", "refused")]
+    needed += [f"job.{name}" for name in JOBS if not name.startswith("tire_mended")]
+    needed += [f"measure.{measure.quantity}" for measure in MEASURES.values() if not measure.position]
+    needed += [f"axle.{axle}" for axle in AXLES] + [f"wheel.{wheel}" for wheel in WHEELS]
     needed += [f"problem.{s}" for s in ("open", "ran_out", "confirmed", "declined", "cancelled", "completed")]
     assert not [key for key in needed if key not in catalogue()]
 
