@@ -40,10 +40,10 @@ _SERVICE_RAISED_KM: Final = 3000.0
 
 
 class Falling(msgspec.Struct, forbid_unknown_fields=True):
-    """A reading that falls by itself and rises by a person only."""
+    """A reading that falls slowly by itself and rises by a person only."""
 
     level: float | None = None
-    raised: float | None = None  # a reading above it that waits for a second one: the first may be a misread
+    jumped: float | None = None  # a reading far from it that waits for a second one: the first may be a misread
 
 
 class ChangeWatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,14 +105,14 @@ def _service(watch: ChangeWatch, sample: Sample) -> Sign | None:
 
 
 def _risen(state: Falling, value: float, by: float) -> bool:
-    if state.level is None or value <= state.level + by:
-        state.level, state.raised = value, None
+    if state.level is None or abs(value - state.level) <= by:
+        state.level, state.jumped = value, None
         return False
-    if state.raised is None or abs(value - state.raised) > by:
-        state.raised = value
+    if state.jumped is None or abs(value - state.jumped) > by:
+        state.jumped = value
         return False
-    state.level, state.raised = value, None
-    return True
+    before, state.level, state.jumped = state.level, value, None
+    return value > before
 
 
 def _codes(watch: ChangeWatch, sample: Sample) -> Sign | None:

@@ -16,6 +16,7 @@ Oil temperature is read (PID 5C) or modelled (health.oil_temperature). What the 
 was topped up are not seen: the interval is that of the meter, not of an oil analysis.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,10 +29,10 @@ from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, interpolate, percent_estimate
 from health.oil_change import BELIEVED
 from health.oil_distance import unseen_km
-from health.oil_parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters
+from health.oil_parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters, penalty_errors
 from health.oil_speed import watch_engine_speed
 from health.oil_state import OilLifeState, Suspicion, of_version_1
-from health.oil_usage import Checkpoint, Used, copied, since, standard_error, total_at, with_checkpoint
+from health.oil_usage import Used, checkpoint, copied, since, total_at, with_checkpoint
 from health.persistence import dump, load
 from health.told import doubt_signal, is_new, suspect_service, take_findings
 from telemetry.catalogue import Signal
@@ -109,11 +110,19 @@ class OilLife:
         elapsed_s = 0.0 if state.last is None else (sample.time - state.last).total_seconds()
         state.checkpoints = with_checkpoint(state.checkpoints, sample.time, state.total)
         if state.last is None or elapsed_s > self.parameters.max_gap_s:
-            oil_temperature.rest(state.temperature, elapsed_s)
+            if state.last is not None:
+                oil_temperature.rest(state.temperature, elapsed_s)
             state.total.drives += 1
             state.distance.gap, state.engine_speed, state.speed = True, 0.0, None
             elapsed_s = 0.0
-        temperature, source = oil_temperature.follow(state.temperature, self._model, sample, engine_speed, elapsed_s)
+        temperature, source = oil_temperature.follow(
+            state.temperature,
+            self._model,
+            sample,
+            engine_speed_rpm=engine_speed,
+            speed_kmh=state.speed or 0.0,
+            seconds=elapsed_s,
+        )
         stuck = watch_engine_speed(state.engine_speed_watch, engine_speed, state.speed, elapsed_s)
         self._doubt(sample.time, signals.ENGINE_SPEED, stuck, "it stands still while the car speeds up and slows down")
         cold = state.temperature.coolant_doubted
@@ -126,13 +135,17 @@ class OilLife:
         state.last, state.engine_speed = sample.time, engine_speed
 
     def _charge(self, revolutions: float, temperature: float, source: oil_temperature.Source) -> None:
-        total = self._state.total
-        effective = revolutions * interpolate(PENALTY, temperature) * self.parameters.contamination
+        total, parameters = self._state.total, self.parameters
+        weighed = revolutions * parameters.contamination
+        effective = weighed * interpolate(PENALTY, temperature)
         total.revolutions += revolutions
         if source == "read":
             total.read += effective
         elif source == "modelled":
             total.modelled += effective
+            more, less = penalty_errors(temperature, parameters.modelled_error_k)
+            total.modelled_more += weighed * more
+            total.modelled_less += weighed * less
         else:
             total.assumed += effective
 
@@ -166,7 +179,7 @@ class OilLife:
         """The oil was changed at ``time``, or measured to have ``life`` percent left (``reason`` must say who and how).
 
         A report older than the last one is ignored. What was driven between ``time`` and the newest sample is charged
-        to the new oil, for sixty days back day by day, before that in proportion.
+        to the new oil, day by day for the last forty with driving, before that in proportion.
         """
         require_aware(time, "OilLife.reset(time)")
         require_between(0, 100, life=life)
@@ -184,7 +197,7 @@ class OilLife:
 
     def _total_then(self, time: datetime) -> Used:
         state = self._state
-        if state.since is None or state.last is None:
+        if state.since is None or state.last is None or time >= state.last:
             return copied(state.total)
         base = copied(state.base)
         if time < state.since:  # before the dongle was fitted: a filling is used up in the time its cap gives it
@@ -192,8 +205,7 @@ class OilLife:
             base.unseen -= days / self.parameters.time_cap_days * self.parameters.budget_revolutions
             return base
         points = [point for point in state.checkpoints if point.time > state.since]
-        first, last = Checkpoint(time=state.since, total=base), Checkpoint(time=state.last, total=state.total)
-        return total_at([first, *points, last], time)
+        return total_at([checkpoint(state.since, base), *points, checkpoint(state.last, state.total)], time)
 
     @property
     def revolutions(self) -> float:
@@ -253,20 +265,14 @@ class OilLife:
 
     def _left(self, start: float, used: Used, age: timedelta) -> _Left:
         parameters = self.parameters
-        error = standard_error(
-            used,
-            read=parameters.read_error,
-            modelled=parameters.modelled_error,
-            assumed=parameters.assumed_error,
-            unseen=parameters.unseen_error,
-        )
+        more, less = (Z90 * math.hypot(*self._errors(used, more=more).values()) for more in (True, False))
         effective, budget = used.effective, parameters.budget_revolutions
         by_time = start - 100 * age.total_seconds() / _DAY_S / parameters.time_cap_days
         by_use = start - 100 * effective / budget
         return _Left(
             value=min(by_use, by_time),
-            low=min(by_use - 100 * Z90 * error / budget, by_time),
-            high=min(by_use + 100 * min(Z90 * error, effective) / budget, by_time),
+            low=min(by_use - 100 * more / budget, by_time),
+            high=min(by_use + 100 * min(less, effective) / budget, by_time),
             by_time=by_time <= by_use,
         )
 
@@ -275,14 +281,21 @@ class OilLife:
             return Limitation.SERVICE_UNREPORTED
         if self._start() is None:
             return Limitation.START_UNKNOWN
+        errors = self._errors(used, more=True)
+        return "" if by_time else max(errors, key=lambda word: errors[word])
+
+    def _errors(self, used: Used, *, more: bool) -> dict[str, float]:
+        """Standard errors in effective revolutions towards more use or less, by what they come from.
+
+        Within a kind one error is common to all and adds up; the kinds err independently.
+        """
         parameters = self.parameters
-        errors = {
-            "": parameters.read_error * used.read,
-            Limitation.MODELLED_TEMPERATURE: parameters.modelled_error * used.modelled,
+        return {
+            "": parameters.counting_error * (used.read + used.modelled),
+            Limitation.MODELLED_TEMPERATURE: used.modelled_more if more else used.modelled_less,
             Limitation.DOUBTFUL_READINGS: parameters.assumed_error * used.assumed,
             Limitation.UNSEEN_DRIVING: parameters.unseen_error * used.unseen,
         }
-        return "" if by_time else max(errors, key=lambda word: errors[word])
 
     def serviced(self, record: ServiceRecord) -> None:
         """See :class:`health.estimator.Estimator`. Topping up is no change: it neither cleans nor renews oil."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from health.checks import require_between, require_positive
+from health.intervals import Z90, interpolate
 from health.oil_temperature import OilTemperatureModel
 
 # Oil temperature (celsius) -> penalty; the numbers are ours. Below 60: fuel and water stay in the oil. Above 110:
@@ -28,7 +29,7 @@ NORMAL_INTERVAL_KM: Final = 12_000.0  # EP 0231055, paragraph 3
 class OilLifeParameters:
     """Per engine. ``life_at_start``: percent when the first sample was taken, None where nobody knows."""
 
-    budget_revolutions: float = 34e6  # effective revolutions of one filling
+    budget_revolutions: float = 35e6  # effective revolutions of one filling (tests/benchmarks/fit_oil.py)
     time_cap_days: float = 365.0  # EP 0231055, paragraph 3
     contamination: float = 1.0  # factor for soot and dust; 1: none beyond what cold oil has
     life_at_start: float | None = None  # percent
@@ -36,11 +37,11 @@ class OilLifeParameters:
     oil_lag_s: float = 240.0  # oil behind coolant
     speed_rise_k: float = 9.7  # of oil per 1,000 rpm
     load_rise_k: float = 20.0  # of oil at full load
-    # Standard deviations of the consumption, shares.
-    read_error: float = 0.05  # oil temperature read: the sensor's 3 K, and the steps between samples
-    modelled_error: float = 0.10
-    assumed_error: float = 0.35  # neither oil nor coolant known, or an engine speed that cannot be right
-    unseen_error: float = 0.35  # charged by distance
+    # Standard deviations.
+    modelled_error_k: float = 10.0  # of modelled oil temperature (tests/benchmarks/fit_oil.py: simulated cars)
+    counting_error: float = 0.03  # share of the consumption: steps between samples, sensors
+    assumed_error: float = 0.35  # share: neither oil nor coolant known, or an engine speed that cannot be right
+    unseen_error: float = 0.35  # share: charged by distance
 
     def __post_init__(self) -> None:
         require_positive(
@@ -50,7 +51,8 @@ class OilLifeParameters:
             max_gap_s=self.max_gap_s,
         )
         require_between(0, 100, life_at_start=self.life_at_start)
-        require_between(0, 1, read_error=self.read_error, modelled_error=self.modelled_error)
+        require_between(0, 40, modelled_error_k=self.modelled_error_k)
+        require_between(0, 1, counting_error=self.counting_error)
         require_between(0, 1, assumed_error=self.assumed_error, unseen_error=self.unseen_error)
         _ = self.temperature_model
 
@@ -58,3 +60,13 @@ class OilLifeParameters:
     def temperature_model(self) -> OilTemperatureModel:
         """How the oil warms where its temperature is not read."""
         return OilTemperatureModel(speed_rise_k=self.speed_rise_k, load_rise_k=self.load_rise_k, lag_s=self.oil_lag_s)
+
+
+def penalty_errors(temperature_c: float, error_k: float) -> tuple[float, float]:
+    """By how much the true penalty may be more and less, as standard deviations; ``error_k``: the temperature's.
+
+    Taken at the ends of the temperature's 90 % interval, as the penalty is bent: at 105 degrees it can hardly be less.
+    """
+    here = interpolate(PENALTY, temperature_c)
+    ends = [interpolate(PENALTY, temperature_c + side * Z90 * error_k) for side in (-1, 1)]
+    return max(0.0, max(ends) - here) / Z90, max(0.0, here - min(ends)) / Z90

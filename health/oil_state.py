@@ -1,6 +1,7 @@
 """What is kept of an oil filling over a restart, and how an older program's state is taken up."""
 
 from datetime import datetime
+from typing import Final, cast
 
 import msgspec
 
@@ -11,6 +12,8 @@ from health.oil_speed import EngineSpeedWatch
 from health.oil_temperature import OilTemperature
 from health.oil_usage import Checkpoint, Used
 from health.told import Told
+
+_MODELLED_ERROR_1: Final = 0.20  # version 1 gave modelled consumption this standard deviation
 
 
 class Suspicion(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,6 +50,7 @@ class OilLifeState(msgspec.Struct, forbid_unknown_fields=True):
 
 def of_version_1(fields: Json) -> Json:
     """Fields of version 2; what was used counts on, and a change that was reported stays one."""
+    modelled = cast("float", fields["used_modelled"])
     return {
         "begun": fields["since"],
         "since": fields["since"],
@@ -54,7 +58,9 @@ def of_version_1(fields: Json) -> Json:
         "total": {
             "revolutions": fields["revolutions"],
             "read": fields["used_read"],
-            "modelled": fields["used_modelled"],
+            "modelled": modelled,
+            "modelled_more": _MODELLED_ERROR_1 * modelled,
+            "modelled_less": _MODELLED_ERROR_1 * modelled,
         },
         "temperature": {"oil": fields["oil_temperature"]},
         **{name: fields[name] for name in ("reason", "last", "newest", "engine_speed", "ecu_life", "ecu_time")},

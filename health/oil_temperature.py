@@ -4,11 +4,12 @@ Source: US patent 6,327,900 (General Motors, McDonald et al. 2001), the oil temp
 
     T_oil = -9 + 0.012 n + 0.95 T_coolant + 0.21 F - 0.001 T_intake ± 0.01 v        (6.6 l diesel; F in mm3 a stroke)
 
-The terms of intake air and road speed come to a tenth of a kelvin and are left out. Ours, since the patent's numbers
-are those of one truck: the term of engine speed is scaled by the stroke (80 mm against 99 mm: friction grows with
-piston speed); fuel is taken from calculated load, full load about 95 mm3; the 5 % the coolant lacks are the outside
-air's. Oil follows that temperature with a lag of the first order (4 l of oil and the metal around it, 15 kJ/K, over
-60 W/K to coolant and block).
+Ours, since the patent's numbers are those of one truck: the term of engine speed is scaled by the stroke (80 mm against
+99 mm: friction grows with piston speed); fuel is taken from calculated load, full load about 95 mm3; the 5 % the
+coolant lacks are the outside air's. The term of intake air comes to a hundredth of a kelvin and is left out; that of
+road speed (of either sign) gives way to a car's sump in the airstream: 8 W/K more at 100 km/h. Oil follows that
+temperature with a lag of the first order (4 l of oil and the metal around it, 15 kJ/K, over 60 W/K to coolant and
+block).
 
 While the engine is off, oil and block come together within a quarter of an hour and cool together: the coolant at the
 next start tells how far.
@@ -31,6 +32,7 @@ Source = Literal["read", "modelled", "assumed"]
 _OFFSET_K: Final = -9.0  # US 6,327,900, k2
 _COOLANT_SHARE: Final = 0.95  # US 6,327,900, k4
 _AIR_AT_TEST_C: Final = 20.0  # ours: at this outside temperature the published equation is left as it is
+_AIRSTREAM: Final = 8.0 / 60.0 / 100.0  # ours, per km/h: conductance to the air against that to the coolant
 _STALE_S: Final = 120.0  # a reading counts so long; vehicle profiles read each 10 s
 _NO_SENSOR_C: Final = -40.0  # the raw value 0 of SAE J1979: a broken wire, or nothing there
 _EQUALISE_S: Final = 900.0  # ours: oil and block of a stopped engine
@@ -58,11 +60,14 @@ class OilTemperatureModel:
         require_between(0, 30, speed_rise_k=self.speed_rise_k)
         require_between(0, 60, load_rise_k=self.load_rise_k)
 
-    def settled(self, *, coolant_c: float, engine_speed_rpm: float, load_percent: float, air_c: float) -> float:
+    def settled(
+        self, *, coolant_c: float, engine_speed_rpm: float, load_percent: float, speed_kmh: float, air_c: float
+    ) -> float:
         """Celsius the oil goes to; never below the outside air."""
         temperature = _OFFSET_K + _COOLANT_SHARE * coolant_c + (1 - _COOLANT_SHARE) * (air_c - _AIR_AT_TEST_C)
         temperature += self.speed_rise_k * engine_speed_rpm / 1000 + self.load_rise_k * load_percent / 100
-        return max(temperature, air_c)
+        airstream = _AIRSTREAM * speed_kmh
+        return max((temperature + airstream * air_c) / (1 + airstream), air_c)
 
 
 class OilTemperature(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,7 +112,13 @@ def rest(state: OilTemperature, seconds: float) -> None:
 
 
 def follow(
-    state: OilTemperature, model: OilTemperatureModel, sample: Sample, engine_speed_rpm: float, seconds: float
+    state: OilTemperature,
+    model: OilTemperatureModel,
+    sample: Sample,
+    *,
+    engine_speed_rpm: float,
+    speed_kmh: float,
+    seconds: float,
 ) -> tuple[float, Source]:
     """Oil temperature after a step of a running or just started engine, and what it rests on."""
     _take_air(state, sample)
@@ -133,7 +144,11 @@ def follow(
     if state.oil is None:
         state.oil = coolant_c + state.excess_k
     settled = model.settled(
-        coolant_c=coolant_c, engine_speed_rpm=engine_speed_rpm, load_percent=state.load, air_c=_air(state)
+        coolant_c=coolant_c,
+        engine_speed_rpm=engine_speed_rpm,
+        load_percent=state.load,
+        speed_kmh=speed_kmh,
+        air_c=_air(state),
     )
     state.oil = settled + (state.oil - settled) * math.exp(-seconds / model.lag_s)
     return state.oil, "assumed" if known is None else "modelled"

@@ -4,14 +4,13 @@ A running total that is never set back; a filling's use is the total less the to
 checkpoints let a change be told days late and still count what was driven since.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-_CHECKPOINTS: Final = 60  # days: a workshop's record is weeks late at most
+_CHECKPOINTS: Final = 40  # days with driving: a workshop's record is weeks late at most
 
 
 class Used(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,6 +19,8 @@ class Used(msgspec.Struct, forbid_unknown_fields=True):
     revolutions: float = 0.0  # without penalty
     read: float = 0.0  # oil temperature read
     modelled: float = 0.0  # oil temperature from the coolant
+    modelled_more: float = 0.0  # standard deviation of ``modelled`` upwards, and downwards
+    modelled_less: float = 0.0
     assumed: float = 0.0  # neither, or an engine speed that cannot be right
     unseen: float = 0.0  # nobody sampled: charged by distance
     kilometres: float = 0.0  # driven while sampled
@@ -37,10 +38,20 @@ class Used(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """The total at a time."""
+    """The total at a time, its fields in order and in whole numbers: forty of them are kept with each state."""
 
     time: datetime
-    total: Used
+    numbers: list[int]
+
+    @property
+    def total(self) -> Used:
+        """The total."""
+        return Used(*map(float, self.numbers))
+
+
+def checkpoint(time: datetime, total: Used) -> Checkpoint:
+    """The total as it is at that time."""
+    return Checkpoint(time=time, numbers=[round(number) for number in msgspec.structs.astuple(total)])
 
 
 def copied(used: Used) -> Used:
@@ -62,25 +73,20 @@ def with_checkpoint(checkpoints: Sequence[Checkpoint], time: datetime, total: Us
     """One more where the last is of another day; the oldest give way."""
     if checkpoints and checkpoints[-1].time.date() == time.date():
         return list(checkpoints)
-    return [*checkpoints, Checkpoint(time=time, total=copied(total))][-_CHECKPOINTS:]
+    return [*checkpoints, checkpoint(time, total)][-_CHECKPOINTS:]
 
 
 def total_at(points: Sequence[Checkpoint], time: datetime) -> Used:
     """The total at a time, in proportion between two points; the first or last one's outside of them."""
     before = points[0]
     if time <= before.time:
-        return copied(before.total)
+        return before.total
     for after in points[1:]:
         if time < after.time:
             share = (time - before.time) / (after.time - before.time)
             return between(before.total, after.total, share)
         before = after
-    return copied(before.total)
-
-
-def standard_error(used: Used, *, read: float, modelled: float, assumed: float, unseen: float) -> float:
-    """Effective revolutions. Within a kind one error is common to all and adds up; the kinds err independently."""
-    return math.hypot(read * used.read, modelled * used.modelled, assumed * used.assumed, unseen * used.unseen)
+    return before.total
 
 
 def _combined(a: Used, b: Used, of: Callable[[float, float], float]) -> Used:
