@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from health.forecast import forecast_crossing
+from health.trouble_code_urgency import Urgency
 from ingest.database import Connection
 from ingest.reading_store import VehicleState, estimate_series, latest_state
 from rules.code_history import read_history
@@ -18,6 +19,7 @@ from rules.context import (
     Reading,
     TroubleCode,
     VehicleContext,
+    code_urgency,
     estimates_of,
     forecast_keys,
     subjects,
@@ -136,6 +138,12 @@ def merge_codes(codes: Iterable[tuple[str, TroubleCode]]) -> dict[str, TroubleCo
 
 def _gravity(code: TroubleCode) -> int:
     return _STATUS_RANK.index(code.status) if code.status in _STATUS_RANK else -1
+
+
+def code_urgencies(connection: Connection, state: VehicleState, now: datetime) -> dict[str, Urgency]:
+    """How much each of the codes present hurries, as the rules see it: by code, whichever control units report it."""
+    codes = read_history(connection, state.vehicle_id, context_of(state).trouble_codes, now)
+    return {code: code_urgency(code, entry) for code, entry in codes.items()}
 
 
 def with_forecasts(

@@ -1,12 +1,14 @@
 """One vehicle: vital signs, trouble codes in plain words, alerts, bookings and what happened last. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from health.trouble_code_urgency import Urgency
+from health.urgency_words import advice_text, level_text, why_text
 from ingest.reading_store import StoredEvent, TroubleCode, VehicleState
 from portal.formats import ago, day, day_and_time, money, number, period, weekday_short
 from portal.texts import Language, known, say
@@ -42,13 +44,14 @@ class Vital:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeLine:
-    """A trouble code present now."""
+    """A trouble code present now. ``level_text``: drive on, soon or stop; ``severity``: the same for the eye."""
 
     code: str
     meaning: str
     advice: str
     severity: str
-    severity_text: str
+    level_text: str
+    why: str
     status_text: str
     ecu: str
     mil: bool
@@ -109,19 +112,23 @@ def vitals(state: VehicleState, now: datetime, language: Language) -> tuple[Vita
     )
 
 
-def code_lines(codes: Iterable[TroubleCode], now: datetime, language: Language) -> tuple[CodeLine, ...]:
-    """Trouble codes in plain words."""
+def code_lines(
+    codes: Iterable[TroubleCode], judged: Mapping[str, Urgency], now: datetime, language: Language
+) -> tuple[CodeLine, ...]:
+    """Trouble codes in plain words; ``judged``: how much each code hurries."""
     lines = []
     for code in codes:
         meaning = describe(code.code, language)
+        haste = judged[code.code]
         status = f"code.{code.status}"
         lines.append(
             CodeLine(
                 code=code.code,
                 meaning=meaning.meaning,
-                advice=meaning.advice,
-                severity=meaning.severity,
-                severity_text=say(f"severity.{meaning.severity}", language),
+                advice=advice_text(code.code, haste, language),
+                severity=haste.severity,
+                level_text=level_text(haste.level, language),
+                why=why_text(haste, language),
                 status_text=say(status, language) if known(status) else code.status,
                 ecu=code.ecu,
                 mil=code.mil,
