@@ -38,7 +38,7 @@ def load(
     try:
         while isinstance(found, int) and found != version and former is not None and found in former:
             fields, found = former[found](fields), found + 1
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise HealthError(f"{name}: damaged state of an older version: {error!r}; start from an empty state") from error
     if found != version:
         raise HealthError(

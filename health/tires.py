@@ -1,22 +1,32 @@
 """Slow leak of a tyre: loss of pressure per day at constant temperature, against the other wheels.
 
-Sources: Gay-Lussac's law for the absolute pressure of a closed volume; exponentially weighted recursive least squares
-of level and slope (Ljung, System Identification, chapter 11), written as five fading sums relative to the newest time.
+Source: Gay-Lussac's law for the absolute pressure of a closed volume; hourly means are made in
+:mod:`health.tire_pressures`, the line through them and its error in :mod:`health.fading_line`.
 
-    p20 = (p + p_air) * 293.15 / (T + 273.15) - p_air            kPa, where the wheel's temperature is read
-    d   = p20 - median of the other wheels' p20                  weather, altitude and sun act on all wheels alike
-    loss = -slope of d                                           kPa per day
+    p20  = (p + p_air) * 293.15 / (T + 273.15) - p_air            kPa, T of the wheel
+    d    = p20 - mean of all wheels' p20                          weather, altitude and sun act on all wheels alike
+    loss = second highest slope of d - slope of d + 0.17 +/- 0.07 kPa per day
 
-Where fewer than three wheels are read, a wheel's own p20 is used if its temperature is read, else nothing is said. All
-wheels losing alike (permeation, some 0.1 kPa per day) is not seen by the difference. Pumping up starts a wheel anew.
+A leak makes all other wheels seem to rise against the mean. Two wheels may leak at once where four are read, one where
+three are: the second highest slope is a sound wheel's. All wheels lose by permeation, 3.4 to 6.9 kPa a month (Tire
+Science and Technology 13 (1985) 16), which the difference does not see: hence the last term.
+
+Where fewer than three wheels are read, a wheel's own p20 is used: with the wheel's temperature if that is read, else
+with the ambient temperature of hours in which the car had long been standing ("cold"), else nothing is said.
+
+Two lines run side by side, of long and of short memory. The short one is told where it has left the long one by more
+than chance: a nail is noticed within a day or two, a slow leak has the narrow interval of weeks.
+
+A wheel that has risen against the others was pumped up; all wheels rising at once were pumped up or changed. Both start
+the lines anew and are told.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median
-from typing import Final
+from statistics import fmean, median
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,16 +34,41 @@ from health import signals
 from health.checks import require_positive
 from health.errors import HealthError
 from health.estimator import Json
+from health.fading_line import FadingLine, add_hour, fit
 from health.intervals import Z90
 from health.persistence import dump, load
-from telemetry.records import Estimate, Quantity, Sample, ServiceRecord, VehicleEvent, require_aware
+from health.tire_pressures import EPOCH, EndedHour, Hour, forget_hour, take
+from health.tires_former import from_first
+from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
+from telemetry.records import (
+    Estimate,
+    Limitation,
+    Quantity,
+    Sample,
+    ServiceAction,
+    ServiceRecord,
+    VehicleEvent,
+    require_aware,
+)
 
-METHOD: Final = "tire_pressure_rls/1"
-_VERSION: Final = 1
-_DAY_S: Final = 86_400.0
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AIR_KPA: Final = 101.3  # TPMS gives gauge pressure against sea level
-_REFERENCE_K: Final = 293.15
+METHOD: Final = "tire_pressure_rls/2"
+_VERSION: Final = 2
+_PERMEATION: Final = 0.17  # kPa per day ...
+_PERMEATION_SD: Final = 0.07  # ... and by how much tyres and summers differ
+_SHORT_HALF_WIDTHS: Final = 2.0  # between the lines of short and long memory: no chance
+_COMPARED: Final = 3  # wheels, at least
+_SOUND_SHARE: Final = 0.7  # the second highest of four slopes errs less than one: as their median, by half the variance
+_REDUCED_SHARE: Final = 0.5  # of the error is left where each wheel's own temperature is known (fit_tires.py)
+_CHANCE: Final = 3.0  # standard deviations of an hour
+_PUMPED_KPA: Final = 4.0  # mean rise of the wheels from one hour to the next: more than a change of altitude
+_SHIFTED: Final = 6.0  # mean square of the wheels' errors in standard deviations: chance gives one
+_CERTAINTY: Final = 0.8  # a garage's warmth or a sensor exchanged look alike
+_REFERENCE_HOURS: Final = 24  # with data, until wheels that went missing are no longer waited for
+_OLD_HOURS: Final = 7 * 24
+_FEW_HOURS: Final = 12
+
+Mode = Literal["relative", "own", "cold"]
+_SUFFIX: Final[dict[Mode, str]] = {"relative": "", "own": "+own", "cold": "+cold"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +76,16 @@ class TiresParameters:
     """How long is remembered and how good the sensors are."""
 
     memory_days: float = 10.0  # an hour this old weighs 1/e
-    min_days: float = 1.0  # of data before anything is said
+    short_memory_days: float = 2.5
+    min_days: float = 1.5  # of data before anything is said
     min_hours: int = 4  # different hours with data before anything is said
-    sensor_error_kpa: float = 1.5  # standard deviation of an hour's mean: resolution 1 to 2.5 kPa, uneven warming
-    refill_kpa: float = 12.0  # an hour's mean so far above the line: somebody pumped up
+    sensor_error_kpa: float = 1.5  # standard deviation of an hour's mean: resolution, uneven warming (fit_tires.py)
+    refill_kpa: float = 12.0  # two hours' means so far above the line: somebody pumped up
 
     def __post_init__(self) -> None:
         require_positive(
             memory_days=self.memory_days,
+            short_memory_days=self.short_memory_days,
             min_days=self.min_days,
             min_hours=self.min_hours,
             sensor_error_kpa=self.sensor_error_kpa,
@@ -57,30 +94,25 @@ class TiresParameters:
 
 
 class _Wheel(msgspec.Struct, forbid_unknown_fields=True):
-    # The running hour
-    hour: int | None = None  # hours since 1970-01-01 UTC
-    sum_kpa: float = 0.0
-    count: int = 0
-    # Fading sums over ended hours, time in days relative to ``at_hour``
-    at_hour: int = 0
-    s0: float = 0.0
-    s1: float = 0.0
-    s2: float = 0.0
-    sy: float = 0.0
-    sty: float = 0.0
-    syy: float = 0.0
-    first_hour: int = 0
-    hours: int = 0
-    relative: bool = True  # against the other wheels, or the wheel's own compensated pressure
+    long: FadingLine = msgspec.field(default_factory=FadingLine)
+    short: FadingLine = msgspec.field(default_factory=FadingLine)
+    reduced_kpa: float | None = None  # own pressure at 20 celsius in the newest ended hour
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     newest: datetime | None = None
+    running: Hour = msgspec.field(default_factory=Hour)
+    mode: Mode = "relative"
+    among: list[str] = []  # wheels that are compared
+    other_hours: int = 0  # ended in a row with other wheels
+    raised: dict[str, float] = {}  # an hour with a wheel far above its line, to be confirmed by the next
+    raised_hour: int = 0
     wheels: dict[str, _Wheel] = {}
+    told: Told = msgspec.field(default_factory=Told)
 
 
 class Tires:
-    """Pressure loss per wheel in kPa per day, positive when it loses; about a day of data before it says anything."""
+    """Pressure loss per wheel in kPa per day, positive when it loses; it needs a day and a half of data."""
 
     name = "tires"
 
@@ -94,119 +126,211 @@ class Tires:
         if state.newest is not None and sample.time < state.newest:
             return
         state.newest = sample.time
-        compensated: dict[str, float] = {}
-        own: set[str] = set()  # wheels whose own temperature is known
-        for wheel in signals.WHEELS:
-            pressure = signals.read(sample, signals.TIRE_PRESSURE[wheel])
-            if not pressure:  # absent, or 0: the sensor is silent (TPMS sleep), not the tyre flat
-                continue
-            temperature = signals.read(sample, signals.TIRE_TEMPERATURE[wheel])
-            if temperature is not None:
-                own.add(wheel)
-                pressure = (pressure + _AIR_KPA) * _REFERENCE_K / (temperature + 273.15) - _AIR_KPA
-            compensated[wheel] = pressure
-        if own and own != set(compensated):  # compensated and raw pressures do not compare
-            compensated = {wheel: compensated[wheel] for wheel in compensated if wheel in own}
-        hour = int((sample.time - _EPOCH).total_seconds() // 3600)
-        for wheel, pressure in compensated.items():
-            others = [value for other, value in compensated.items() if other != wheel]
-            if len(others) >= 2:
-                self._take(wheel, hour, pressure - median(others), relative=True)
-            elif wheel in own:
-                self._take(wheel, hour, pressure, relative=False)
+        taken = take(state.running, sample)
+        for name, why in taken.stuck:
+            doubt_signal(state.told, sample.time, signals.TIRE_PRESSURE[name].path, why=why)
+        if taken.ended is not None:
+            self._end_hour(taken.ended)
 
-    def _take(self, name: str, hour: int, value_kpa: float, *, relative: bool) -> None:
-        wheel = self._state.wheels.get(name)
-        if wheel is None or wheel.relative != relative:
-            wheel = self._state.wheels[name] = _Wheel(relative=relative)
-        if wheel.hour is not None and hour != wheel.hour:
-            self._end_hour(wheel)
-        wheel.hour = hour
-        wheel.sum_kpa += value_kpa
-        wheel.count += 1
-
-    def _end_hour(self, wheel: _Wheel) -> None:
-        if wheel.hour is None:
+    def _end_hour(self, ended: EndedHour) -> None:
+        reduced = ended.means if ended.own else ended.cold
+        rises = self._rises(reduced)
+        if len(rises) >= _COMPARED and sorted(rises)[-_COMPARED] > self.parameters.refill_kpa:
+            self._forget()
+            self._tell(ended.hour, f"all wheels rose, by {fmean(rises):.0f} kPa: pumped up, or other wheels fitted")
             return
-        mean = wheel.sum_kpa / wheel.count
-        if wheel.hours:
-            days = (wheel.hour - wheel.at_hour) / 24
-            level, slope, _ = self._line(wheel)
-            if mean - (level + slope * days) > self.parameters.refill_kpa:
-                wheel.s0 = wheel.s1 = wheel.s2 = wheel.sy = wheel.sty = wheel.syy = 0.0
-                wheel.hours = 0
-            self._carry(wheel, days)
-        if not wheel.hours:
-            wheel.first_hour = wheel.hour
-        wheel.at_hour = wheel.hour
-        wheel.s0 += 1.0
-        wheel.sy += mean
-        wheel.syy += mean * mean
-        wheel.hours += 1
-        wheel.sum_kpa, wheel.count = 0.0, 0
+        pumped = len(rises) >= _COMPARED and fmean(rises) > _PUMPED_KPA
+        if self._comparable(ended.means):
+            level = fmean(ended.means.values())
+            relative = {name: mean - level for name, mean in ended.means.items()}
+            self._take_hour(ended.hour, relative, "relative", pumped=pumped)
+        elif len(ended.means) < _COMPARED:
+            self._take_hour(ended.hour, reduced, "own" if ended.own else "cold", pumped=False)
 
-    def _carry(self, wheel: _Wheel, days: float) -> None:
-        """Move the sums' time origin on by ``days`` and let them fade."""
-        fading = math.exp(-days / self.parameters.memory_days)
-        wheel.s2 = (wheel.s2 - 2 * days * wheel.s1 + days * days * wheel.s0) * fading
-        wheel.s1 = (wheel.s1 - days * wheel.s0) * fading
-        wheel.sty = (wheel.sty - days * wheel.sy) * fading
-        wheel.s0, wheel.sy, wheel.syy = wheel.s0 * fading, wheel.sy * fading, wheel.syy * fading
+    def _rises(self, reduced: dict[str, float]) -> list[float]:
+        """Of the wheels' own pressure at 20 celsius since the hour before (kPa)."""
+        rises = []
+        for name, value in reduced.items():
+            wheel = self._state.wheels.setdefault(name, _Wheel())
+            if wheel.reduced_kpa is not None:
+                rises.append(value - wheel.reduced_kpa)
+            wheel.reduced_kpa = value
+        return rises
 
-    def _line(self, wheel: _Wheel) -> tuple[float, float, float]:
-        """Level at the newest ended hour (kPa), slope (kPa/day) and the slope's standard deviation."""
-        determinant = wheel.s0 * wheel.s2 - wheel.s1 * wheel.s1
-        if determinant <= 1e-9 * wheel.s0 * wheel.s0:
-            return wheel.sy / wheel.s0, 0.0, math.inf
-        slope = (wheel.s0 * wheel.sty - wheel.s1 * wheel.sy) / determinant
-        level = (wheel.sy - slope * wheel.s1) / wheel.s0
-        residual = max(0.0, (wheel.syy - level * wheel.sy - slope * wheel.sty) / wheel.s0)
-        variance = residual + self.parameters.sensor_error_kpa**2
-        return level, slope, math.sqrt(variance * wheel.s0 / determinant)
+    def _comparable(self, means: dict[str, float]) -> bool:
+        """Whether these are the wheels that are compared: with others the mean would jump."""
+        state = self._state
+        names = sorted(means)
+        if names == state.among:
+            state.other_hours = 0
+        elif len(names) > len(state.among) or state.other_hours >= _REFERENCE_HOURS:
+            state.among, state.other_hours = names, 0
+            self._forget()
+        else:
+            state.other_hours += 1
+            return False
+        return len(names) >= _COMPARED
 
-    def reset(self, time: datetime, reason: str) -> None:
-        """Tyres were changed, turned round or pumped up: begin anew."""
+    def _take_hour(self, hour: int, values: dict[str, float], mode: Mode, *, pumped: bool) -> None:
+        """Add an hour, unless it leaves the lines upwards: if the next one does so too, they begin anew with both."""
+        state = self._state
+        if state.mode != mode:
+            self._forget()
+            state.mode = mode
+        errors = self._errors(hour, values)
+        limit = self.parameters.refill_kpa
+        raised = {name: error for name, (error, sd) in errors.items() if error > limit + _CHANCE * sd}
+        shifted = sum((error / sd) ** 2 for error, sd in errors.values()) > _SHIFTED * len(errors)
+        if not state.raised and (raised or (shifted and pumped)):
+            state.raised, state.raised_hour = values, hour
+            return
+        if state.raised and (raised or shifted):
+            before = state.raised
+            self._forget()
+            for name, by_kpa in raised.items():
+                why = f"it rose by {by_kpa:.0f} kPa against the line it was on: pumped up, or another tyre fitted"
+                self._tell(hour, why, name)
+            if not raised:
+                self._tell(hour, "the wheels rose, and not all alike: pumped up")
+            self._add(state.raised_hour, before)
+        state.raised = {}
+        self._add(hour, values)
+
+    def _errors(self, hour: int, values: dict[str, float]) -> dict[str, tuple[float, float]]:
+        """By how much each wheel lies above its line (kPa), and the standard deviation that chance explains."""
+        errors: dict[str, tuple[float, float]] = {}
+        for name, value in values.items():
+            line = self._state.wheels.setdefault(name, _Wheel()).long
+            found = fit(line, prior_sd=self._error_kpa)
+            if found is not None:
+                expected, sd = found.at((hour - line.at_hour) / 24)
+                errors[name] = value - expected, sd
+        # One wheel's jump moves the mean, and so all others the other way.
+        common = median(error for error, _ in errors.values()) if len(errors) >= _COMPARED else 0.0
+        return {name: (error - common, sd) for name, (error, sd) in errors.items()}
+
+    def _add(self, hour: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            wheel = self._state.wheels.setdefault(name, _Wheel())
+            add_hour(wheel.long, hour, value, memory_days=self.parameters.memory_days)
+            add_hour(wheel.short, hour, value, memory_days=self.parameters.short_memory_days)
+
+    def _tell(self, hour: int, why: str, position: str = "") -> None:
+        suspect_service(
+            self._state.told,
+            _time_of(hour),
+            Quantity.TIRE_PRESSURE_LOSS,
+            position=position,
+            certainty=_CERTAINTY,
+            why=why,
+        )
+
+    def _forget(self, position: str = "") -> None:
+        self._state.raised = {}
+        for name, wheel in self._state.wheels.items():
+            if self._state.mode == "relative" or name.startswith(position):
+                wheel.long, wheel.short = FadingLine(), FadingLine()
+
+    def _losses(self) -> dict[str, tuple[float, float]]:
+        """By wheel: loss and half its 90 % interval; by the line of short memory where that has left the long one."""
+        wheels = {name: wheel for name, wheel in self._state.wheels.items() if self._suffices(wheel.long)}
+        losses = self._losses_by({name: wheel.long for name, wheel in wheels.items()})
+        for name, (loss, half) in self._losses_by({name: wheel.short for name, wheel in wheels.items()}).items():
+            if name in losses and abs(loss - losses[name][0]) > _SHORT_HALF_WIDTHS * half:
+                losses[name] = loss, half
+        return losses
+
+    @property
+    def _error_kpa(self) -> float:
+        """Standard deviation of an hour's mean, before the car has shown its own."""
+        reduced = self._state.running.own and self._state.mode == "relative"
+        return self.parameters.sensor_error_kpa * (_REDUCED_SHARE if reduced else 1.0)
+
+    def _suffices(self, line: FadingLine) -> bool:
+        days = (line.at_hour - line.first_hour) / 24
+        return line.hours >= self.parameters.min_hours and days >= self.parameters.min_days
+
+    def _losses_by(self, lines: dict[str, FadingLine]) -> dict[str, tuple[float, float]]:
+        fits = {name: fit(line, prior_sd=self._error_kpa) for name, line in lines.items()}
+        found = {name: entry for name, entry in fits.items() if entry is not None}
+        if self._state.mode != "relative":
+            return {name: (-entry.slope, entry.half_width) for name, entry in found.items()}
+        if len(found) < _COMPARED:
+            return {}
+        sound = sorted(found.values(), key=lambda entry: entry.slope)[-2]
+        half = _SOUND_SHARE * sound.half_width
+        return {
+            name: (
+                sound.slope - entry.slope + _PERMEATION,
+                math.hypot(entry.half_width, half, Z90 * _PERMEATION_SD),
+            )
+            for name, entry in found.items()
+        }
+
+    def reset(self, time: datetime, reason: str, *, position: str = "") -> None:
+        """A tyre (``position``; all: "") was changed, turned round or pumped up: begin anew."""
         require_aware(time, "Tires.reset(time)")
         if not reason.strip():
             raise HealthError("tires: a reset needs a reason, e.g. 'winter tyres fitted'")
-        newest = self._state.newest
-        self._state = _State(newest=time if newest is None else max(newest, time))
+        state = self._state
+        state.newest = time if state.newest is None else max(state.newest, time)
+        for name, wheel in state.wheels.items():
+            if name.startswith(position):
+                wheel.reduced_kpa = None
+        self._forget(position)
+        forget_hour(state.running, position)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
-        """A loss rate for each wheel with a day of data; the running hour counts once it has ended."""
+        """A loss rate for each wheel with data enough; the running hour counts once it has ended."""
         found: list[Estimate] = []
-        for position in sorted(self._state.wheels):
-            wheel = self._state.wheels[position]
-            if wheel.hours < self.parameters.min_hours:
-                continue
-            if (wheel.at_hour - wheel.first_hour) / 24 < self.parameters.min_days:
-                continue
-            _, slope, deviation = self._line(wheel)
-            if math.isinf(deviation):
-                continue
-            half = Z90 * deviation
+        for position, (loss, half) in sorted(self._losses().items()):
+            sensor = self._state.running.wheels.get(position)
+            stuck = sensor is not None and sensor.stuck
+            width = half * (2 if stuck else 1)
+            line = self._state.wheels[position].long
             found.append(
                 Estimate(
                     time=now,
                     quantity=Quantity.TIRE_PRESSURE_LOSS,
                     position=position,
-                    value=-slope,
-                    low=-slope - half,
-                    high=-slope + half,
+                    value=loss,
+                    low=loss - width,
+                    high=loss + width,
                     source="estimated",
-                    method=METHOD if wheel.relative else METHOD + "+own",
+                    method=METHOD + _SUFFIX[self._state.mode],
+                    measurements=line.hours,
+                    limited_by=self._limit(line, now, stuck=stuck),
                 )
             )
         return tuple(found)
 
+    def _limit(self, line: FadingLine, now: datetime, *, stuck: bool) -> str:
+        if stuck:
+            return Limitation.DOUBTFUL_READINGS
+        if int((now - EPOCH).total_seconds() // 3600) - line.at_hour > _OLD_HOURS:
+            return Limitation.OLD_MEASUREMENTS
+        if line.hours < _FEW_HOURS:
+            return Limitation.FEW_MEASUREMENTS
+        return Limitation.MODELLED_TEMPERATURE if self._state.mode == "cold" else ""
+
     def serviced(self, record: ServiceRecord) -> None:
-        """See :class:`health.estimator.Estimator`."""
-        if record.quantity is Quantity.TIRE_PRESSURE_LOSS:
-            self.reset(record.time, f"{record.by}: {record.reason}")
+        """See :class:`health.estimator.Estimator`. A measured pressure tells nothing of a loss rate: refused."""
+        if record.quantity is not Quantity.TIRE_PRESSURE_LOSS:
+            return
+        if record.action is ServiceAction.MEASURED:
+            raise HealthError(
+                "tires: a loss per day is not measured by hand; say 'adjusted' when the tyre was pumped up"
+            )
+        if not any(wheel.startswith(record.position) for wheel in signals.WHEELS):
+            raise HealthError(
+                f"tires: no wheel at {record.position!r}; known: {', '.join(signals.WHEELS)}, an axle, or '' for all"
+            )
+        if is_new(self._state.told, record):
+            self.reset(record.time, f"{record.by}: {record.reason}", position=record.position)
 
     def findings(self) -> tuple[VehicleEvent, ...]:
         """See :class:`health.estimator.Estimator`."""
-        return ()
+        return take_findings(self._state.told)
 
     def state(self) -> Json:
         """The recursion as JSON values."""
@@ -214,4 +338,8 @@ class Tires:
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Go on from :meth:`state`; HealthError if it is not one of this estimator."""
-        self._state = load(self.name, _VERSION, _State, state)
+        self._state = load(self.name, _VERSION, _State, state, {1: from_first})
+
+
+def _time_of(hour: int) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, UTC)
