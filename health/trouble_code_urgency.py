@@ -16,7 +16,8 @@ So more days with the code, confirmed instead of pending, a lamp, or a worse fre
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, get_args
 
 from health.signals import COOLANT_TEMPERATURE, ENGINE_LOAD, SPEED
 from telemetry.catalogue import Signal
@@ -26,6 +27,7 @@ Level = Literal["drive_on", "soon", "stop"]
 Status = Literal["pending", "confirmed", "permanent"]
 Lamp = Literal["off", "on", "flashing"]
 
+STATUSES: Final[Mapping[str, Status]] = MappingProxyType({status: status for status in get_args(Status)})
 RECURRENCE_DAYS: Final = 30  # days that are looked back for a code's returns
 _REPEATED_DAYS: Final = 2  # two drive cycles are what SAE J1979 confirms a code by
 _OFTEN_DAYS: Final = 3

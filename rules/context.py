@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from health.trouble_code_urgency import CodeEvidence, Status, Urgency, urgency
+from health.trouble_code_urgency import STATUSES, CodeEvidence, Urgency, urgency
 from health.urgency_words import why_text
 from rules.expression import Kind, Value
 from telemetry.catalogue import catalogue
@@ -46,7 +46,6 @@ _CODE_FIELDS: dict[str, Kind] = {
     "urgency": "string", "days_to_act": "double", "days_seen": "double", "job": "string", "why": "string",
 }  # fmt: skip
 _VEHICLE_FIELDS: dict[str, Kind] = {"profile": "string", "age_years": "double"}
-_STATUSES: Mapping[str, Status] = {"pending": "pending", "permanent": "permanent", "confirmed": "confirmed"}
 _YEAR = timedelta(days=365.25)
 
 
@@ -307,7 +306,7 @@ def code_urgency(code: str, present: TroubleCode) -> Urgency:
     return urgency(
         CodeEvidence(
             code=code,
-            status=_STATUSES.get(present.status, "confirmed"),  # a word of a later version is taken for the gravest
+            status=STATUSES.get(present.status, "confirmed"),  # a word of a later version is taken for the gravest
             lamp="on" if present.mil else None,
             days_seen=present.days_seen,
             frame=present.frame,

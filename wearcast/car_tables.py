@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -26,20 +26,45 @@ class Language(StrEnum):
     ZH = "zh"
 
 
-def code_row(code: Mapping[str, object], language: Language) -> dict[str, object]:
-    """One trouble code (its code, ecu, status and warning_lamp) with what it means and what to do."""
+def code_row(
+    code: Mapping[str, object],
+    language: Language,
+    *,
+    frame: Mapping[str, float] | None = None,
+    failed_this_cycle: bool | None = None,
+) -> dict[str, object]:
+    """One trouble code (its code, ecu, status and warning_lamp) with what it means, how much it hurries, what to do.
+
+    ``frame``: its freeze frame, VSS path -> value; ``failed_this_cycle``: bit 1 of its UDS status. How often it came up
+    before is not known here.
+    """
+    from health.trouble_code_urgency import STATUSES, CodeEvidence, urgency
+    from health.urgency_words import advice_text, level_text, why_text
     from telemetry.trouble_codes import describe
 
-    meaning = describe(str(code.get("code")), "zh" if language is Language.ZH else "en")
+    words: Literal["en", "zh"] = "zh" if language is Language.ZH else "en"
+    name, lamp = str(code.get("code")), code.get("warning_lamp")
+    meaning = describe(name, words)
+    judged = urgency(
+        CodeEvidence(
+            code=name,
+            status=STATUSES.get(str(code.get("status")), "confirmed"),
+            lamp="on" if lamp is True else "off" if lamp is False else None,
+            frame=frame or {},
+            failed_this_cycle=failed_this_cycle,
+        )
+    )
     return {
         "code": code.get("code"),
         "ecu": code.get("ecu"),
         "status": code.get("status"),
         "lamp": code.get("warning_lamp"),
-        "severity": meaning.severity,
+        "urgency": level_text(judged.level, words),
+        "severity": judged.severity,
+        "why": why_text(judged, words),
         "job": meaning.job,
         "meaning": meaning.meaning,
-        "what_to_do": meaning.advice,
+        "what_to_do": advice_text(name, judged, words),
     }
 
 

@@ -234,7 +234,15 @@ def raw(
 
 
 def _print_report(report: "CodesReport", language: Language, *, as_json: bool) -> None:
-    rows = [code_row(asdict(entry.code), language) for entry in report.entries or ()]
+    rows = [
+        code_row(
+            asdict(entry.code),
+            language,
+            frame=None if entry.frame is None else entry.frame.values,
+            failed_this_cycle=None if entry.record is None else entry.record.failed_this_cycle,
+        )
+        for entry in report.entries or ()
+    ]
     if as_json:
         print_json(
             {
