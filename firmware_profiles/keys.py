@@ -126,6 +126,10 @@ VEHICLE = Record(
             "petrol, diesel, hybrid, electric or generic",
             inherited=True,
         ),
+        "category": Key(
+            Choice(("M1", "N1")),
+            "M1 (car, where nothing is said) or N1 (van): which battery durability Euro 7 requires of it",
+        ),
         "simulated": Key(Flag(), "true: definitions of the simulated ECU, which no real car answers"),
         "match": Key(_MATCH, "how such a car is recognised; without it, it is never chosen by itself"),
         "can": Key(

@@ -173,6 +173,7 @@ def _vehicle(checked: Checked, place: Place, files: tuple[Path, ...]) -> Vehicle
         name=checked["name"],
         title=checked["title"],
         kind=checked["kind"],
+        category=checked.get("category", "M1"),
         can=CanParameters(bit_rate=can["bit_rate"], identifier_bits=can["identifier_bits"]),
         poll=tuple(
             PollItem(service=int(item.get("service", "01"), 16), pid=item["pid"], period_s=item["period"])

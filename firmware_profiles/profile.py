@@ -147,14 +147,15 @@ class Match:
 class VehicleProfile:
     """How to read one kind of car.
 
-    ``match`` None: chosen by name only. ``health`` holds the parameters of the estimators by estimator name, checked by
-    :mod:`health`. ``simulated``: the definitions are those of the virtual car, no real ECU answers them. ``files``: the
-    file itself, then the files it extends, nearest first.
+    ``category``: UNECE category, M1 (car) or N1 (van). ``match`` None: chosen by name only. ``health`` holds the
+    parameters of the estimators by estimator name, checked by :mod:`health`. ``simulated``: the definitions are those
+    of the virtual car, no real ECU answers them. ``files``: the file itself, then the files it extends, nearest first.
     """
 
     name: str
     title: str
     kind: VehicleKind
+    category: Literal["M1", "N1"] = "M1"
     can: CanParameters
     poll: tuple[PollItem, ...] = ()
     dids: tuple[DidDefinition, ...] = ()

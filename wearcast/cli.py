@@ -18,6 +18,7 @@ from wearcast.commands import (
     diagnose_live,
     doctor,
     flash,
+    health,
     ingest,
     operators,
     portal,
@@ -48,6 +49,7 @@ app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(rules.app, name="rules")
 app.add_typer(portal.app, name="portal")
+app.add_typer(health.app, name="health")
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
 app.add_typer(operators.app, name="operators")

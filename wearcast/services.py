@@ -1,12 +1,17 @@
 """From the settings to what each service of the backend needs."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from firmware_profiles.errors import FirmwareProfilesError
+from firmware_profiles.loader import load_vehicle_profile
+from health.durability import Category
 from ingest.broker import BrokerConfig
 from ingest.worker import WorkerConfig
 from portal.access import signin_url
+from portal.config import PortalConfig
 from rules.delivery.config import DeliveryConfig, MailFolderSettings, SmtpSettings
 from wearcast.secrets import load_secret
 from wearcast.settings import Settings, SettingsError
@@ -49,6 +54,25 @@ def delivery_config(settings: Settings, database_url: str) -> DeliveryConfig:
         mail=parse_smtp_url(settings.smtp_url) if settings.smtp_url else MailFolderSettings(folder=settings.mail_dir),
         sender=settings.mail_from,
     )
+
+
+def portal_config(settings: Settings, database_url: str) -> PortalConfig:
+    """The portal's: what it needs of vehicle profiles is read here, as it does not know them."""
+    return PortalConfig(
+        database_url=database_url,
+        secret=load_secret(settings.secret_file),
+        portal_url=settings.portal_url,
+        vehicle_category=vehicle_category,
+    )
+
+
+@cache
+def vehicle_category(profile: str) -> Category:
+    """Category of a vehicle profile by its name; M1 (a car) for one that does not ship with this version."""
+    try:
+        return load_vehicle_profile(profile).category
+    except FirmwareProfilesError:
+        return "M1"
 
 
 def parse_smtp_url(url: str) -> SmtpSettings:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -124,12 +125,17 @@ def add_vehicle(
     label: Annotated[str, typer.Argument(help="What the owner calls the car.")],
     profile: Annotated[str, typer.Option(help="Vehicle profile (wearcast flash profiles).")] = "generic",
     vin: Annotated[str | None, typer.Option(help="Vehicle identification number, 17 characters.")] = None,
+    registered: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of first registration: the car's age.")
+    ] = None,
 ) -> None:
     """Register a vehicle and print the id."""
     from ingest.registry import register_vehicle
 
+    since = None if registered is None else registered.date()
     with connection() as conn:
-        print(register_vehicle(conn, owner_id=owner_id, label=label, profile=profile, vin=vin).id)
+        added = register_vehicle(conn, owner_id=owner_id, label=label, profile=profile, vin=vin, in_service_since=since)
+    print(added.id)
 
 
 @vehicle.command("list")

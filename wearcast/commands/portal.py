@@ -25,17 +25,12 @@ def run(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the portal until it is stopped. Put a proxy with TLS before it where it leaves this machine."""
-    from portal.config import PortalConfig
     from portal.server import serve
-    from wearcast.secrets import load_secret
+    from wearcast.services import portal_config
 
     settings = load_settings()
     with database_url(settings) as url:
-        serve(
-            PortalConfig(database_url=url, secret=load_secret(settings.secret_file), portal_url=settings.portal_url),
-            host,
-            port,
-        )
+        serve(portal_config(settings, url), host, port)
 
 
 @app.command()

@@ -54,6 +54,13 @@ def test_a_whole_profile_is_read(write: Write) -> None:
     assert profile.trouble_codes.services == (3,)
 
 
+def test_a_van_says_so_and_a_car_need_not(write: Write) -> None:
+    assert load_vehicle_profile(write(WHOLE)).category == "M1"
+    assert load_vehicle_profile(write(WHOLE.replace("kind: petrol", "kind: petrol\ncategory: N1"))).category == "N1"
+    with pytest.raises(ProfileError, match="category"):
+        load_vehicle_profile(write(WHOLE.replace("kind: petrol", "kind: petrol\ncategory: truck")))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

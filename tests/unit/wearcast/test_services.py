@@ -12,7 +12,7 @@ import pytest
 from portal.access import Identity, read_signin_token
 from wearcast import secrets
 from wearcast.secrets import load_secret
-from wearcast.services import delivery_config, parse_smtp_url, worker_config
+from wearcast.services import delivery_config, parse_smtp_url, portal_config, worker_config
 from wearcast.settings import SettingsError, load_settings
 
 URL = "postgresql://localhost/x"
@@ -80,3 +80,9 @@ def test_a_secret_others_can_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(SettingsError, match="chmod 600"):
         load_secret(path)
+
+
+def test_the_portal_learns_a_cars_category_from_its_profile(tmp_path: Path) -> None:
+    config = portal_config(load_settings({"WEARCAST_SECRET_FILE": str(tmp_path / "secret")}), URL)
+    assert config.vehicle_category("hyundai_kona_electric") == "M1"
+    assert config.vehicle_category("a profile of somebody's own") == "M1"
