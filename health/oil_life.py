@@ -32,7 +32,7 @@ from health.oil_distance import unseen_km
 from health.oil_parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters, penalty_errors
 from health.oil_speed import watch_engine_speed
 from health.oil_state import OilLifeState, Suspicion, of_version_1
-from health.oil_usage import Used, checkpoint, copied, since, total_at, with_checkpoint
+from health.oil_usage import Used, checkpoint, copied, since, total_at, with_checkpoints
 from health.persistence import dump, load
 from health.told import doubt_signal, is_new, suspect_service, take_findings
 from telemetry.catalogue import Signal
@@ -108,7 +108,7 @@ class OilLife:
             state.begun = sample.time
             state.since = sample.time if state.since is None else state.since
         elapsed_s = 0.0 if state.last is None else (sample.time - state.last).total_seconds()
-        state.checkpoints = with_checkpoint(state.checkpoints, sample.time, state.total)
+        state.checkpoints = with_checkpoints(state.checkpoints, state.last, sample.time, state.total)
         if state.last is None or elapsed_s > self.parameters.max_gap_s:
             if state.last is not None:
                 oil_temperature.rest(state.temperature, elapsed_s)
@@ -179,7 +179,7 @@ class OilLife:
         """The oil was changed at ``time``, or measured to have ``life`` percent left (``reason`` must say who and how).
 
         A report older than the last one is ignored. What was driven between ``time`` and the newest sample is charged
-        to the new oil, day by day for the last forty with driving, before that in proportion.
+        to the new oil, by the day in the last week of driving, before that in proportion.
         """
         require_aware(time, "OilLife.reset(time)")
         require_between(0, 100, life=life)

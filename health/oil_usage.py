@@ -1,16 +1,20 @@
 """What an oil filling has been through, in effective revolutions, by how well each part of it is known.
 
-A running total that is never set back; a filling's use is the total less the total when it was filled in. Daily
-checkpoints let a change be told days late and still count what was driven since.
+A running total that is never set back; a filling's use is the total less the total when it was filled in. Checkpoints
+let a change be told days late and still count what was driven since.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-_CHECKPOINTS: Final = 40  # days with driving: a workshop's record is weeks late at most
+# A workshop's record is days late, seldom weeks: two checkpoints of each of the last days with driving, then one a
+# week.
+_DAILY: Final = 14
+_WEEKLY: Final = 6
+_WEEK: Final = timedelta(days=7)
 
 
 class Used(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,7 +42,7 @@ class Used(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """The total at a time, its fields in order and in whole numbers: forty of them are kept with each state."""
+    """The total at a time, its fields in order and in whole numbers: twenty of them are kept with each state."""
 
     time: datetime
     numbers: list[int]
@@ -69,11 +73,22 @@ def since(base: Used, total: Used) -> Used:
     return _combined(base, total, lambda a, b: b - a)
 
 
-def with_checkpoint(checkpoints: Sequence[Checkpoint], time: datetime, total: Used) -> list[Checkpoint]:
-    """One more where the last is of another day; the oldest give way."""
+def with_checkpoints(
+    checkpoints: Sequence[Checkpoint], last: datetime | None, time: datetime, total: Used
+) -> list[Checkpoint]:
+    """With the first drive of a day: where the last drive ended and where this one begins; the oldest give way.
+
+    ``last``: newest sample before this one. Nothing is added in between.
+    """
     if checkpoints and checkpoints[-1].time.date() == time.date():
         return list(checkpoints)
-    return [*checkpoints, checkpoint(time, total)][-_CHECKPOINTS:]
+    ended = [] if last is None else [checkpoint(last, total)]
+    found = [*checkpoints, *ended, checkpoint(time, total)]
+    weekly: list[Checkpoint] = []
+    for point in found[:-_DAILY]:
+        if not weekly or point.time - weekly[-1].time >= _WEEK:
+            weekly.append(point)
+    return [*weekly[-_WEEKLY:], *found[-_DAILY:]]
 
 
 def total_at(points: Sequence[Checkpoint], time: datetime) -> Used:

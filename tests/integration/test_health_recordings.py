@@ -13,6 +13,10 @@ from health.low_voltage_battery import LowVoltageBattery
 from health.oil_life import OilLife, OilLifeParameters
 from health.traction_battery import TractionBattery, TractionBatteryParameters
 from telemetry.records import Sample
+from tests.benchmarks.fit_oil import engine_speeds, idle_speeds
+from tests.benchmarks.oil_driving import ENGINE_SPEEDS
+from tests.benchmarks.oil_report import report
+from tests.benchmarks.oil_trips import RecordedTrip, recorded_trips
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRIPS = sorted((DATA / "obd_trips").glob("*.csv.gz"))
@@ -54,9 +58,27 @@ def test_a_trip_uses_hundredths_of_a_percent_of_oil_life(path: Path) -> None:
         oil.update(sample)
     hours = (samples[-1].time - START).total_seconds() / 3600
     used = 100 - oil.estimates(samples[-1].time)[0].value
-    # 500 to 3,000 rpm on average, penalty 1 to 2.6, of 34 million revolutions
-    assert 100 * 500 * 60 * hours / 34e6 < used < 100 * 3000 * 60 * hours * 2.6 / 34e6
+    # 500 to 3,000 rpm on average, penalty 1 to 2.6, of 35 million revolutions
+    assert 100 * 500 * 60 * hours / 35e6 < used < 100 * 3000 * 60 * hours * 2.6 / 35e6
     assert 0.005 < used < 0.5
+
+
+@pytest.mark.parametrize("recorded", recorded_trips(), ids=lambda recorded: recorded.name)
+def test_modelled_oil_is_plausible_against_the_coolant(recorded: RecordedTrip) -> None:
+    """No oil temperature was recorded: it starts with the coolant, lags minutes behind it and ends a little above."""
+    found = report(recorded)
+    assert found.plausible
+    assert found.curve[0][2] == pytest.approx(found.curve[0][1], abs=1)
+    assert 500 * found.duration_s / 60 < found.revolutions < 3000 * found.duration_s / 60
+    assert 0 <= found.cold_share <= 1
+    assert (found.cold_share > 0) == (found.curve[0][1] < 60)
+
+
+def test_the_simulated_car_s_engine_speeds_are_the_recorded_ones() -> None:
+    for (speed, engine_speed), (expected_speed, expected) in zip(engine_speeds(), ENGINE_SPEEDS, strict=False):
+        assert speed == expected_speed
+        assert engine_speed == pytest.approx(expected, abs=1)
+    assert idle_speeds() == pytest.approx((794, 1212), abs=1)
 
 
 def test_the_12_v_battery_rests_and_charges() -> None:
