@@ -79,7 +79,7 @@ def _lag(curve: list[tuple[float, float, float]]) -> float | None:
 
 
 def _thinned(curve: list[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
-    kept = []
+    kept: list[tuple[float, float, float]] = []
     for point in curve:
         if not kept or point[0] >= kept[-1][0] + _CURVE_S:
             kept.append(point)
