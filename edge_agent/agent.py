@@ -165,6 +165,7 @@ class Agent:
         while not stop.is_set() and not self._power.talks:
             self._connect()
             measured = self._power.rest(REST_SECONDS)
+            self._take_burst()
             if measured is not None:
                 self._recorder.accept(measured)
                 if self._remote is not None:
@@ -178,6 +179,7 @@ class Agent:
         if reading is None:
             return False
         self._recognised()
+        self._take_burst()
         self._power.heard(reading)
         self._pause = FIRST_PAUSE_SECONDS
         position = None if self._recording is None else self._recording.position
@@ -187,6 +189,11 @@ class Agent:
             self._remote.observe(reading)
         self._housekeeping()
         return True
+
+    def _take_burst(self) -> None:
+        """What was caught of a start, before any later reading."""
+        for reading in self._power.burst():
+            self._recorder.accept(reading)
 
     def _recognised(self) -> None:
         """Keep what the source has found out about the car, and estimate by its profile."""

@@ -102,7 +102,7 @@ class Recorder:
         It is on the disk at once where it leads to an event, otherwise within ``flush_seconds`` (:meth:`tick`).
         """
         self._follow_clock()
-        moment, monotonic_ms = self._times.of(reading.time)
+        moment, monotonic_ms = self._times.of(reading.time, reading.age_s)
         values = self._plausible.values(reading)
         events = self._watch.observe(replace(reading, values=values), moment)
         if not values and not events and position in {None, self._position}:

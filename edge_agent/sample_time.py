@@ -23,16 +23,20 @@ class SampleTimes:
         self._last_monotonic_ms = -1
         self._first_recorded: datetime | None = None
 
-    def of(self, recorded: datetime | None) -> tuple[datetime, int]:
-        """Of a reading taken now, or with a recording's time: that and the distance from its first sample."""
+    def of(self, recorded: datetime | None, age_s: float = 0.0) -> tuple[datetime, int]:
+        """Of a reading taken now, or with a recording's time: that and the distance from its first sample.
+
+        ``age_s``: it was taken so long ago; yet never before the one that was taken up last.
+        """
         if recorded is not None:
             if self._first_recorded is None:
                 self._first_recorded = recorded
             passed = round((recorded - self._first_recorded) / timedelta(milliseconds=1))
             return recorded, self._started_ms + passed
-        moment_ms, last_ms = ms_from_utc(self._clock.now()), self._last_ms
-        if last_ms - _CROWDED_MS <= moment_ms <= last_ms:
+        age_ms = round(age_s * 1000)
+        moment_ms, last_ms = ms_from_utc(self._clock.now()) - age_ms, self._last_ms
+        if last_ms - _CROWDED_MS - age_ms <= moment_ms <= last_ms:
             moment_ms = last_ms + 1
         self._last_ms = moment_ms
-        self._last_monotonic_ms = max(self._clock.monotonic_ms(), self._last_monotonic_ms + 1)
+        self._last_monotonic_ms = max(self._clock.monotonic_ms() - age_ms, self._last_monotonic_ms + 1)
         return utc_from_ms(moment_ms), self._last_monotonic_ms

@@ -26,6 +26,7 @@ _LONGEST_CRANKING_S: Final = 15.0  # a fall that lasts is another load
 _CONFIRM_S: Final = 120.0  # from the fall to a running engine
 _BEFORE_S: Final = 120.0  # so old may the voltage before the fall be
 _UNSEEN_S: Final = 600.0  # a running engine not heard of for so long: it may have been stopped
+_HOLE: Final = 4.0  # times what is fast
 _LEAST_SAMPLES: Final = 3  # between inrush and end
 
 
@@ -43,7 +44,9 @@ class Starts(msgspec.Struct, forbid_unknown_fields=True):
     fall_from_v: float = 0.0
     ended: bool = False  # the fall is over
     lowest_v: float = 0.0
-    fast: bool = False  # each sample of the fall's first second came soon after the one before
+    within: int = 0  # samples of the fall's first second, the time they took, and the longest gap between two
+    within_s: float = 0.0
+    longest_s: float = 0.0
     sum_v: float = 0.0
     count: int = 0
     rested: bool = False  # the battery was at rest before the fall
@@ -78,7 +81,8 @@ def watch(
 ) -> Start | None:
     """Take one sample, not older than the last; the start it completes.
 
-    ``charging``: the voltage is one that only a charging battery has; ``fast_s``: samples closer than that see the dip.
+    ``charging``: the voltage is one that only a charging battery has; ``fast_s``: samples that close on
+    average see the dip.
     """
     if starts.seen is not None and (time - starts.seen).total_seconds() > _UNSEEN_S:
         starts.running = False if starts.running is False else None
@@ -88,14 +92,19 @@ def watch(
     if starts.fall_at is not None and (time - starts.fall_at).total_seconds() > _CONFIRM_S:
         starts.fall_at = None
     if voltage is not None and not starts.running and not charging:
-        _take_voltage(starts, time, voltage, engine_speed, rested=rested, fast_s=fast_s)
+        _take_voltage(starts, time, voltage, engine_speed, rested=rested)
     if voltage is not None:
         starts.voltage_at = time
-    return _completed(starts, time, engine_speed, charging=charging)
+    return _completed(starts, time, engine_speed, charging=charging, fast_s=fast_s)
 
 
-def _completed(starts: Starts, time: datetime, engine_speed: float | None, *, charging: bool) -> Start | None:
+def _completed(
+    starts: Starts, time: datetime, engine_speed: float | None, *, charging: bool, fast_s: float
+) -> Start | None:
     was = starts.running
+    # Half a dozen samples late by some milliseconds do no harm, a hole does.
+    dense = starts.within_s <= starts.within * fast_s and starts.longest_s <= _HOLE * fast_s
+    fast = starts.fall_at is not None and dense
     if engine_speed is not None:
         starts.speed_told = True
         if engine_speed >= RUNNING_RPM:
@@ -105,15 +114,15 @@ def _completed(starts: Starts, time: datetime, engine_speed: float | None, *, ch
             starts.running, starts.running_since = False, None
     by_speed = was is False and starts.running is True
     # Known from the dip alone where nothing was heard of the engine before: the dongle woke with the car.
-    unseen = was is None and starts.running is True and starts.fall_at is not None and starts.fast
-    by_voltage = not starts.speed_told and charging and starts.fall_at is not None and starts.fast and starts.ended
-    return _start(starts, time) if by_speed or unseen or by_voltage else None
+    unseen = was is None and starts.running is True and fast
+    by_voltage = not starts.speed_told and charging and fast and starts.ended
+    return _start(starts, time, fast=fast) if by_speed or unseen or by_voltage else None
 
 
-def _start(starts: Starts, time: datetime) -> Start:
+def _start(starts: Starts, time: datetime, *, fast: bool) -> Start:
     starts.starts += 1
     fell = starts.fall_at is not None
-    cranking_v = starts.sum_v / starts.count if fell and starts.fast and starts.count >= _LEAST_SAMPLES else None
+    cranking_v = starts.sum_v / starts.count if fast and starts.count >= _LEAST_SAMPLES else None
     if cranking_v is not None:
         starts.fast_starts += 1
     start = Start(
@@ -127,27 +136,24 @@ def _start(starts: Starts, time: datetime) -> Start:
     return start
 
 
-def _take_voltage(
-    starts: Starts, time: datetime, voltage: float, engine_speed: float | None, *, rested: bool, fast_s: float
-) -> None:
+def _take_voltage(starts: Starts, time: datetime, voltage: float, engine_speed: float | None, *, rested: bool) -> None:
     gap_s = _seconds(starts.voltage_at, time)
     if starts.fall_at is not None and not starts.ended:
-        _follow_fall(starts, starts.fall_at, time, voltage, gap_s, fast_s=fast_s)
+        _follow_fall(starts, starts.fall_at, time, voltage, gap_s)
     elif (
         starts.before_v is not None
         and starts.before_v - voltage >= FALL_V
         and _seconds(starts.before_at, time) <= _BEFORE_S
     ):
         starts.fall_at, starts.fall_from_v, starts.lowest_v = time, starts.before_v, voltage
-        starts.fast, starts.rested, starts.ended = gap_s <= fast_s, rested, False
+        starts.rested, starts.ended = rested, False
+        starts.within, starts.within_s, starts.longest_s = 1, min(gap_s, _BEFORE_S), min(gap_s, _BEFORE_S)
         starts.sum_v, starts.count = 0.0, 0
     elif engine_speed is None or engine_speed < _STANDING_RPM:
         starts.before_v, starts.before_at = voltage, time
 
 
-def _follow_fall(
-    starts: Starts, fall_at: datetime, time: datetime, voltage: float, gap_s: float, *, fast_s: float
-) -> None:
+def _follow_fall(starts: Starts, fall_at: datetime, time: datetime, voltage: float, gap_s: float) -> None:
     since_s = (time - fall_at).total_seconds()
     if voltage >= starts.fall_from_v - _RECOVERED_V:
         starts.ended = True
@@ -158,7 +164,9 @@ def _follow_fall(
     else:
         starts.lowest_v = min(starts.lowest_v, voltage)
         if since_s <= _CRANKING_S:
-            starts.fast = starts.fast and gap_s <= fast_s
+            starts.within += 1
+            starts.within_s += gap_s
+            starts.longest_s = max(starts.longest_s, gap_s)
             if since_s >= _INRUSH_S:
                 starts.sum_v += voltage
                 starts.count += 1

@@ -15,6 +15,7 @@ from edge_agent.section import Section
 
 if TYPE_CHECKING:
     from edge_agent.can_bus import CanBusConfig
+    from edge_agent.power.cranking_burst import CrankingBurst
     from edge_agent.power.watch import Voltmeter, Watch
 
 FOUND: Final = "bus.json"  # beside the outbox: what edge_agent.build_can keeps of bit rates it found
@@ -28,12 +29,14 @@ def build_power(config: AgentConfig, outbox: Outbox, clock: Clock, *, wait: Call
     from edge_agent.power.keeper import PowerKeeper
 
     governed = config.power.mode == "governed"
+    voltage = config.power.voltage
     return PowerKeeper(
         settings=config.power.settings,
         watch=build_watch(config, wait=wait),
         controller=CommandController(config.power.off_command) if governed else NoController(),
         outbox=outbox,
         clock=clock,
+        cranking=None if voltage is None or voltage.file is None else _cranking(voltage.file, voltage.scale),
     )
 
 
@@ -48,6 +51,13 @@ def build_watch(config: AgentConfig, *, wait: Callable[[float], object]) -> "Wat
         line=None if line is None else IgnitionLine(path=line.file, on=line.on),
         wait=wait,
     )
+
+
+def _cranking(file: Path, scale: float) -> "CrankingBurst":
+    from edge_agent.power.cranking_burst import CrankingBurst
+    from edge_agent.power.watch import FileVoltmeter
+
+    return CrankingBurst(FileVoltmeter(path=file, scale=scale).read)
 
 
 def _bus(config: AgentConfig) -> "Callable[[], CanBusConfig] | None":

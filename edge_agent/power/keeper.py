@@ -9,6 +9,7 @@ import msgspec
 from edge_agent.clock import Clock
 from edge_agent.outbox import Outbox
 from edge_agent.power.controller import PowerController
+from edge_agent.power.cranking_burst import StartWatch
 from edge_agent.power.governor import Governor
 from edge_agent.power.memory import STATE_NAME, Memory
 from edge_agent.power.records import ALONE, Decision, Moment, PowerState, Seen
@@ -31,12 +32,20 @@ class PowerKeeper:
     """Power saved by the plan. One thread, the agent's; takes up its memory where a former run left it."""
 
     def __init__(
-        self, *, settings: PowerSettings, watch: Watch, controller: PowerController, outbox: Outbox, clock: Clock
+        self,
+        *,
+        settings: PowerSettings,
+        watch: Watch,
+        controller: PowerController,
+        outbox: Outbox,
+        clock: Clock,
+        cranking: StartWatch | None = None,
     ) -> None:
         self._watch = watch
         self._controller = controller
         self._outbox = outbox
         self._clock = clock
+        self._cranking = cranking
         self._governor = Governor(settings, self._moment(), self._remembered())
         self._saved_at = float("-inf")
         self._cut_at = float("-inf")
@@ -65,6 +74,7 @@ class PowerKeeper:
             self._step(own)
             return
         values = reading.values
+        self._arm(values.get(ENGINE_SPEED))
         gave = bool(values) or reading.vin is not None or reading.trouble_codes is not None
         voltage = next((values[path] for path in _VOLTAGES if path in values), own.voltage)
         self._step(
@@ -81,6 +91,7 @@ class PowerKeeper:
 
     def rest(self, seconds: float) -> Reading | None:
         """Watch the parked car; the voltage at a planned wake is a reading: the battery's health is told by it."""
+        self._arm(0.0)
         seen = self._watch.look(seconds)
         waits = self._decision.state is PowerState.PARKED and not self._outbox_empty()
         decision = self._step(replace(seen, outbox_empty=not waits))
@@ -89,9 +100,25 @@ class PowerKeeper:
         voltage = self._governor.voltage
         return Reading(values={LOW_VOLTAGE: voltage}) if decision.measure and voltage is not None else None
 
+    def burst(self) -> tuple[Reading, ...]:
+        """Voltages caught while the engine was cranked."""
+        caught = () if self._cranking is None else self._cranking.take()
+        return tuple(Reading(values={LOW_VOLTAGE: volts}, age_s=age_s) for age_s, volts in caught)
+
+    def _arm(self, engine_speed: float | None) -> None:
+        """Watch for a start while the engine stands, and a protected battery is left alone."""
+        if self._cranking is None or engine_speed is None:
+            return
+        if engine_speed > 0 or self._decision.state is PowerState.PROTECTED:
+            self._cranking.disarm()
+        else:
+            self._cranking.arm()
+
     def close(self) -> None:
         """Keep the ledger; let go of the bus."""
         self._watch.close()
+        if self._cranking is not None:
+            self._cranking.close()
         self._save(durable=True)
 
     def _step(self, seen: Seen) -> Decision:

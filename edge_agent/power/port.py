@@ -31,6 +31,10 @@ class Power(Protocol):
         """Watch the parked car for that time; a reading where there is one to keep."""
         ...
 
+    def burst(self) -> tuple[Reading, ...]:
+        """Voltages caught while the engine was cranked, oldest first; to be taken before a later reading is."""
+        ...
+
     def close(self) -> None:
         """The agent ends: keep what is known."""
         ...
@@ -49,6 +53,10 @@ class AlwaysOn:
     def rest(self, seconds: float) -> Reading | None:
         """Never called: the car may always be asked."""
         raise NotImplementedError
+
+    def burst(self) -> tuple[Reading, ...]:
+        """Nothing watches the voltage."""
+        return ()
 
     def close(self) -> None:
         """Nothing to keep."""

@@ -49,6 +49,7 @@ class Reading:
     gone. None: all there are.
     ``freeze_frames``: by ECU and code, of codes that came up or changed: VSS path -> value of that moment.
     ``time``: the recorded time of a replay; None for a live source, the agent takes its own clock.
+    ``age_s``: how long ago a live source read this, where that was not just now.
     ``identified``: given once by a source that chooses the profile itself, and again when it chooses another.
     """
 
@@ -57,6 +58,7 @@ class Reading:
     ecus_read: frozenset[str] | None = None
     vin: str | None = None
     time: datetime | None = None
+    age_s: float = 0.0
     faults: tuple[ReadFault, ...] = ()
     identified: Identified | None = None
     freeze_frames: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)

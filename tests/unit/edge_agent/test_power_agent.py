@@ -32,6 +32,9 @@ class Plan:
         assert seconds > 0
         return self._steps.pop(0)()
 
+    def burst(self) -> tuple[Reading, ...]:
+        return ()
+
     def close(self) -> None:
         self.closed = True
 
