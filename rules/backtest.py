@@ -54,7 +54,7 @@ class Firing:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeChange:
-    """A trouble code reported (``entry``, and as which sighting) or cleared (None)."""
+    """A trouble code reported (``entry``) or cleared (None); ``seen``: the event itself."""
 
     time: datetime
     code: str
@@ -181,10 +181,13 @@ def _with_forecasts(rule: Rule, history: History, now: datetime) -> VehicleConte
         for key in forecast_keys(rule, subject):
             candidates = estimates_of(context, key.quantity, key.position, now)
             curve = history.curve(key, candidates[0].source, now) if candidates else ()
-            times = [reading.time for reading in curve]
-            values = [float(reading.fields["value"]) for reading in curve]
-            forecasts[key] = crossing(times, values, key, now)
+            forecasts[key] = crossing([_point(reading) for reading in curve], key, now)
     return replace(context, forecasts=forecasts)
+
+
+def _point(reading: Reading) -> tuple[datetime, float, float, float]:
+    value, low, high = (float(reading.fields[name]) for name in ("value", "low", "high"))
+    return reading.time, value, low, high
 
 
 def _keep(states: dict[tuple[str, str], RuleState], decision: Decision) -> None:
@@ -270,7 +273,7 @@ def _code_changes(connection: Connection, vehicle_id: UUID, end: datetime) -> li
             entry=None
             if kind == EventKind.DTC_CLEARED
             else TroubleCode(status=status, ecu=ecu, mil=mil, first_seen=time, last_seen=time),
-            seen=None if kind == EventKind.DTC_CLEARED else sighting(time, kind, code, frame),
+            seen=sighting(time, kind, code, ecu, frame),
         )
         for time, kind, code, ecu, status, mil, frame in rows
     ]

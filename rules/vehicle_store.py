@@ -1,6 +1,6 @@
 """From the database to what the pure engine takes, and the rules' state back. Input and output only, no judgement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from health.forecast import forecast_crossing
+from health.forecast import foresee, prior_for
 from health.trouble_code_urgency import Urgency
 from ingest.database import Connection
 from ingest.reading_store import VehicleState, estimate_series, latest_state
@@ -173,16 +173,28 @@ def _forecast(
         now + timedelta(milliseconds=1),
         source="ecu" if candidates[0].source == "ecu" else "estimated",
     )
-    return crossing([point.time for point in points], [point.value for point in points], key, now)
+    return crossing([(point.time, point.value, point.low, point.high) for point in points], key, now)
 
 
-def crossing(times: list[datetime], values: list[float], key: ForecastKey, now: datetime) -> CrossingForecast | None:
-    """The forecast of a series in time order, or None where nothing honest can be said."""
-    if not times:
+def crossing(
+    points: Sequence[tuple[datetime, float, float, float]], key: ForecastKey, now: datetime
+) -> CrossingForecast | None:
+    """The forecast of (time, value, low, high) in time order, or None where nothing honest can be said."""
+    if not points:
         return None
-    found = forecast_crossing(times, values, limit=key.limit, falling=key.falling, now=now)
-    if found is None:
+    times, values, lows, highs = zip(*points, strict=True)
+    foresight = foresee(
+        times,
+        values,
+        falling=key.falling,
+        now=now,
+        # The backend does not know a vehicle's cell chemistry: the quantity's default.
+        prior=prior_for(key.quantity),
+        half_widths=[(high - low) / 2 for low, high in zip(lows, highs, strict=True)],
+    )
+    if foresight is None:
         return None
+    found = foresight.crossing(key.limit)
     return CrossingForecast(
         time=times[-1],
         probability_30d=found.probability_30d,

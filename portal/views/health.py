@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from health.forecast import SLOPE_PRIOR_PER_DAY, Forecast, TrajectoryPoint, forecast_crossing, trajectory
+from health.forecast import Forecast, TrajectoryPoint, foresee, prior_for
 from ingest.reading_store import EstimatePoint, EstimateState
 from portal.charts import Chart, ChartPoint, draw, gauge
 from portal.formats import ago, day, day_short, number
@@ -211,16 +211,19 @@ def _foresee(
 ) -> tuple[Forecast | None, tuple[TrajectoryPoint, ...]]:
     if not shown.forecast:
         return None, ()
-    times, values = [point.time for point in points], [point.value for point in points]
-    slope = SLOPE_PRIOR_PER_DAY[shown.quantity]
-    forecast = forecast_crossing(
-        times, values, limit=shown.limit, falling=shown.falling, now=now, slope_prior_per_day=slope
+    foresight = foresee(
+        [point.time for point in points],
+        [point.value for point in points],
+        falling=shown.falling,
+        now=now,
+        prior=prior_for(shown.quantity),
+        half_widths=[(point.high - point.low) / 2 for point in points],
     )
-    if forecast is None:
+    if foresight is None:
         return None, ()
+    forecast = foresight.crossing(shown.limit)
     ahead = _ahead(forecast, now).total_seconds() / 86_400
-    days = [ahead * step / 24 for step in range(25)]
-    return forecast, trajectory(times, values, falling=shown.falling, now=now, days=days, slope_prior_per_day=slope)
+    return forecast, foresight.trajectory([ahead * step / 24 for step in range(25)])
 
 
 def _ahead(forecast: Forecast | None, now: datetime) -> timedelta:
