@@ -46,7 +46,7 @@ def _row(
     return HealthRow(
         quantity="trouble_code",
         data=f"{len(chosen)} cases of public guidance",
-        kind="recorded",
+        kind="semi-synthetic",  # real guidance; the circumstances are written after it
         split=split,
         metric=metric,
         unit="%",

@@ -13,6 +13,7 @@ from rules.context import TroubleCode, VehicleContext
 from rules.errors import EvaluationError, RuleError
 from rules.evaluate import Decision, RuleState, evaluate, evaluate_vehicle, initial_state
 from rules.rule import Rule, parse_rule, rulebook
+from telemetry.records import EventKind
 from telemetry.trouble_codes import SEVERITIES
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -146,11 +147,18 @@ def test_history_replays_rises() -> None:
     entry = TroubleCode(status="permanent", ecu="7E8", mil=False, first_seen=START, last_seen=START)
     worse = TroubleCode(status="confirmed", ecu="7E8", mil=True, first_seen=START, last_seen=START + DAY)
     changes = [
-        CodeChange(time=at, code="P0301", ecu="7E8", entry=one, seen=Sighting(
-            time=at, code="P0301", appeared=at == START, frame=frame
-        ))
-        for at, one, frame in ((START, entry, {}), (START + DAY, worse, {LOAD: 90.0}))
-    ]  # fmt: skip
+        CodeChange(
+            time=at,
+            code="P0301",
+            ecu="7E8",
+            entry=one,
+            seen=Sighting(time=at, code="P0301", ecu="7E8", kind=kind, frame=frame),
+        )
+        for at, one, kind, frame in (
+            (START, entry, EventKind.DTC_APPEARED, {}),
+            (START + DAY, worse, EventKind.DTC_CHANGED, {LOAD: 90.0}),
+        )
+    ]
     history = History(facts=VehicleContext(vehicle_id=UUID(int=1)), code_changes=changes)
     (firing,) = replay(CODES, history, START, START + 3 * DAY, DAY)
     assert (firing.severity, firing.opened_at) == ("stop", START)
