@@ -45,6 +45,7 @@ _SPLITS: Final[tuple[Split, Split]] = ("fit", "judged")
 _FILLINGS: Final = 100
 _COVERAGE: Final = 85.0  # % of 90 % intervals: one standard deviation of 48 draws below it
 _COOLANT: Final = signals.COOLANT_TEMPERATURE.path
+_Curve = list[tuple[float, Estimate, Estimate]]  # km; oil temperature modelled, and read
 
 
 def rows() -> list[HealthRow]:
@@ -69,9 +70,10 @@ def _row(data: str, metric: str, unit: str, value: float, *, split: Split = "jud
     return HealthRow(**{**values, "value": value, **bounds})  # type: ignore[arg-type]
 
 
-def _intervals() -> tuple[list[HealthRow], dict[str, list[tuple[float, Estimate]]]]:
+def _intervals() -> tuple[list[HealthRow], dict[str, _Curve]]:
     found, curves = [], {}
     rise = 0.0
+    read: list[tuple[int, Estimate]] = []
     for pattern in PATTERNS:
         steps = trip(Car(), pattern)
         split: Split = "fit" if pattern is NORMAL else "judged"
@@ -108,7 +110,9 @@ def _intervals() -> tuple[list[HealthRow], dict[str, list[tuple[float, Estimate]
                     )
                 )
             if not oil_read:
-                curves[pattern.name] = [(count * pattern.trip_km, estimate) for count, estimate in history]
+                both = zip(history, read, strict=False)
+                curves[pattern.name] = [(count * pattern.trip_km, ours, true) for (count, ours), (_, true) in both]
+            read = history
     found.append(_row("all patterns", "greatest rise without a report", "points", rise, high=0.0))
     return found, curves
 
@@ -318,14 +322,16 @@ def _write(reports: Sequence[TripReport]) -> None:
             table.writerow({name: round(v, 3) if isinstance(v, float) else v for name, v in values.items()})
 
 
-def _plot(curves: dict[str, list[tuple[float, Estimate]]], reports: Sequence[TripReport]) -> None:
+def _plot(curves: dict[str, _Curve], reports: Sequence[TripReport]) -> None:
     made, (life, cold, recorded) = figure(columns=3)
     for name, history in curves.items():
         thinned = history[:: max(1, len(history) // 60)]
-        kilometres, estimates = [at for at, _ in thinned], [estimate for _, estimate in thinned]
-        value, low, high = (np.array([getattr(e, key) for e in estimates]) for key in ("value", "low", "high"))
-        draw_estimate(life, np.array(kilometres) / 1000, value, low, high)
-        life.annotate(name, (kilometres[-1] / 1000, 2), fontsize=8)
+        kilometres = np.array([at for at, _, _ in thinned]) / 1000
+        value, low, high = (
+            np.array([getattr(ours, key) for _, ours, _ in thinned]) for key in ("value", "low", "high")
+        )
+        draw_estimate(life, kilometres, value, low, high, truth=np.array([true.value for _, _, true in thinned]))
+        life.annotate(name, (kilometres[-1], 2), fontsize=8)
     life.set_xlabel("1,000 km")
     life.set_ylabel("oil life, %")
     steps = trip(Car(), SEVERE)
@@ -340,7 +346,7 @@ def _plot(curves: dict[str, list[tuple[float, Estimate]]], reports: Sequence[Tri
     cold.plot(minutes, modelled, label="oil, modelled")
     cold.set_title("severe use, simulated", fontsize=9)
     if reports:
-        _draw_recorded(recorded, min(reports, key=lambda report_: report_.curve[0][1]))
+        _draw_recorded(recorded, min(reports, key=lambda report_: (report_.lag_s is None, report_.curve[0][1])))
     for axes in (cold, recorded):
         axes.set_xlabel("min")
         axes.set_ylabel("celsius")
