@@ -2,7 +2,7 @@
 
 Rest (:mod:`health.rest_voltage`): the charge the battery comes to rest at after ordinary use, smoothed over days. A
 battery that no longer takes or holds charge rests ever lower. One that rests well may still be too weak to crank: from
-rest alone the interval reaches down by 40 points.
+rest alone the interval reaches down by 50 points.
 
 Cranking (:mod:`health.cranking`, :mod:`health.cranking_line`): the voltage held at 21 celsius, learned on the car from
 starts after hours of standing. Health 0 is the voltage at which a battery fails the load test of the Battery Council
