@@ -34,27 +34,35 @@ _SCALES: Final[dict[Kind, int]] = {"gauge": 3, "rests": 4, "voltage": 5}
 _NOISE_WEIGHT: Final = 15.0  # windows the usual noise counts for before a car's own is believed
 _NOISE_MEMORY: Final = 80.0  # windows over which a car's noise is learned
 _NOISE_RANGE: Final = (0.1, 6.0)  # of the usual variance
-_MOST_CORRELATED: Final = 0.8
+_MOST_CORRELATED: Final = 0.7  # a lag behind fast fading looks the same: more would make it worse
 _CLIPPED_SHARE: Final = 1.03  # variance of a normal variable over that of one clipped at CLIP
+
+
+@dataclass(frozen=True)
+class Fading:
+    """How fast a battery may fade otherwise than before: standard deviations."""
+
+    walk: float  # of u per square root of a day
+    fade_walk: float  # of the fade per day, per square root of a day
+    fade_error: float  # of the fade per day, before any window
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterParameters:
     """Shares of the nominal capacity; ``…error`` and ``…walk`` are standard deviations.
 
-    Chosen by tests/benchmarks/fit_traction_battery.py on cells and charges that are not judged.
+    ``fadings``: a car's calm one, a laboratory cell's, and one that breaks down (capacity_bank). All chosen by
+    tests/benchmarks/fit_traction_battery.py on cells and charges that are not judged.
     """
 
     health: float = 0.90  # capacity before any window, share of nominal: a used car's
     health_error: float = 0.15
     fade_per_day: float = 1.0e-4
-    fade_error: float = 1.0e-4
-    walk: float = 2.0e-4  # of u per square root of a day
-    fade_walk: float = 1.5e-5  # of the fade per day, per square root of a day
-    low_bias: float = 0.005
+    fadings: tuple[Fading, ...] = (Fading(3e-4, 1e-6, 1e-4), Fading(1e-3, 7e-6, 3e-4), Fading(4e-3, 2e-5, 1.5e-3))
+    low_bias: float = 0.008
     low_bias_error: float = 0.012
-    gauge_scale: float = 0.004
-    gauge_scale_error: float = 0.011
+    gauge_scale: float = 0.002
+    gauge_scale_error: float = 0.014
     curve_scale_error: float = 0.008
     window_scale_error: float = 0.10
     window_walk: float = 1.0e-3  # of b_window per square root of a day: ageing shifts the curve and the resistance
@@ -71,13 +79,13 @@ class FilterState(msgspec.Struct, forbid_unknown_fields=True):
     before: dict[Kind, float]  # the last innovation, in standard deviations of the noise
 
 
-def start(parameters: FilterParameters) -> FilterState:
+def start(parameters: FilterParameters, fading: Fading) -> FilterState:
     """What is known of a battery before its first window."""
     u = 1 / parameters.health
     mean = [u, parameters.fade_per_day, parameters.low_bias, parameters.gauge_scale, 0.0, 0.0]
     errors = (
         parameters.health_error * u * u,
-        parameters.fade_error,
+        fading.fade_error,
         parameters.low_bias_error,
         parameters.gauge_scale_error,
         parameters.curve_scale_error,
@@ -94,10 +102,10 @@ def copy(state: FilterState) -> FilterState:
     return FilterState(state.mean.copy(), covariance, *kinds)
 
 
-def restart(state: FilterState, u: float, error: float, parameters: FilterParameters) -> None:
+def restart(state: FilterState, u: float, error: float, parameters: FilterParameters, fading: Fading) -> None:
     """Another capacity from now on, as after a repair; what was learned of the gauge is kept."""
     _put(state, 0, u, error)
-    _put(state, 1, parameters.fade_per_day, parameters.fade_error)
+    _put(state, 1, parameters.fade_per_day, fading.fade_error)
 
 
 def forget_gauge(state: FilterState, parameters: FilterParameters) -> None:
@@ -113,7 +121,7 @@ def _put(state: FilterState, index: int, mean: float, error: float) -> None:
     state.covariance[index][index] = error * error
 
 
-def advance(state: FilterState, days: float, parameters: FilterParameters) -> None:
+def advance(state: FilterState, days: float, parameters: FilterParameters, fading: Fading) -> None:
     """Carry the state over some days of ageing."""
     if days <= 0:
         return
@@ -123,7 +131,7 @@ def advance(state: FilterState, days: float, parameters: FilterParameters) -> No
         p[0][other] += days * p[1][other]
     for other in range(_STATES):
         p[other][0] += days * p[other][1]
-    walk, fade = parameters.walk**2, parameters.fade_walk**2
+    walk, fade = fading.walk**2, fading.fade_walk**2
     p[0][0] += walk * days + fade * days**3 / 3
     p[0][1] += fade * days * days / 2
     p[1][0] += fade * days * days / 2

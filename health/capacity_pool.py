@@ -1,8 +1,8 @@
-"""The windows of one battery pooled: all of them by capacity_filter, the recent ones by capacity_awtls beside it.
+"""The windows of one battery pooled: all of them by capacity_bank, the recent ones by capacity_awtls beside it.
 
-The filter follows slow fading and clips what does not fit, so by itself it would take long to believe another battery.
+The filters follow fading and clip what does not fit, so by themselves they would take long to believe another battery.
 So the innovations of the last windows are summed (they are white while the model holds), and when the sum is beyond
-doubt the filter starts anew from the weighted total least squares of just these windows, which has no past.
+doubt all starts anew from the weighted total least squares of just these windows, which has no past.
 """
 
 import math
@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from health import capacity_filter
+from health import capacity_bank, capacity_filter
 from health.capacity_awtls import PooledWindows
-from health.capacity_filter import FilterParameters, FilterState, Kind
+from health.capacity_bank import Bank
+from health.capacity_filter import FilterParameters, Kind
 
-_DAY_S: Final = 86_400.0
 _REJECTED: Final = 4.0  # standard deviations from which a window is not taken at all
 _RECENT: Final = 8  # windows kept
 _FEWEST: Final = 3  # of them that can show another battery
@@ -70,51 +70,42 @@ class Recent(msgspec.Struct, forbid_unknown_fields=True):
 class Pool(msgspec.Struct, forbid_unknown_fields=True):
     """What is known of the capacity."""
 
-    filter: FilterState | None = None
-    filtered: datetime | None = None  # to which the filter is carried
+    bank: Bank | None = None
     recent: list[Recent] = msgspec.field(default_factory=list)
     rejected: int = 0  # windows not believed
 
     def take(self, time: datetime, window: Window, parameters: FilterParameters) -> Change | None:
         """Take one window in; the change it proves, if any."""
-        state = self.advanced(time, parameters)
-        self.filter, self.filtered = state, time
-        error, total = capacity_filter.innovation(
-            state, window.kind, window.inverse_capacity, window.variance, window.low_end
-        )
+        bank = self.advanced(time, parameters) or capacity_bank.start(time, parameters)
+        self.bank, likeliest = bank, bank.likeliest
+        kind, z, variance, low_end = window.kind, window.inverse_capacity, window.variance, window.low_end
+        error, total = capacity_filter.innovation(likeliest, kind, z, variance, low_end)
         if abs(error) > _REJECTED * math.sqrt(total):
             self.rejected += 1
         else:
-            capacity_filter.observe(state, window.kind, window.inverse_capacity, window.variance, window.low_end)
-        if window.kind == "voltage":  # shares its charge with another window
+            capacity_bank.observe(bank, kind, z, variance, low_end)
+        if kind == "voltage":  # shares its charge with another window
             return None
-        common = capacity_filter.common_error(state, window.kind, window.low_end)
-        noise = math.sqrt(state.noise[window.kind])
-        corrected = window.x - common * window.y
-        deviation = error / math.sqrt(total)
-        self.recent.append(Recent(corrected, window.y, window.sigma_x * noise, window.sigma_y, deviation))
+        corrected = window.x - capacity_filter.common_error(likeliest, kind, low_end) * window.y
+        sigma_x = window.sigma_x * math.sqrt(likeliest.noise[kind])
+        self.recent.append(Recent(corrected, window.y, sigma_x, window.sigma_y, error / math.sqrt(total)))
         del self.recent[:-_RECENT]
-        return self._change(state, parameters)
+        return self._change(bank, parameters)
 
-    def advanced(self, time: datetime, parameters: FilterParameters) -> FilterState:
-        """The filter carried to ``time``; this pool stays as it is."""
-        if self.filter is None:
-            return capacity_filter.start(parameters)
-        state = capacity_filter.copy(self.filter)
-        if self.filtered is not None:
-            capacity_filter.advance(state, (time - self.filtered).total_seconds() / _DAY_S, parameters)
-        return state
+    def advanced(self, time: datetime, parameters: FilterParameters) -> Bank | None:
+        """The filters carried to ``time``; this pool stays as it is. None before the first window."""
+        return None if self.bank is None else capacity_bank.advanced(self.bank, time, parameters)
 
-    def _change(self, state: FilterState, parameters: FilterParameters) -> Change | None:
+    def _change(self, bank: Bank, parameters: FilterParameters) -> Change | None:
         for count in range(_FEWEST, len(self.recent) + 1):
             windows = self.recent[-count:]
             deviations = abs(sum(window.deviation for window in windows)) / math.sqrt(count)
             if deviations < _CERTAIN:
                 continue
-            known = 1 / state.mean[0]
+            known = 1 / bank.mixture()[0]
             found, error = pooled(windows)
             if abs(found - known) > _LEAST_CHANGE * known and _agree(windows, found):
-                capacity_filter.restart(state, 1 / found, error / found**2, parameters)
+                capacity_bank.restart(bank, 1 / found, error / found**2, parameters)
                 self.recent = []
                 return Change(before=known, after=found, deviations=deviations, windows=count)
         return None
@@ -129,9 +120,9 @@ def _agree(windows: list[Recent], capacity: float) -> bool:
 
 def started_from(pool: Pool, time: datetime, capacity: float, error: float, parameters: FilterParameters) -> None:
     """Begin anew with a capacity known otherwise; ``capacity`` and ``error`` as shares of nominal."""
-    state = pool.filter or capacity_filter.start(parameters)
-    capacity_filter.restart(state, 1 / capacity, error / capacity**2, parameters)
-    pool.filter, pool.filtered, pool.recent = state, time, []
+    pool.bank = pool.advanced(time, parameters) or capacity_bank.start(time, parameters)
+    capacity_bank.restart(pool.bank, 1 / capacity, error / capacity**2, parameters)
+    pool.recent = []
 
 
 def pooled(windows: list[Recent]) -> tuple[float, float]:

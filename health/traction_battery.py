@@ -6,8 +6,9 @@ them (capacity_pool):
 
 - the recent windows by approximate weighted total least squares (G. L. Plett, J. Power Sources 196 (2011) 2319;
   capacity_awtls): it knows nothing of the past, so it notices another battery, and from it all starts anew;
-- all windows by a Kalman filter with trend, clipped innovations and the common errors as states (capacity_filter): it
-  is what is reported, as it follows a fading cell and its interval holds what no pooling takes away.
+- all windows by Kalman filters with trend, clipped innovations and the common errors as states (capacity_filter), one
+  for each way of fading, weighted by their likelihood (capacity_bank): they are what is reported, as they follow a
+  fading cell and their interval holds what no pooling takes away.
 
 State of health is 100 / u. Errors beyond the filter's: the gain of the current sensor, and the gauge of a pack whose
 voltage is flat. Without a nominal capacity nothing is estimated: a used car's first charges are not "new", and a share
@@ -22,7 +23,8 @@ from typing import Final
 import msgspec
 
 from health import capacity_filter, signals
-from health.capacity_filter import FilterParameters, FilterState
+from health.capacity_bank import Bank
+from health.capacity_filter import FilterParameters, Kind
 from health.capacity_pool import Change, Pool, Window, started_from
 from health.charge_observer import ChargeObserver
 from health.charge_window import Doubt
@@ -173,8 +175,9 @@ class TractionBattery:
         """Ours after ``min_charges`` charges, and the ECU's; the running charge counts once it has ended."""
         state = self._state
         found: list[Estimate] = []
-        if state.pool.filter is not None and state.charges >= self.parameters.min_charges:
-            found.append(self._estimate(state.pool.filter.mean[0], state.pool.advanced(now, self._priors), now))
+        carried = state.pool.advanced(now, self._priors)
+        if state.pool.bank is not None and carried is not None and state.charges >= self.parameters.min_charges:
+            found.append(self._estimate(state.pool.bank.mixture()[0], carried, now))
         if state.ecu_soh is not None and state.ecu_time is not None:
             found.append(
                 ecu_estimate(
@@ -186,10 +189,11 @@ class TractionBattery:
             )
         return tuple(found)
 
-    def _estimate(self, u: float, pooled: FilterState, now: datetime) -> Estimate:
+    def _estimate(self, u: float, carried: Bank, now: datetime) -> Estimate:
         """``u`` when last seen: what a battery may have lost since widens the interval, it is not foretold here."""
         common = math.hypot(self.parameters.systematic_error, _FLAT_ERROR if self._flat else 0.0)
-        half = Z90 * math.sqrt(pooled.covariance[0][0] + (u * common) ** 2 + (pooled.mean[0] - u) ** 2)
+        later, variance = carried.mixture()
+        half = Z90 * math.sqrt(variance + (u * common) ** 2 + (later - u) ** 2)
         return percent_estimate(
             time=now,
             quantity=Quantity.TRACTION_BATTERY_SOH,
@@ -198,7 +202,7 @@ class TractionBattery:
             high=100 / max(u - half, 0.5),
             method=METHOD,
             measurements=self._state.charges,
-            limited_by=self._limited_by(pooled, now),
+            limited_by=self._limited_by(carried.filters[0].windows, now),
         )
 
     @property
@@ -206,7 +210,7 @@ class TractionBattery:
         rise = self._state.observer.voltage_rise
         return self.parameters.chemistry == "lfp" or (rise is not None and rise < _FLAT_RISE)
 
-    def _limited_by(self, pooled: FilterState, now: datetime) -> str:
+    def _limited_by(self, windows: dict[Kind, int], now: datetime) -> str:
         state = self._state
         last = state.newest_window
         if state.doubted >= _DOUBTED:
@@ -217,7 +221,7 @@ class TractionBattery:
             return Limitation.OLD_MEASUREMENTS
         if state.charges < _FEW:
             return Limitation.FEW_MEASUREMENTS
-        return "" if pooled.windows.get("rests", 0) >= _FEW else Limitation.STATE_OF_CHARGE
+        return "" if windows.get("rests", 0) >= _FEW else Limitation.STATE_OF_CHARGE
 
     def serviced(self, record: ServiceRecord) -> None:
         """See :class:`health.estimator.Estimator`. A measured capacity is given in percent of nominal."""
@@ -232,12 +236,13 @@ class TractionBattery:
         if record.action is ServiceAction.REPLACED:
             self.reset(record.time, f"{record.by}: {record.reason}")
         elif measured is not None:
-            time = record.time if state.pool.filtered is None else max(record.time, state.pool.filtered)
+            time = record.time if state.newest is None else max(record.time, state.newest)
             started_from(state.pool, time, measured, _MEASURED_ERROR, self._priors)
             state.charges = max(state.charges, self.parameters.min_charges)
             state.newest_window = time
-        elif state.pool.filter is not None:  # balanced, or its gauge taught anew
-            capacity_filter.forget_gauge(state.pool.filter, self._priors)
+        elif state.pool.bank is not None:  # balanced, or its gauge taught anew
+            for one in state.pool.bank.filters:
+                capacity_filter.forget_gauge(one, self._priors)
 
     def findings(self) -> tuple[VehicleEvent, ...]:
         """See :class:`health.estimator.Estimator`."""

@@ -1,6 +1,7 @@
 """What is told about a traction battery, in a profile's ``health:`` section."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from health.checks import require_between, require_positive
 from health.open_circuit_voltage import Chemistry, has_curve
@@ -45,7 +46,7 @@ class TractionBatteryParameters:
         require_between(5, 100, min_window=self.min_window)
         require_between(0, 0.5, systematic_error=self.systematic_error)
 
-    @property
+    @cached_property
     def curve(self) -> tuple[Chemistry, int] | None:
         """Chemistry and cells in series where the rested voltage tells the state of charge."""
         if self.chemistry is None or self.cells_in_series is None or not has_curve(self.chemistry):
