@@ -1,11 +1,11 @@
 """The patterns of use that oil life is fitted and judged by, and cars driven by them through the estimator.
 
-Cycles and temperatures were fixed before anything was computed with them; the car's gears and heat stores were not (three
-were tried, severe use came out at 4,930 to 5,064 km with each). Normal: the type approval cycle of UN R83 twice (22 km, the length of a
-WLTC), at the European mean of 14 degrees that WLTP corrects to. Severe: what the General Motors schedule calls so,
-trips below 6.4 km in freezing weather, as UN R83 drives them in its cold test (type VI): the urban part, 4.05 km at -7
-degrees; every six hours, so that 4,800 km fit into a year. Motorway: 50 km at 120 km/h a day, 18,500 km in a year, the
-yearly distance of the United States' EPA.
+Cycles and temperatures were fixed before anything was computed with them; the car's gears and heat stores were not
+(three were tried, severe use came out at 4,930 to 5,064 km with each). Normal: the type approval cycle of UN R83
+twice (22 km, the length of a WLTC), at the European mean of 14 degrees that WLTP corrects to. Severe: what the
+General Motors schedule calls so, trips below 6.4 km in freezing weather, as UN R83 drives them in its cold test (type
+VI): the urban part, 4.05 km at -7 degrees; every six hours, so that 4,800 km fit into a year. Motorway: 50 km at 120
+km/h a day, 18,500 km in a year, the yearly distance of the United States' EPA.
 """
 
 from collections.abc import Iterator
