@@ -1,6 +1,7 @@
 """Loss of tyre pressure: leaks of simulated wheels under simulated weather; no recording of a leaking tyre is at hand.
 
-Seeds below 100 are the fit side (see fit_tires), those from 1000 on are judged. The baseline is the slope of the raw
+Seeds below 100 are the fit side (see fit_tires), those from 11,000 on are judged: none of them was looked at while
+the method was made (some from 1,000 to 3,019 were, and are not used any more). The baseline is the slope of the raw
 pressure by the same line of the same memory, without any compensation.
 """
 
@@ -100,7 +101,7 @@ def _accuracy(setup: str, car: TireCar, split: Split) -> list[HealthRow]:
     inside = 0
     for index in range(_CARS):
         leak = _LEAKS[index % len(_LEAKS)]
-        seed = index + (0 if split == "fit" else 1000)
+        seed = index + (0 if split == "fit" else 11_000)
         life = TireLife(replace(car, seed=seed, leaks={"Row1.Left": (0.0, leak)}), _DAYS[-1] + 3)
         tires, plain, waited = Tires(), _RawSlope(), list(_DAYS)
         for day, sample in _mornings(life, tires, plain):
@@ -125,7 +126,7 @@ def _delay(leak: float, split: Split) -> HealthRow:
     days: list[float] = []
     raw: list[float] = []
     for index in range(_CARS // 2):
-        seed = index + (50 if split == "fit" else 2000)
+        seed = index + (50 if split == "fit" else 12_000)
         life = TireLife(TireCar(seed=seed, leaks={"Row2.Right": (24.0, leak)}), 44)
         tires, plain = Tires(), _RawSlope()
         found: float | None = None
@@ -147,7 +148,7 @@ def _false_alarms(split: Split) -> list[HealthRow]:
     """Of sound cars over a year each, all wheels pumped up every sixty days."""
     alarms = raw_alarms = said = visits = 0
     for index in range(_YEARS):
-        seed = index + (80 if split == "fit" else 3000)
+        seed = index + (80 if split == "fit" else 13_000)
         car = TireCar(seed=seed, refill_days=60, temperatures=index % 2 == 0)
         life = TireLife(car, 365)
         tires, plain = Tires(), _RawSlope()
@@ -212,7 +213,7 @@ def _row(
 
 def _plot() -> None:
     """A nail on the 24th day: estimate against truth, wheel by wheel alike."""
-    life = TireLife(TireCar(seed=2001, leaks={"Row2.Right": (24.0, 3.0)}), 60)
+    life = TireLife(TireCar(seed=12_001, leaks={"Row2.Right": (24.0, 3.0)}), 60)
     tires, plain = Tires(), _RawSlope()
     points = []
     for day, sample in _mornings(life, tires, plain):
@@ -238,6 +239,6 @@ def rows() -> list[HealthRow]:
         for setup, car in _SETUPS.items():
             found += _accuracy(setup, car, side)
     found += [_delay(leak, "judged") for leak in (3.0, 5.0, 10.0)]
-    found += _false_alarms("judged")
+    found += [*_false_alarms("fit"), *_false_alarms("judged")]
     _plot()
     return found
