@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -222,7 +222,8 @@ def crossed_shares(
 def _share_beyond(belief: Belief, limit: Floats | float, common_variance: float) -> Floats:
     limit = np.asarray(limit)[..., None, None]
     share = ndtr((belief.level - limit) / np.sqrt(belief.level_variance + common_variance))
-    return cast("Floats", (belief.weight * share).sum(axis=(-2, -1)))
+    beyond: Floats = (belief.weight * share).sum(axis=(-2, -1))
+    return beyond
 
 
 def _first_reaching(days: Floats, shares: Floats, share: Floats) -> Floats:
@@ -249,7 +250,8 @@ def _level_quantiles(beliefs: Sequence[Belief], common_variance: float) -> Float
         middle = (low + high) / 2
         below = (weight * ndtr((middle[..., None, None] - level) / deviation)).sum(axis=(-2, -1))
         low, high = np.where(below < shares, middle, low), np.where(below < shares, high, middle)
-    return (low + high) / 2
+    found: Floats = (low + high) / 2
+    return found
 
 
 def _common_variance(

@@ -21,6 +21,7 @@ FIRST_DAY: Final = 20  # of the record on which a forecast is asked for
 EARLIEST_CROSSING: Final = FIRST_DAY + 31  # days of the record: a lead of 30 days must be possible
 GRACE_DAYS: Final = 90  # before a record's end without a crossing: an alarm there may be right
 _WEEK: Final = 7
+_HORIZON_DAYS: Final = 365.0
 _TO_30_DAYS: Final = AHEAD_DAYS[: AHEAD_DAYS.index(30) + 1]
 _TOGETHER: Final = 48  # series of like length followed at once
 _ALPHA_LAMBDA: Final = 0.2  # of the remaining life
@@ -172,9 +173,16 @@ def _held(track: Track) -> npt.NDArray[np.bool_]:
 
 
 def mean_width(found: Sequence[Track]) -> float:
-    """Mean width of the intervals, days; one that is open counts up to the farthest day computed."""
-    farthest = float(AHEAD_DAYS[-1])
-    return float(np.mean([(np.minimum(t.late, farthest) - t.early).mean() for t in found if t.asked.size]))
+    """Mean width of the intervals, days; one that is open counts up to the horizon of a forecast, a year."""
+    return float(
+        np.mean(
+            [
+                (np.minimum(track.late, _HORIZON_DAYS) - np.minimum(track.early, _HORIZON_DAYS)).mean()
+                for track in found
+                if track.asked.size
+            ]
+        )
+    )
 
 
 def rul_rmse(found: Sequence[Track]) -> float:
