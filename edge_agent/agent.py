@@ -62,7 +62,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             asleep=lambda: not power.talks,
         )
         uplink.on_command = remote.receive
-        Agent(
+        agent = Agent(
             config=config,
             source=source,
             estimators=estimators,
@@ -72,7 +72,11 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             notifier=notifier,
             remote=remote,
             power=power,
-        ).run(stop)
+        )
+        try:
+            agent.run(stop)
+        finally:
+            uplink.on_command = None  # no circle of references: paho closes its own sockets with the last one to it
 
 
 class Agent:
