@@ -45,8 +45,8 @@ def draw_levels(found: Sequence[Track]) -> None:
 def draw_fans(cells: Sequence[Cell], prior: TrendPrior, limit: float) -> None:
     """Remaining life against truth in the last 200 days, for the middle crossing cell of each data set."""
     fleets = sorted({cell.fleet for cell in cells})
-    made, axes = figure(columns=len(fleets))
-    for fleet, plot in zip(fleets, axes, strict=True):
+    made, axes = figure(columns=max(len(fleets), 1))
+    for fleet, plot in zip(fleets, axes, strict=False):
         crossing = sorted(
             (cell for cell in cells if cell.fleet == fleet and cell.crossing(limit) >= AHEAD_DAYS[-1] / 4),
             key=lambda cell: cell.crossing(limit),
