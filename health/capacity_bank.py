@@ -45,7 +45,7 @@ class Bank(msgspec.Struct, forbid_unknown_fields=True):
 def start(time: datetime, parameters: FilterParameters) -> Bank:
     """Before any window."""
     filters = [capacity_filter.start(parameters, fading) for fading in parameters.fadings]
-    return Bank(filters, [0.0] * len(filters), time)
+    return Bank(filters, _shares(parameters), time)
 
 
 def advanced(bank: Bank, time: datetime, parameters: FilterParameters) -> Bank:
@@ -71,5 +71,9 @@ def observe(bank: Bank, kind: Kind, z: float, variance: float, low_end: float) -
 def restart(bank: Bank, u: float, error: float, parameters: FilterParameters) -> None:
     """Another capacity from now on; what was learned of the gauge is kept, of the way of fading nothing."""
     for one, fading in zip(bank.filters, parameters.fadings, strict=True):
-        capacity_filter.restart(one, u, error, parameters, fading)
-    bank.weights = [0.0] * len(bank.filters)
+        capacity_filter.restart(one, u, error, fading)
+    bank.weights = _shares(parameters)
+
+
+def _shares(parameters: FilterParameters) -> list[float]:
+    return [math.log(fading.share) for fading in parameters.fadings]

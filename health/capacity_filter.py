@@ -40,11 +40,13 @@ _CLIPPED_SHARE: Final = 1.03  # variance of a normal variable over that of one c
 
 @dataclass(frozen=True)
 class Fading:
-    """How fast a battery may fade otherwise than before: standard deviations."""
+    """One way to fade: how fast, and how suddenly otherwise than before."""
 
-    walk: float  # of u per square root of a day
-    fade_walk: float  # of the fade per day, per square root of a day
-    fade_error: float  # of the fade per day, before any window
+    share: float  # of all batteries, before any window
+    per_day: float  # growth of u per day before any window, the mean of such batteries
+    per_day_error: float  # standard deviation of that among them
+    walk: float  # of u, standard deviation per square root of a day
+    per_day_walk: float  # of its growth per day, the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +59,16 @@ class FilterParameters:
 
     health: float = 0.90  # capacity before any window, share of nominal: a used car's
     health_error: float = 0.15
-    fade_per_day: float = 1.0e-4
-    fadings: tuple[Fading, ...] = (Fading(3e-4, 1e-6, 1e-4), Fading(1e-3, 7e-6, 3e-4), Fading(4e-3, 2e-5, 1.5e-3))
+    fadings: tuple[Fading, ...] = (
+        Fading(share=0.6, per_day=7e-5, per_day_error=1e-4, walk=3e-4, per_day_walk=1e-6),
+        Fading(share=0.3, per_day=2e-4, per_day_error=3e-4, walk=2e-3, per_day_walk=7e-6),
+        Fading(share=0.1, per_day=1.5e-3, per_day_error=1e-3, walk=6e-3, per_day_walk=3e-5),
+    )
     low_bias: float = 0.008
     low_bias_error: float = 0.012
-    gauge_scale: float = 0.002
-    gauge_scale_error: float = 0.014
-    curve_scale_error: float = 0.008
+    gauge_scale: float = 0.003
+    gauge_scale_error: float = 0.008
+    curve_scale_error: float = 0.005
     window_scale_error: float = 0.10
     window_walk: float = 1.0e-3  # of b_window per square root of a day: ageing shifts the curve and the resistance
 
@@ -82,10 +87,10 @@ class FilterState(msgspec.Struct, forbid_unknown_fields=True):
 def start(parameters: FilterParameters, fading: Fading) -> FilterState:
     """What is known of a battery before its first window."""
     u = 1 / parameters.health
-    mean = [u, parameters.fade_per_day, parameters.low_bias, parameters.gauge_scale, 0.0, 0.0]
+    mean = [u, fading.per_day, parameters.low_bias, parameters.gauge_scale, 0.0, 0.0]
     errors = (
         parameters.health_error * u * u,
-        fading.fade_error,
+        fading.per_day_error,
         parameters.low_bias_error,
         parameters.gauge_scale_error,
         parameters.curve_scale_error,
@@ -102,10 +107,10 @@ def copy(state: FilterState) -> FilterState:
     return FilterState(state.mean.copy(), covariance, *kinds)
 
 
-def restart(state: FilterState, u: float, error: float, parameters: FilterParameters, fading: Fading) -> None:
+def restart(state: FilterState, u: float, error: float, fading: Fading) -> None:
     """Another capacity from now on, as after a repair; what was learned of the gauge is kept."""
     _put(state, 0, u, error)
-    _put(state, 1, parameters.fade_per_day, fading.fade_error)
+    _put(state, 1, fading.per_day, fading.per_day_error)
 
 
 def forget_gauge(state: FilterState, parameters: FilterParameters) -> None:
@@ -131,7 +136,7 @@ def advance(state: FilterState, days: float, parameters: FilterParameters, fadin
         p[0][other] += days * p[1][other]
     for other in range(_STATES):
         p[other][0] += days * p[other][1]
-    walk, fade = fading.walk**2, fading.fade_walk**2
+    walk, fade = fading.walk**2, fading.per_day_walk**2
     p[0][0] += walk * days + fade * days**3 / 3
     p[0][1] += fade * days * days / 2
     p[1][0] += fade * days * days / 2

@@ -19,7 +19,6 @@ from telemetry.records import Sample
 
 _LEAST_WINDOW: Final = 0.10  # share: below, a window says nothing
 _POSSIBLE: Final = (0.4, 3.0)  # state of charge gained per charge, in full charges per nominal capacity
-_SLOPE_LOSS: Final = 1.2  # variance of a slope through a drifting error, over that of the two ends alone
 
 
 class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,9 +45,7 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
             self.soc = soc
         if self.charging or parameters.discharges:
             self._read(soc, voltage, nominal_ah)
-        if voltage is not None:
-            ended += self._rested(sample.time, voltage, nominal_ah, parameters)
-        return ended
+        return ended + self._rested(sample.time, voltage, nominal_ah, parameters)
 
     def _flow(
         self, sample: Sample, current: float, nominal_ah: float, parameters: TractionBatteryParameters
@@ -101,7 +98,7 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
                 kind="gauge",
                 x=slope * counting.charge_ah,
                 y=counting.charge_ah / nominal_ah,
-                sigma_x=math.sqrt(2 * _SLOPE_LOSS) * parameters.soc_error / 100,
+                sigma_x=math.sqrt(2) * parameters.soc_error / 100,
                 sigma_y=parameters.charge_error,
                 low_end=-counting.low_slope * nominal_ah,
             )
@@ -132,11 +129,11 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
         ]
 
     def _rested(
-        self, time: datetime, voltage: float, nominal_ah: float, parameters: TractionBatteryParameters
+        self, time: datetime, voltage: float | None, nominal_ah: float, parameters: TractionBatteryParameters
     ) -> list[Window | Doubt]:
         """Anchor the state of charge where the pack has rested; the window that this closes."""
         flows = abs(self.current) > REST_CURRENT * nominal_ah
-        if parameters.curve is None or not self.rests.quiet(time, self.soc, current_flows=flows):
+        if parameters.curve is None or not self.rests.quiet(time, self.soc, current_flows=flows) or voltage is None:
             return []
         chemistry, cells = parameters.curve
         found = charge_at_rest(chemistry, voltage / cells)

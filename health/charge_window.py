@@ -49,7 +49,7 @@ class Counting(msgspec.Struct, forbid_unknown_fields=True):
             elif abs(self.counted_ah - self.since_change_ah) > _STUCK * nominal_ah and _NEARLY[0] < soc < _NEARLY[1]:
                 self.doubt = "stuck"
             gained = self.counted_ah - self.at_soc_ah
-            if abs(soc - self.soc) > _JUMP + 100 * abs(gained) / nominal_ah:
+            if abs(soc - self.soc) > _JUMP + 200 * abs(gained) / nominal_ah:  # twice: half the capacity may be gone
                 self.doubt = "jump"
             if not (min(soc, self.soc) >= _CLIPPED[1] or max(soc, self.soc) <= _CLIPPED[0]):
                 self._add(self.soc / 100, soc / 100)

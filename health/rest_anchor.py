@@ -13,7 +13,7 @@ import msgspec
 REST_S: Final = 7200.0  # what is left of the relaxation then is in VOLTAGE_ERROR_V
 REST_CURRENT: Final = 0.02  # of the nominal capacity per hour: 0.3 % of the voltage falls over the resistance
 REST_DRIFT: Final = 2.0  # SOC points the gauge may move over a rest
-VOLTAGE_ERROR_V: Final = 0.004  # per cell: relaxation left over, spread of the cells, resolution
+VOLTAGE_ERROR_V: Final = 0.003  # per cell: relaxation left over, spread of the cells, resolution
 _DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell (300 EVs: 4.3)
 _RESTS_TO_JUDGE: Final = 5
 

@@ -51,9 +51,9 @@ from tests.benchmarks.health_traction_pack import (
     play_discharges,
 )
 
-_CELLS: Final = 9  # of each set
-_FEW_CELLS: Final = 4  # in variants, and on the side of fitting
-_CHARGES: Final = 110
+_CELLS: Final = 24  # of each set
+_FEW_CELLS: Final = 10  # in variants, and on the side of fitting
+_CHARGES: Final = 44
 _FROM: Final = 20  # charges
 _PLAIN: Final = "AWTLS, gauge at both ends"
 _SOC_ERROR: Final = 0.028  # of one reading, what the baseline is told
@@ -165,7 +165,7 @@ def _ends(samples: list[Sample]) -> tuple[float, float]:
     return abs(change) / 100, abs(charge_ah) / NOMINAL_AH
 
 
-def _field_cells(split: Split) -> list[Cell]:
+def field_cells(split: Split) -> list[Cell]:
     """Packs that fade as the fleet does: 1 to 4 % a year, a charge every two and a half days, from used to new."""
     found = []
     for index in range(_CELLS):
@@ -181,7 +181,7 @@ def _tracks(variant: Variant, split: Split, group: str) -> list[Track]:
     windows = charge_windows(split)
     if group == "NASA":
         return [_discharged(name, discharges, windows) for name, discharges in nasa_cells(split).items()]
-    chosen = _field_cells(split) if group == "linear fade" else cells(split).get(group, [])
+    chosen = field_cells(split) if group == "linear fade" else cells(split).get(group, [])
     count = variant.cells if split == "judged" else _FEW_CELLS
     spread = chosen[:: max(1, len(chosen) // count)][:count]
     return [_tracked(cell, variant, windows) for cell in spread]

@@ -119,13 +119,8 @@ def discharges(path: Path) -> Iterator[tuple[int, list[tuple[float, float, float
 
 
 def fade(path: Path) -> list[tuple[float, float]]:
-    """Estimated and counted capacity (Ah) of each cycle, one a day: SOC is 100 at the start and 0 at cut-off.
-
-    A cycle a day ages a cell ten times as fast as a car's: the memory is shorter than a car's by that much.
-    """
-    parameters = TractionBatteryParameters(
-        nominal_capacity_ah=2.0, discharges=True, soc_error=1.0, memory_days=5, max_gap_s=600
-    )
+    """Estimated and counted capacity (Ah) of each cycle, one a day: SOC is 100 at the start and 0 at cut-off."""
+    parameters = TractionBatteryParameters(nominal_capacity_ah=2.0, discharges=True, soc_error=1.0, max_gap_s=600)
     battery = TractionBattery(parameters)
     found: list[tuple[float, float]] = []
     for number, rows in discharges(path):
@@ -147,10 +142,10 @@ def fade(path: Path) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("cell", ["B0005", "B0006", "B0007"])
 def test_the_fade_of_a_cell_is_recovered(cell: str) -> None:
-    """Full windows with exact ends: what is judged is counting and following (lag about ``memory_days``)."""
+    """Full windows with exact ends: what is judged is counting and following."""
     found = fade(DATA / "battery_cells" / f"nasa_{cell}.csv.gz")
     assert len(found) > 100
     errors = [estimate - counted for estimate, counted in found]
     rmse = (sum(error * error for error in errors) / len(errors)) ** 0.5
-    assert rmse < 0.05 * 2.0
+    assert rmse < 0.03 * 2.0
     assert found[0][0] - found[-1][0] == pytest.approx(found[0][1] - found[-1][1], rel=0.15)
