@@ -66,7 +66,7 @@ class Question:
 
 def work_form(jobs: frozenset[str], measures: Mapping[str, str], language: Language) -> WorkForm:
     """The form with what was filled in before."""
-    fields = [JobField(name=name, text=job_text(name, language), ticked=name in jobs) for name in JOBS]
+    fields = [JobField(name=name, text=_short_job(name, language), ticked=name in jobs) for name in JOBS]
     numbers = [
         MeasureField(name=name, text=_short_measure(name, language), written=measures.get(name, ""))
         for name in MEASURES
@@ -146,6 +146,11 @@ def unit_text(unit: str) -> str:
 def today_in(now: datetime, zone: ZoneInfo) -> str:
     """Today's date for a form."""
     return now.astimezone(zone).date().isoformat()
+
+
+def _short_job(name: str, language: Language) -> str:
+    """Under its heading a mended tyre needs its place only."""
+    return place_text(JOBS[name].position, language) if name.startswith("tire_mended") else job_text(name, language)
 
 
 def _short_measure(name: str, language: Language) -> str:

@@ -61,7 +61,7 @@ def test_what_was_fitted_comes_before_what_was_measured() -> None:
 
 def test_the_form_keeps_what_was_filled_in() -> None:
     form = work_form(frozenset({"tire_mended_Row1.Right"}), {"lining_Row1": "thin"}, "en")
-    assert [field.text for field in form.mended if field.ticked] == ["Tyre mended or replaced: Front right"]
+    assert [field.text for field in form.mended if field.ticked] == ["Front right"]
     assert [field.written for field in form.linings if field.written] == ["thin"]
     assert {field.name for field in (*form.jobs, *form.mended)} == set(JOBS)
     assert {field.name for field in (*form.linings, *form.batteries)} == set(MEASURES)
