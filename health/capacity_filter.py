@@ -25,13 +25,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from health.errors import HealthError
+
 Kind = Literal["gauge", "rests", "voltage"]
 
 LOW_END: Final = 40.0  # percent
 CLIP: Final = 2.5  # standard deviations
 _STATES: Final = 6
 _SCALES: Final[dict[Kind, int]] = {"gauge": 3, "rests": 4, "voltage": 5}
-_NOISE_WEIGHT: Final = 15.0  # windows the usual noise counts for before a car's own is believed
+_NOISE_WEIGHT: Final = 8.0  # windows the usual noise counts for before a car's own is believed
 _NOISE_MEMORY: Final = 80.0  # windows over which a car's noise is learned
 _NOISE_RANGE: Final = (0.1, 6.0)  # of the usual variance
 _MOST_CORRELATED: Final = 0.7  # a lag behind fast fading looks the same: more would make it worse
@@ -61,16 +63,20 @@ class FilterParameters:
     health_error: float = 0.15
     fadings: tuple[Fading, ...] = (
         Fading(share=0.6, per_day=7e-5, per_day_error=1e-4, walk=3e-4, per_day_walk=1e-6),
-        Fading(share=0.3, per_day=2e-4, per_day_error=3e-4, walk=2e-3, per_day_walk=7e-6),
+        Fading(share=0.3, per_day=2e-4, per_day_error=3e-4, walk=1e-3, per_day_walk=7e-6),
         Fading(share=0.1, per_day=1.5e-3, per_day_error=1e-3, walk=6e-3, per_day_walk=3e-5),
     )
-    low_bias: float = 0.008
-    low_bias_error: float = 0.012
+    low_bias: float = 0.004
+    low_bias_error: float = 0.010
     gauge_scale: float = 0.003
     gauge_scale_error: float = 0.008
     curve_scale_error: float = 0.005
     window_scale_error: float = 0.10
     window_walk: float = 1.0e-3  # of b_window per square root of a day: ageing shifts the curve and the resistance
+
+    def __post_init__(self) -> None:
+        if not self.fadings:
+            raise HealthError("fadings: give at least one way to fade")
 
 
 class FilterState(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,9 +1,9 @@
 """Choose what capacity_filter starts from, on the cells and charges for fitting, by hand.
 
-The windows of simulated packs (health_traction_pack) are collected once; every candidate then pools the same ones. It is
-judged by the mean negative log likelihood of the true capacity from the 20th charge on: that asks for a small error and
-for an interval neither too wide nor too narrow. The candidates differ from the stored numbers in one respect each: one
-that is better by more than chance shows where to go on. ``python -m tests.benchmarks.fit_traction_battery``
+The windows of simulated packs (health_traction_pack) are collected once; every candidate then pools the same ones. It
+is judged by the mean negative log likelihood of the true capacity from the 20th charge on: that asks for a small error
+and for an interval neither too wide nor too narrow. The candidates differ from the stored numbers in one respect each:
+one better by more than chance shows where to go on. ``python -m tests.benchmarks.fit_traction_battery``
 """
 
 from collections.abc import Iterable
