@@ -11,7 +11,7 @@ them, or from both, hold a change of pace for less likely than it is (the interv
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -41,7 +41,7 @@ _BEGIN: Final = {
 # A weak pull to the begin, per squared factor of e: with few cells the score leaves some numbers free.
 _PULL: Final = 2e-3
 
-_WEAR_LIVES: Final = range(1000, 1060)
+_WEAR_LIVES: Final = range(1000, 1150)
 LIMIT: Final = 85.0  # percent of initial
 _SEEDS: Final = 2
 _CALIBRATED_DAYS: Final = 365
@@ -181,10 +181,10 @@ def calibrated(prior: TrendPrior, chosen: Sequence[Cell]) -> TrendPrior:
     return replace(prior, interval_levels=levels(found), warn_probability=threshold(found))
 
 
-def wear_levels(wear: Wear) -> Levels:
+def wear_levels(wear: Wear, numbers: Iterable[int] = _WEAR_LIVES) -> Levels:
     """The interval's levels of a quantity from simulated lives, none of which the benchmark judges."""
     prior = replace(prior_for(wear.quantity), interval_levels=((0.0, 0.05, 0.95),))
-    asked = ask(wear, prior, _WEAR_LIVES)
+    asked = ask(wear, prior, numbers)
     days = np.array([0.0, *AHEAD_DAYS])
     places = np.array([np.interp(one.left, days, one.shares) for one in asked])
     low, high = np.quantile(places, [0.05, 0.95])
