@@ -88,7 +88,7 @@ class BrakePads:
     """Pad wear in percent worn per wheel, ours for both axles and the ECU's where it reports it.
 
     Where the wear at the start is unknown and nothing was measured the value counts from new pads (the least it can
-    be) and the interval reaches 90 points above: nine tenths of a uniform prior.
+    be) and the interval reaches 90 points above, or nine tenths of what a young car's pads can have lost.
     """
 
     name = "brake_pads"
@@ -242,7 +242,7 @@ class BrakePads:
         value, low, high = wear.median(), wear.quantile(0.05), wear.quantile(0.95)
         if not axle.measured:
             low = max(low, axle.start or 0.0)
-            high += 90.0 if axle.start is None else 0.0
+            high += 0.9 * pad_axle.start_span(self.parameters, driving, row, axle) if axle.start is None else 0.0
         if axle.suspected is not None:
             fresh = pad_axle.stretch(
                 self.parameters, driving, row, axle.suspected, pad_axle.now_mark(self.parameters, driving, row)

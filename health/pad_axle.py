@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from health.pad_calibration import K_MEDIAN, Factor, Posterior, Stretch, Thickness, posterior
+from health.pad_calibration import K_HIGH, K_MEDIAN, Factor, Posterior, Stretch, Thickness, posterior
 from health.pad_driving import Driving, Mark
 from health.pad_parameters import BrakePadsParameters, Row
 
@@ -20,6 +20,7 @@ SIDES: Final[tuple[Side, Side]] = ("Left", "Right")
 _SIDES_DIFFER: Final = 0.08  # standard deviation between left and right, share of the wear
 _MOST_MEASUREMENTS: Final = 6  # kept per axle: the first holds the longest stretch, the newest the level
 _OTHER_MAKE: Final = 0.25  # standard deviation of log k from one set of pads to the next of the same car
+_HARD_USE: Final = 2.0  # times the energy per km of mixed driving: hills, city, a load
 _SLOW_ERROR: Final = 0.2  # share of energy seen in samples too far apart: tests/benchmarks/fit_pads.py
 _OUTLIER: Final = 3.0  # standard deviations beyond which a measurement is believed less
 _PRIOR_CHANGE: Final = 0.05  # that pads were changed and nobody said so, between two measurements
@@ -60,6 +61,15 @@ def stretch(parameters: BrakePadsParameters, driving: Driving, row: Row, begin: 
     return Stretch(wear=percent_per_mj * energy_mj, doubt=percent_per_mj * doubt_mj)
 
 
+def start_span(parameters: BrakePadsParameters, driving: Driving, row: Row, axle: Axle) -> float:
+    """Percent up to which pads of unknown wear may have been worn at the start: a young car's cannot be worn far."""
+    if axle.since is not None or driving.first_odometer_m is None:
+        return 100.0
+    per_km = 100 * K_HIGH / 2 / parameters.pad_volume_mm3(row) * parameters.share(row)
+    per_km *= parameters.prior_energy_mj_per_km * parameters.mass_kg / 1500
+    return min(100.0, _HARD_USE * per_km * driving.first_odometer_m / 1000)
+
+
 def now_mark(parameters: BrakePadsParameters, driving: Driving, row: Row) -> Mark:
     """The axle's totals with the deceleration that still runs."""
     mark = driving.mark(row)
@@ -83,6 +93,7 @@ def learned(parameters: BrakePadsParameters, driving: Driving, row: Row, axle: A
         spread=driving.factor_error(parameters),
         drift=driving.drift_error(parameters),
         measured=thicknesses,
+        start_span=start_span(parameters, driving, row, axle),
     )
 
 

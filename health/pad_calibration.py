@@ -27,7 +27,6 @@ _REACH: Final = 2.4  # of log f: a factor of eleven either way of the middle
 _GRID: Final = tuple(_REACH * (2 * index / (_POINTS - 1) - 1) for index in range(_POINTS))
 _NEGLIGIBLE: Final = 1e-5  # weight of a point that is dropped
 _SURE: Final = 5e-4  # a probability is not told more exactly
-_FLAT: Final = 100.0  # percent: wear nobody knows lies evenly between 0 and this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +149,13 @@ def posterior(
     spread: float,
     drift: float,
     measured: Sequence[Thickness],
+    start_span: float = 100.0,
 ) -> Posterior:
     """What is known right after the last measurement (at the start, where there is none).
 
     ``start``: percent worn then, None for nobody knows (taken as 0 until something was measured). ``known``: of the
     factor, from these brakes' former pads. ``usual``: factor at the middle of the published range. ``spread``: standard
-    deviation of log f beside that range.
+    deviation of log f beside that range. ``start_span``: a start nobody knows lies evenly between 0 and this (percent).
     """
     middle = math.log(usual)
     level = 0.0 if start is None else start
@@ -164,19 +164,19 @@ def posterior(
     for number, thickness in enumerate(measured):
         now = now.after(thickness.stretch)
         if number == 0 and start is None:
-            now = _first_level(now, thickness)
+            now = _first_level(now, thickness, start_span)
         else:
             now = now.measured(thickness.worn, thickness.error)
     return now
 
 
-def _first_level(now: Posterior, thickness: Thickness) -> Posterior:
-    """The first measurement of pads of unknown start tells the level, and only bounds the factor: nothing grew back."""
+def _first_level(now: Posterior, thickness: Thickness, span: float) -> Posterior:
+    """The first measurement of pads of unknown start tells the level, and of the factor what the start leaves open."""
     found = []
     for at in now.branches:
         variance = at.variance + thickness.error**2
         before = thickness.worn - at.mean
-        likelihood = _cumulative(before, variance) - _cumulative(before - _FLAT, variance)
+        likelihood = _cumulative(before, variance) - _cumulative(before - max(span, 0.1), variance)
         found.append(_Branch(at.weight * likelihood, at.factor, thickness.worn, thickness.error**2))
     if sum(at.weight for at in found) <= 0:
         found = [_Branch(at.weight, at.factor, thickness.worn, thickness.error**2) for at in now.branches]

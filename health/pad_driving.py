@@ -77,6 +77,7 @@ class Driving(msgspec.Struct, forbid_unknown_fields=True):
     row1: Brake
     row2: Brake
     first: datetime | None = None
+    first_odometer_m: float | None = None  # m, when the first sample came
     last: datetime | None = None  # newest sample with a speed
     speed: float = 0.0  # m/s at ``last``
     air_c: float = _AIR_C
@@ -147,6 +148,8 @@ class Driving(msgspec.Struct, forbid_unknown_fields=True):
         odometer = signals.read(sample, signals.TRAVELED_DISTANCE)
         if odometer is not None:
             self.odometer_now = odometer
+            if self.first_odometer_m is None:
+                self.first_odometer_m = max(0.0, odometer - 1000 * (self.seen_km + self.unseen_km))
         speed_kmh = signals.read(sample, signals.SPEED)
         if speed_kmh is not None:
             self._take_battery(sample)

@@ -44,8 +44,8 @@ class BrakePadsParameters:
     max_gap_s: float = 120.0  # samples further apart: parked, unless the odometer moved
     prior_energy_mj_per_km: float = 0.12  # mixed driving of a 1,500 kg car without recuperation
     unseen_error: float = 0.8  # share of the energy of unseen distance
-    # Chosen on the side of fitting, see tests/benchmarks/fit_pads.py. Its simulated cars brake away 1.0 to 2.4 times the
-    # energy seen, 1.36 on the mean; the middle of level and hilly roads is taken, not to lean on a simulation.
+    # Chosen on the side of fitting, see tests/benchmarks/fit_pads.py. Simulated cars there brake away 1.06 to 2.4 times
+    # the energy seen, 1.36 on the mean; less is taken, not to lean on a simulation.
     hidden_energy: float = 1.2  # of the energy seen: braking downhill and of a load; 1 on level roads, 1.4 in hills
     seen_error: float = 0.25  # factor of a car for good: its usual load and hills, drag, split, pad volume
     recuperation_error: float = 0.07  # share of the recuperated energy: what is left for friction is a small difference

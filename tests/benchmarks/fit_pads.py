@@ -1,8 +1,8 @@
 """What was chosen for pads: the table of what slow sampling sees, and how wide the errors of the model must be.
 
-Run by hand: ``python -m tests.benchmarks.fit_pads``. The table in health/pad_driving.py is fitted to the recorded trips on
-the side of fitting. The errors in health/pad_parameters.py are chosen by hand so that the intervals of two fleets no row
-is judged by hold the truth nine times in ten: simulated cars on those trips, and on made drives of their own seeds.
+Run by hand: ``python -m tests.benchmarks.fit_pads``. The table in health/pad_driving.py is fitted to the recorded trips
+on the side of fitting. The errors in health/pad_parameters.py are chosen by hand so that the intervals of two fleets no
+row is judged by hold the truth nine times in ten: simulated cars on those trips, and on made drives of their own seeds.
 """
 
 from collections.abc import Sequence

@@ -65,6 +65,20 @@ def test_one_measurement_of_pads_of_unknown_start_gives_the_level_and_the_second
     assert wheel(pads).value - level == pytest.approx(0.5 * nominal, rel=0.35)
 
 
+def test_pads_of_a_car_that_is_new_are_new_and_one_measurement_tells_their_rate() -> None:
+    def measured(odometer_m: float) -> BrakePads:
+        pads = BrakePads(BrakePadsParameters(pad_volume_row1_mm3=1000))
+        now = drive_stops(pads, 100, odometer_m=odometer_m)
+        pads.serviced(record(1, now, value=45, unit="percent"))
+        drive_stops(pads, 100, begin_s=now)
+        return pads
+
+    new, old = measured(0), measured(80_000_000)
+    assert wheel(new).value == pytest.approx(90, rel=0.1)
+    assert wheel(old).value < 80
+    assert width(new) < 0.7 * width(old)
+
+
 def test_left_and_right_are_told_apart_by_what_was_measured_on_each() -> None:
     pads, now = driven()
     pads.serviced(record(1, now, value=24, unit="percent", position="Row1.Left"))
