@@ -51,9 +51,9 @@ from tests.benchmarks.health_traction_pack import (
     play_discharges,
 )
 
-_CELLS: Final = 24  # of each set
-_FEW_CELLS: Final = 10  # in variants, and on the side of fitting
-_CHARGES: Final = 44
+_CELLS: Final = 20  # of each set
+_FEW_CELLS: Final = 7  # in variants, and on the side of fitting
+_CHARGES: Final = 55
 _FROM: Final = 20  # charges
 _PLAIN: Final = "AWTLS, gauge at both ends"
 _SOC_ERROR: Final = 0.028  # of one reading, what the baseline is told
@@ -68,6 +68,7 @@ class Variant:
     gauge: Gauge = field(default_factory=Gauge)
     told: Chemistry | None = None  # the curve the estimator is given
     curve: Chemistry | None = None  # the one the pack has; None: no voltage is sampled
+    rests: bool = True  # where a curve is told
     cells: int = _FEW_CELLS
 
     @property
@@ -85,6 +86,9 @@ VARIANTS: Final = (
     Variant(name="raw gauge, bias over the whole range", gauge=Gauge(bias="whole range")),
     Variant(name="raw gauge, errors that last", gauge=Gauge(lasting=0.6)),
     Variant(name="good gauge", gauge=Gauge(sigma=1.0, bias="none")),
+)
+VOLTAGES: Final = Variant(
+    name="wall box without rests, two voltages", told="nmc811", curve="nmc811", rests=False, cells=5
 )
 OTHER_CURVE: Final = Variant(name="rested voltage by another cell's curve", told="nmc811", curve="nmc532")
 FLAT: Final = Variant(name="flat voltage (LFP)", gauge=Gauge(sigma=4.0), curve="lfp")
@@ -127,7 +131,8 @@ class _Baseline:
 
 def _tracked(cell: Cell, variant: Variant, windows: Floats) -> Track:
     rng = np.random.default_rng(seed_of("traction", cell.name, variant.name))
-    pack = draw_pack(rng, voltage=variant.curve, rests=variant.told is not None)
+    slow = variant.told is not None and not variant.rests
+    pack = draw_pack(rng, voltage=variant.curve, rests=variant.told is not None and not slow, slow=slow)
     charges = draw_charges(cell, windows, rng, most=_CHARGES)
     return _followed(play(charges, pack, variant.gauge, rng), variant.parameters)
 
@@ -195,7 +200,7 @@ def rows() -> list[HealthRow]:
         for variant, goal in ((RAW, 2.5), (RESTED, 1.5)):
             for group in (*groups, "NASA") if variant is RAW else groups:
                 found += _main_rows(variant, split, group, goal)
-    for variant in VARIANTS:
+    for variant in (*VARIANTS, VOLTAGES):
         for group in groups:
             found += _main_rows(variant, "judged", group, 2.5, brief=True)
     for group in groups:
@@ -259,8 +264,10 @@ def _by_charges(groups: list[str]) -> list[HealthRow]:
     for variant in (RAW, RESTED):
         tracks = [track for group in groups for track in _tracks(variant, "judged", group)]
         for count in (5, 10, 20, 50):
-            at = [int(np.argmax(track.charges >= count)) for track in tracks if track.charges.max() >= count]
             able = [track for track in tracks if track.charges.max() >= count]
+            if not able:
+                continue
+            at = [int(np.argmax(track.charges >= count)) for track in able]
             error = np.array([track.value[i] - track.truth[i] for track, i in zip(able, at, strict=True)])
             plain = np.array([track.pooled[i] - track.truth[i] for track, i in zip(able, at, strict=True)])
             row = partial(_row, data=f"all, {variant.name}", split="judged", kind="semi-synthetic")

@@ -69,6 +69,7 @@ class Pack:
 
     voltage: Chemistry | None
     rests: bool
+    slow: bool  # always charged at the wall box
     gain: float  # of the current sensor, 1 = right
     curve_error_v: tuple[float, float, float]  # amplitude of three waves over the range of charge
     curve_phase: tuple[float, float, float]
@@ -93,13 +94,14 @@ class Charge:
     high: float
 
 
-def draw_pack(rng: np.random.Generator, *, voltage: Chemistry | None, rests: bool) -> Pack:
+def draw_pack(rng: np.random.Generator, *, voltage: Chemistry | None, rests: bool, slow: bool = False) -> Pack:
     """A pack at random: sensor gain 0.5 %, curve off by 3 mV rms."""
     amplitude = rng.normal(0, 0.0025, 3)
     phase = rng.uniform(0, 2 * np.pi, 3)
     return Pack(
         voltage=voltage,
         rests=rests,
+        slow=slow,
         gain=1 + float(rng.normal(0, 0.005)),
         curve_error_v=(float(amplitude[0]), float(amplitude[1]), float(amplitude[2])),
         curve_phase=(float(phase[0]), float(phase[1]), float(phase[2])),
@@ -175,7 +177,7 @@ def _course(charge: Charge, pack: Pack, rng: np.random.Generator) -> Iterator[tu
     if pack.rests:  # after a drive, since the evening before
         for hours in (-9.0, -1.0, -0.001):
             yield hours * 3600, charge.low, 0.0, -_POLARISATION_V * exp(-(9.5 + hours))
-    full_a = float(rng.uniform(40, 50) if rng.random() < _SLOW_SHARE else rng.uniform(120, 200))
+    full_a = float(rng.uniform(40, 50) if pack.slow or rng.random() < _SLOW_SHARE else rng.uniform(120, 200))
     seconds, true, current = 0.0, charge.low, full_a
     while true < charge.high:
         current = full_a * min(1.0, 0.25 + (100.0 - true) / 15)
