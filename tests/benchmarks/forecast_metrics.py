@@ -6,7 +6,8 @@ Journal of Prognostics and Health Management 1 (2010); PICP, the prediction inte
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from health.forecast import AHEAD_DAYS, CrossingDays, crossed_shares, intervals
 from health.forecasting.prior import Levels, TrendPrior
+from health.forecasting.trend import Belief
 from tests.benchmarks.forecast_cells import Cell, follow_all
 
 WINDOW_DAYS: Final = 200  # before the true crossing in which dates are judged, once a week
@@ -23,6 +25,7 @@ GRACE_DAYS: Final = 90  # before a record's end without a crossing: an alarm the
 _WEEK: Final = 7
 _HORIZON_DAYS: Final = 365.0
 _TO_30_DAYS: Final = AHEAD_DAYS[: AHEAD_DAYS.index(30) + 1]
+_DAYS_AT_ONCE: Final = 16
 _TOGETHER: Final = 48  # series of like length followed at once
 _ALPHA_LAMBDA: Final = 0.2  # of the remaining life
 _ALPHA_HORIZON: Final = 0.05  # of the whole life
@@ -76,8 +79,8 @@ class Track:
     def last(self, days: float) -> "Track":
         """The dates asked for in the last so many days before the crossing."""
         kept = self.remaining <= days
-        fields = ("asked", "early", "median", "late")
-        return replace(self, shares=self.shares[:, kept], **{name: getattr(self, name)[kept] for name in fields})
+        names = ("asked", "early", "median", "late")
+        return replace(self, shares=self.shares[:, kept], **{name: getattr(self, name)[kept] for name in names})
 
     def with_levels(self, levels: Levels) -> "Track":
         """The same with other levels of the interval."""
@@ -101,14 +104,13 @@ def _together(prior: TrendPrior, jobs: Sequence[tuple[Cell, int]], limit: float,
     crossings = np.array([cell.crossing(limit) for cell, _ in jobs])
     soon: list[Floats] = []
     weekly: list[tuple[int, Floats]] = []
-    for day in follow_all(prior, [cell.noisy(seed) for cell, seed in jobs], first=FIRST_DAY):
-        wanted = (crossings > day.number) & (crossings - day.number <= window)
-        if day.number % _WEEK == 0 and wanted.any():
-            shares = crossed_shares(day.belief, prior, -limit)
-            weekly.append((day.number, shares))
-            soon.append(shares[len(_TO_30_DAYS)])
-        else:
-            soon.append(crossed_shares(day.belief, prior, -limit, ahead=_TO_30_DAYS)[-1])
+    followed = follow_all(prior, [cell.noisy(seed) for cell, seed in jobs], first=FIRST_DAY)
+    for some in iter(lambda: list(islice(followed, _DAYS_AT_ONCE)), []):
+        soon += list(crossed_shares(_stacked([day.belief for day in some]), prior, -limit, ahead=_TO_30_DAYS)[-1])
+        for day in some:
+            wanted = (crossings > day.number) & (crossings - day.number <= window)
+            if day.number % _WEEK == 0 and wanted.any():
+                weekly.append((day.number, crossed_shares(day.belief, prior, -limit)))
     probability = np.stack(soon, axis=1)
     found = []
     for row, (cell, _) in enumerate(jobs):
@@ -129,6 +131,11 @@ def _together(prior: TrendPrior, jobs: Sequence[tuple[Cell, int]], limit: float,
             )
         )
     return found
+
+
+def _stacked(beliefs: Sequence[Belief]) -> Belief:
+    """Beliefs of several days, the days first."""
+    return Belief(**{field.name: np.stack([getattr(one, field.name) for one in beliefs]) for field in fields(Belief)})
 
 
 @dataclass(frozen=True, kw_only=True)
