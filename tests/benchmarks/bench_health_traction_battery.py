@@ -52,7 +52,7 @@ from tests.benchmarks.health_traction_pack import (
 )
 
 _CELLS: Final = 20  # of each set
-_FEW_CELLS: Final = 7  # in variants, and on the side of fitting
+_FEW_CELLS: Final = 6  # in variants, and on the side of fitting
 _CHARGES: Final = 55
 _FROM: Final = 20  # charges
 _PLAIN: Final = "AWTLS, gauge at both ends"
@@ -88,7 +88,7 @@ VARIANTS: Final = (
     Variant(name="good gauge", gauge=Gauge(sigma=1.0, bias="none")),
 )
 VOLTAGES: Final = Variant(
-    name="wall box without rests, two voltages", told="nmc811", curve="nmc811", rests=False, cells=5
+    name="wall box without rests, two voltages", told="nmc811", curve="nmc811", rests=False, cells=4
 )
 OTHER_CURVE: Final = Variant(name="rested voltage by another cell's curve", told="nmc811", curve="nmc532")
 FLAT: Final = Variant(name="flat voltage (LFP)", gauge=Gauge(sigma=4.0), curve="lfp")
