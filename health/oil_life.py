@@ -139,6 +139,7 @@ class OilLife:
         weighed = revolutions * parameters.contamination
         effective = weighed * interpolate(PENALTY, temperature)
         total.revolutions += revolutions
+        total.with_speed += effective if self._state.speed is not None else 0.0
         if source == "read":
             total.read += effective
         elif source == "modelled":
@@ -221,9 +222,9 @@ class OilLife:
         """Effective revolutions per km of the driving seen so far, drawn to the budget's own while that is little."""
         total = self._state.total
         budget_per_km = self.parameters.budget_revolutions / NORMAL_INTERVAL_KM
-        if total.kilometres <= 0:
+        if total.kilometres <= 0:  # the speed is not told, or stands at 0
             return budget_per_km
-        return (budget_per_km * _PRIOR_KM + total.seen) / (_PRIOR_KM + total.kilometres)
+        return (budget_per_km * _PRIOR_KM + total.with_speed) / (_PRIOR_KM + total.kilometres)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
         """Ours (from the first engine speed or report on) and, separately, the ECU's."""

@@ -29,16 +29,12 @@ class Used(msgspec.Struct, forbid_unknown_fields=True):
     unseen: float = 0.0  # nobody sampled: charged by distance
     kilometres: float = 0.0  # driven while sampled
     drives: float = 0.0  # engine starts
+    with_speed: float = 0.0  # effective revolutions while the speed was told: those that belong to ``kilometres``
 
     @property
     def effective(self) -> float:
         """All effective revolutions."""
         return self.read + self.modelled + self.assumed + self.unseen
-
-    @property
-    def seen(self) -> float:
-        """Effective revolutions that were sampled."""
-        return self.read + self.modelled + self.assumed
 
 
 class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
