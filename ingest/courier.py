@@ -37,6 +37,10 @@ class CourierConfig:
     look_seconds: float = 2.0
     again: timedelta = timedelta(minutes=1)  # while the dongle is online, doubled each time
     longest: timedelta = timedelta(hours=1)
+    away: timedelta = timedelta(days=1)  # while it is not: it gets what is pending when it comes
+    # Given up once both are reached: an agent of a former version never answers, nor one that never knows its car.
+    most_attempts: int = 200  # while online: more than a week of it
+    give_up_after: timedelta = timedelta(days=14)
 
 
 class Courier:
@@ -96,8 +100,12 @@ class Courier:
             services.answered(self._connection, results, now)
         if not may_send:
             return []
+        config = self._config
         with self._connection.transaction():
-            return services.take_due(self._connection, now, again=self._config.again, longest=self._config.longest)
+            services.give_up(self._connection, now, after=config.give_up_after, attempts=config.most_attempts)
+            return services.take_due(
+                self._connection, now, again=config.again, longest=config.longest, away=config.away
+            )
 
     async def _pause(self) -> None:
         """Until it is time to look again, or an answer has come: the next record may wait for it."""

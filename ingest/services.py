@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 ByRole = Literal["owner", "workshop", "engineer"]
 MAX_NAME: Final = 80  # characters of who says so; with the role it is a short text of the wire
+NO_ANSWER: Final = "the dongle does not answer; it may need an update"  # the backend's reason for giving a record up
+_OF_EACH: Final = 8  # records of a vehicle on their way at once: a dongle looks at 16 commands, and drops the rest
+_VEHICLES: Final = 25  # served at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +135,25 @@ def services(connection: Connection, vehicle_id: UUID, limit: int = 50) -> list[
 
 
 def take_due(
-    connection: Connection, now: datetime, *, again: timedelta, longest: timedelta, limit: int = 200
+    connection: Connection, now: datetime, *, again: timedelta, longest: timedelta, away: timedelta
 ) -> list[Parcel]:
     """What is to be sent now, noted as sent: commit before sending.
 
     First at once, online or not: the broker keeps it for a dongle's session. Then when the dongle is seen online again,
-    after ``again``, doubled each time up to ``longest`` while it does not answer. With one record of a vehicle go all
-    that are pending, in their order.
+    and while it does not answer: online after ``again``, doubled each time up to ``longest``; otherwise after ``away``,
+    as each sending fills the broker's queue. With one record of a vehicle go its first few that are pending, in their
+    order; the next when those are answered.
     """
-    due = _claim(connection, {"now": now, "again": again, "longest": longest, "limit": limit})
+    due = _claim(
+        connection,
+        {"now": now, "again": again, "longest": longest, "away": away, "each": _OF_EACH, "vehicles": _VEHICLES},
+    )
     if not due:
         return []
     devices, online = _devices(connection, {entry.vehicle_id for entry in due})
     connection.execute(
         "UPDATE service_record SET sent_at = %(now)s, sent_while_online = (vehicle_id = ANY(%(online)s)),"
-        " attempts = CASE WHEN vehicle_id = ANY(%(online)s) THEN attempts + 1 ELSE 0 END WHERE id = ANY(%(ids)s)",
+        " attempts = attempts + (vehicle_id = ANY(%(online)s))::int WHERE id = ANY(%(ids)s)",
         {"now": now, "online": list(online), "ids": [entry.id for entry in due]},
     )
     return [
@@ -163,28 +170,46 @@ def _claim(connection: Connection, values: Mapping[str, object]) -> list[StoredS
             sql.SQL(
                 """
                 WITH standing AS (
-                    SELECT device.vehicle_id, coalesce(status.state = 'online', false) AS online
+                    SELECT device.vehicle_id, bool_or(coalesce(status.state = 'online', false)) AS online
                     FROM device LEFT JOIN device_status AS status ON status.device_id = device.id
-                    WHERE device.enabled
+                    WHERE device.enabled GROUP BY device.vehicle_id
+                ), first AS (
+                    SELECT * FROM (
+                        SELECT id, vehicle_id, sent_at, sent_while_online, attempts,
+                               row_number() OVER (PARTITION BY vehicle_id ORDER BY time, ordinal) AS place
+                        FROM service_record WHERE applied_at IS NULL AND refused_reason IS NULL
+                    ) AS pending WHERE place <= %(each)s
                 ), due AS (
                     SELECT DISTINCT record.vehicle_id
-                    FROM service_record AS record JOIN standing USING (vehicle_id)
-                    WHERE record.applied_at IS NULL AND record.refused_reason IS NULL
-                      AND (record.sent_at IS NULL
-                           OR (standing.online AND NOT record.sent_while_online)
-                           OR record.sent_at <= %(now)s - CASE WHEN standing.online
-                                THEN least(%(again)s::interval * 2 ^ least(record.attempts - 1, 20),
-                                           %(longest)s::interval)
-                                ELSE %(longest)s::interval END)
+                    FROM first AS record JOIN standing USING (vehicle_id)
+                    WHERE record.sent_at IS NULL
+                       OR (standing.online AND NOT record.sent_while_online)
+                       OR record.sent_at <= %(now)s - CASE WHEN standing.online
+                            THEN least(%(again)s::interval * 2 ^ least(record.attempts - 1, 20), %(longest)s::interval)
+                            ELSE %(away)s::interval END
+                    LIMIT %(vehicles)s
                 )
                 SELECT {} FROM service_record
-                WHERE vehicle_id IN (SELECT vehicle_id FROM due) AND applied_at IS NULL AND refused_reason IS NULL
-                ORDER BY vehicle_id, time, ordinal LIMIT %(limit)s
+                WHERE id IN (SELECT first.id FROM first JOIN due USING (vehicle_id))
+                  AND applied_at IS NULL AND refused_reason IS NULL
+                ORDER BY vehicle_id, time, ordinal
                 FOR UPDATE SKIP LOCKED
                 """
             ).format(_COLUMNS),
             values,
         ).fetchall()
+
+
+def give_up(connection: Connection, now: datetime, *, after: timedelta, attempts: int) -> int:
+    """End the way of records that an online dongle left unanswered so often and so long; how many.
+
+    A dongle that says later, by its event, that it has taken such a record is believed.
+    """
+    return connection.execute(
+        "UPDATE service_record SET refused_reason = %s"
+        " WHERE applied_at IS NULL AND refused_reason IS NULL AND attempts >= %s AND created_at <= %s",
+        [NO_ANSWER, attempts, now - after],
+    ).rowcount
 
 
 def _devices(connection: Connection, vehicles: Collection[UUID]) -> tuple[dict[UUID, list[str]], set[UUID]]:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from ingest.services import StoredService, Suspicion
+from ingest.services import NO_ANSWER, StoredService, Suspicion
 from portal.formats import day, number
 from portal.texts import Language, known, say
 from rules.services import AXLES, JOBS, MEASURES, WHEELS, Measure
@@ -88,7 +88,7 @@ def service_lines(services: Iterable[StoredService], language: Language, zone: Z
             by=say(f"service.by.{entry.by_role}", language, name=entry.by_name),
             when=day(entry.time, language, zone),
             state=state_of(entry),
-            state_text=say(f"service.{state_of(entry)}", language, reason=entry.refused_reason or ""),
+            state_text=_state_text(entry, language),
         )
         for entry in services
     )
@@ -99,6 +99,12 @@ def state_of(service: StoredService) -> str:
     if service.refused_reason is not None:
         return "refused"
     return "pending" if service.applied_at is None else "applied"
+
+
+def _state_text(entry: StoredService, language: Language) -> str:
+    if entry.refused_reason == NO_ANSWER:
+        return say("service.unanswered", language)
+    return say(f"service.{state_of(entry)}", language, reason=entry.refused_reason or "")
 
 
 def questions(suspicions: Iterable[Suspicion], language: Language, zone: ZoneInfo) -> tuple[Question, ...]:

@@ -22,7 +22,7 @@ from tests.integration.service_support import a_record, keep, set_status
 pytestmark = pytest.mark.database
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-AGAIN, LONGEST = timedelta(minutes=1), timedelta(hours=1)
+AGAIN, LONGEST, AWAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DEVICE = "car-1"
 
 
@@ -31,10 +31,14 @@ def vehicle(connection: Connection) -> UUID:
     return register_car(connection, DEVICE)
 
 
+def take(connection: Connection, now: datetime = NOW) -> list[services.Parcel]:
+    with connection.transaction():
+        return services.take_due(connection, now, again=AGAIN, longest=LONGEST, away=AWAY)
+
+
 def due(connection: Connection, now: datetime = NOW) -> list[UUID]:
     """What goes out now, after noting that it went."""
-    with connection.transaction():
-        return [parcel.record.id for parcel in services.take_due(connection, now, again=AGAIN, longest=LONGEST)]
+    return [parcel.record.id for parcel in take(connection, now)]
 
 
 def say(connection: Connection, record: ServiceRecord, *, device: str = DEVICE, refused: str = "") -> int:
@@ -47,11 +51,13 @@ def say(connection: Connection, record: ServiceRecord, *, device: str = DEVICE, 
 def test_a_record_goes_at_once_also_to_a_dongle_that_is_away(connection: Connection, vehicle: UUID) -> None:
     record = a_record(NOW)
     keep(connection, vehicle, record, now=NOW)
-    (parcel,) = services.take_due(connection, NOW, again=AGAIN, longest=LONGEST)
+    (parcel,) = take(connection)
     assert parcel.device == DEVICE
     assert (parcel.record.quantity, parcel.record.time, parcel.record.by) == (record.quantity, NOW, "workshop Nord")
-    assert due(connection, NOW + timedelta(minutes=30)) == []  # the broker keeps it
-    assert due(connection, NOW + LONGEST) == [record.id]
+    assert due(connection, NOW + timedelta(hours=23)) == []  # the broker keeps it, and each sending would fill it
+    assert due(connection, NOW + AWAY) == [record.id]
+    set_status(connection, DEVICE, "online", NOW)
+    assert due(connection, NOW + AWAY) == [record.id]
 
 
 def test_a_dongle_that_comes_online_is_told_at_once_and_then_less_and_less_often(
@@ -119,11 +125,51 @@ def test_a_disabled_dongle_or_none_at_all_gets_nothing(connection: Connection, v
     assert len(due(connection)) == 1
 
 
+def test_many_records_of_one_car_go_by_and_by_and_keep_no_other_waiting(connection: Connection, vehicle: UUID) -> None:
+    """A dongle takes a few commands at a time; the next records go when those are answered, and nothing goes twice."""
+    other = register_car(connection, "car-2")
+    flood = [a_record(NOW + timedelta(seconds=number)) for number in range(300)]
+    keep(connection, vehicle, *flood, now=NOW)
+    first = take(connection)
+    assert [parcel.record.id for parcel in first] == [record.id for record in flood[: len(first)]]
+    assert 1 < len(first) <= 16
+    lone = a_record(NOW)
+    keep(connection, other, lone, now=NOW)
+    assert due(connection) == [lone.id]
+    assert due(connection) == []
+    assert say(connection, flood[0]) == 1
+    assert due(connection)[-1] == flood[len(first)].id
+
+
+def test_a_dongle_that_is_online_and_never_answers_is_given_up(connection: Connection, vehicle: UUID) -> None:
+    record, later, after = a_record(NOW), a_record(NOW + timedelta(days=3)), timedelta(days=2)
+    keep(connection, vehicle, record, now=NOW)
+    set_status(connection, DEVICE, "online", NOW)
+    sent = 0
+    for hour in range(24 * 2):
+        sent += len(due(connection, NOW + timedelta(hours=hour)))
+        assert services.give_up(connection, NOW + timedelta(hours=hour), after=after, attempts=20) == 0
+    assert sent >= 20
+    keep(connection, vehicle, later, now=NOW + timedelta(days=2))
+    assert services.give_up(connection, NOW + after, after=after, attempts=20) == 1
+    found = {entry.id: entry.refused_reason for entry in services.services(connection, vehicle)}
+    assert found == {record.id: services.NO_ANSWER, later.id: None}
+    assert due(connection, NOW + timedelta(days=2)) == [later.id]
+
+
+def test_a_dongle_that_is_away_is_not_given_up(connection: Connection, vehicle: UUID) -> None:
+    record = a_record(NOW)
+    keep(connection, vehicle, record, now=NOW)
+    sent = [day for day in range(400) if due(connection, NOW + timedelta(days=day))]
+    assert len(sent) == 400
+    assert services.give_up(connection, NOW + timedelta(days=400), after=timedelta(days=2), attempts=1) == 0
+
+
 def test_two_couriers_do_not_send_the_same_at_once(connection: Connection, vehicle: UUID, database_url: str) -> None:
 
     keep(connection, vehicle, a_record(NOW), now=NOW)
     with closing(connect(database_url, autocommit=True)) as other, connection.transaction():
-        assert len(services.take_due(connection, NOW, again=AGAIN, longest=LONGEST)) == 1
+        assert len(take(connection)) == 1
         assert due(other) == []
 
 

@@ -197,7 +197,7 @@ def _beside(entry: "Estimate", dongle: "EstimateState | None") -> dict[str, Any]
 
 def _service_row(entry: Any) -> dict[str, object]:
     measured = "" if entry.value is None else f"{entry.value:g} {entry.unit}"
-    state = f"refused: {entry.refused_reason}" if entry.refused_reason else entry.applied_at or "on its way"
+    state = f"refused: {entry.refused_reason}" if entry.refused_reason is not None else entry.applied_at or "on its way"
     return {
         "time": entry.time,
         "quantity": entry.quantity,
