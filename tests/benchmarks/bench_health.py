@@ -88,6 +88,7 @@ def _write(measured: list[_Measured]) -> None:
                 "met": row.met,
                 "ratio": ratio,
                 "against": row.baseline_name or None,
+                "baseline": row.baseline,
                 "part": entry.part,
             }
         )
