@@ -44,18 +44,19 @@ _DAYS_OFTEN: Final = {_INFO: None, _SOON: 7, _URGENT: 1, _STOP: 0}
 _MISFIRES: Final = frozenset({*(f"P03{number:02d}" for number in range(13)), "P0314", "P0316"})
 # A coolant sensor that fails reads far too hot or too cold: its own code says nothing of the engine.
 _COOLANT_SENSORS: Final = frozenset({*(f"P011{n}" for n in range(5, 10)), *(f"P218{n}" for n in range(2, 7))})
-# Harm within minutes: engine or gearbox without oil pressure, overheating, burning fuel or battery, brakes.
-_AT_ONCE: Final = frozenset({"P0217", "P0524", "P0093", "P0A7E", "C0021", "C0049", "C0072"})
+# Harm within minutes: no oil pressure, engine, gearbox or clutch overheating, burning fuel or battery, brakes.
+_AT_ONCE: Final = frozenset({"P0217", "P0218", "P0524", "P0093", "P0A7E", "P2783", "P2787", "C0021", "C0049", "C0072"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeEvidence:
     """What is known of one code.
 
-    ``lamp``: of this code, None where the car does not say. ``days_seen``: on how many of the last
+    ``lamp``: of this code, None where the car does not say; no service of SAE J1979 or ISO 14229 says that it flashes,
+    so the backend never gives that: it is for whoever sees it. ``days_seen``: on how many of the last
     :data:`RECURRENCE_DAYS` days it came up, at least 1. ``frame``: its freeze frame, VSS path -> value in the
     catalogue's unit; what is not in it does not count. ``failed_this_cycle``: bit 1 of its ISO 14229-1 status, None
-    where it is not known.
+    where it is not known, as in the backend.
     """
 
     code: str

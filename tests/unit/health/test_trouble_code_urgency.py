@@ -148,6 +148,11 @@ def test_a_misfire_under_load_stops_once_confirmed() -> None:
     assert urgency(evidence("P0420", load=90)).level == "soon", "load says nothing of a catalyst"
 
 
+@pytest.mark.parametrize("code", ["P0217", "P0218", "P2783", "P2787", "P0A7E", "P0524"])
+def test_overheating_and_no_oil_pressure_stop_although_seen_once(code: str) -> None:
+    assert urgency(evidence(code, "pending")).level == "stop"
+
+
 def test_a_flashing_lamp_stops_even_what_is_pending() -> None:
     assert urgency(replace(evidence(status="pending"), lamp="flashing")).level == "stop"
     assert urgency(replace(evidence("SPN 190 FMI 2"), lamp="flashing")).severity == "urgent"
