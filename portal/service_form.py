@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Final
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
@@ -68,6 +69,11 @@ def told_time(day: date, now: datetime, zone: ZoneInfo) -> datetime | None:
     if not today - OLDEST <= day <= today:
         return None
     return now if day == today else datetime(day.year, day.month, day.day, 12, tzinfo=zone)
+
+
+def told_id(vehicle_id: UUID, what: str, day: date) -> UUID:
+    """Id of what an owner tells of a day: a form sent twice is one record."""
+    return uuid5(vehicle_id, f"told by the owner: {what} on {day.isoformat()}")
 
 
 def owner_jobs(language: Language) -> list[tuple[str, str]]:

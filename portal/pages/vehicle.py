@@ -1,6 +1,7 @@
 """One vehicle, for its owner and for engineers; and what its owner tells of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +19,7 @@ from portal.health_curves import read_curves
 from portal.ownership import own_vehicle
 from portal.rendering import notice_of, page, redirect
 from portal.service_data import open_suspicions
-from portal.service_form import owner_jobs, told_time
+from portal.service_form import owner_jobs, told_id, told_time
 from portal.texts import say
 from portal.views.durability import durability_panel
 from portal.views.health import health_cards
@@ -53,14 +54,16 @@ def tell_service(
     """Take the owner's word that something was done."""
     vehicle = own_vehicle(connection, visit, vehicle_id)
     visit = _at_owners(visit, connection, vehicle)
-    time = None if (told := _date(day)) is None else told_time(told, visit.now, visit.zone)
+    told = _date(day)
+    time = None if told is None else told_time(told, visit.now, visit.zone)
     wrong = [] if what in JOBS else [say("problem.service_what", visit.language)]
     if time is None:
         wrong.append(say("problem.service_day", visit.language))
-    if wrong or time is None:
+    if wrong or told is None or time is None:
         return _page(vehicle, visit, connection, wrong=wrong, status=400)
-    told_by_owner = records([JOBS[what]], time=time, by="owner", reason="told on the car's page")
-    services.keep(connection, vehicle_id, told_by_owner, by_role="owner", by_name="", now=visit.now)
+    (record,) = records([JOBS[what]], time=time, by="owner", reason="told on the car's page")
+    record = replace(record, id=told_id(vehicle_id, what, told))
+    services.keep(connection, vehicle_id, [record], by_role="owner", by_name="", now=visit.now)
     return redirect(visit, f"/vehicles/{vehicle_id}", notice="service_kept")
 
 
@@ -83,7 +86,8 @@ def answer_suspicion(
 def _settle(
     connection: Connection, vehicle_id: UUID, suspicion: services.Suspicion, work: Work | None, visit: Visit
 ) -> None:
-    told = () if work is None else records([work], time=suspicion.time, by="owner", reason="a suspicion confirmed")
+    time = min(suspicion.time, visit.now)  # by a dongle's clock, which may be ahead
+    told = () if work is None else records([work], time=time, by="owner", reason="a suspicion confirmed")
     with connection.transaction():
         services.keep(connection, vehicle_id, told, by_role="owner", by_name="", now=visit.now)
         first = services.answer_suspicion(

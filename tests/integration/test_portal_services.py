@@ -139,6 +139,28 @@ def test_an_owner_tells_what_was_done_and_sees_how_far_it_came(portal: Portal) -
     assert "not taken: &lt;i&gt;no" in page
 
 
+def test_an_owners_form_sent_twice_is_one_record(portal: Portal) -> None:
+    path = f"/vehicles/{portal.scene.car}"
+    with portal.signed_in("owner", portal.scene.owner) as client:
+        form = {"form_token": form_token_of(client.get(path).text), "what": "oil_changed", "day": "2026-03-02"}
+        for _ in range(2):
+            assert client.post(f"{path}/services", data=form).status_code == 303
+            portal.clock.now += timedelta(seconds=3)
+        assert len(stored(portal)) == 1
+        client.post(f"{path}/services", data={**form, "day": "2026-03-01"})
+        client.post(f"{path}/services", data={**form, "what": "pads_front"})
+    assert len(stored(portal)) == 3
+
+
+def test_a_suspicion_of_a_clock_that_is_ahead_is_confirmed_as_of_now(portal: Portal) -> None:
+    path = f"/vehicles/{portal.scene.car}"
+    event = suspect(portal, days_ago=-30)
+    with portal.signed_in("owner", portal.scene.owner) as client:
+        form = {"form_token": form_token_of(client.get(path).text), "answer": "yes"}
+        client.post(f"{path}/suspicions/{event}", data=form)
+    assert [entry.time for entry in stored(portal)] == [NOW]
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
