@@ -73,6 +73,17 @@ def add_hour(line: FadingLine, hour: int, value: float, *, memory_days: float) -
     line.syy += weight * value * value
 
 
+def lift(line: FadingLine, hour: int, value: float) -> None:
+    """Raise or lower the whole line so that it meets a value of that hour; its slope stays. No line yet: no change."""
+    if not line.s0:
+        return
+    found = fit(line, prior_sd=1.0)
+    by = value - (line.sy / line.s0 if found is None else found.at((hour - line.at_hour) / 24)[0])
+    line.syy += 2 * by * line.sy + by * by * line.s0
+    line.sty += by * line.s1
+    line.sy += by * line.s0
+
+
 def fit(line: FadingLine, *, prior_sd: float) -> Fit | None:
     """The line; None before two different times. ``prior_sd``: of an hour's value, before any is known."""
     determinant = line.s0 * line.s2 - line.s1 * line.s1

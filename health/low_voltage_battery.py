@@ -164,6 +164,7 @@ class LowVoltageBattery:
         rested = self._rested(sample.time)
         if (engine_speed is not None and engine_speed > 0) or (speed is not None and speed > 0):
             state.active = sample.time  # an electric car drives without an engine, its converter perhaps below 13.2 V
+            state.stuck.driven = True
         if voltage is not None and self._doubted(sample.time, signal, voltage):
             voltage = None
         start = cranking.watch(
@@ -185,7 +186,7 @@ class LowVoltageBattery:
         state = self._state
         was = state.stuck.stuck
         if is_stuck(state.stuck, time, voltage, running=state.starts.running) and not was:
-            why = f"stands at {voltage:g} V through standstill and a running engine"
+            why = f"stands at {voltage:g} V while the car stands and while it is used"
             doubt_signal(state.told, time, signal.path, why=why)
         return state.stuck.stuck
 

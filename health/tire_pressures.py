@@ -16,7 +16,7 @@ from health import signals
 from telemetry.records import Sample
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AIR_KPA: Final = 101.3  # TPMS gives gauge pressure against sea level
+AIR_KPA: Final = 101.3  # TPMS gives gauge pressure against sea level
 _REFERENCE_K: Final = 293.15
 _TEMPERATURE_S: Final = 600.0  # so old a wheel's temperature still counts: tyres warm within half an hour
 _AIR_TEMPERATURE_S: Final = 3600.0
@@ -183,4 +183,4 @@ def _recent(of: Hour | WheelHour, time: datetime, within_s: float) -> float | No
 
 
 def _at_20(pressure_kpa: float, celsius: float) -> float:
-    return (pressure_kpa + _AIR_KPA) * _REFERENCE_K / (celsius + 273.15) - _AIR_KPA
+    return (pressure_kpa + AIR_KPA) * _REFERENCE_K / (celsius + 273.15) - AIR_KPA

@@ -4,8 +4,12 @@ Source: Gay-Lussac's law for the absolute pressure of a closed volume; hourly me
 :mod:`health.tire_pressures`, the line through them and its error in :mod:`health.fading_line`.
 
     p20  = (p + p_air) * 293.15 / (T + 273.15) - p_air            kPa, T of the wheel
-    d    = p20 - mean of all wheels' p20                          weather, altitude and sun act on all wheels alike
-    loss = second highest slope of d - slope of d + 0.17 +/- 0.07 kPa per day
+    y    = 341 kPa * (p20 + p_air) / P                            P: p20 + p_air when the wheel's line began
+    d    = y - mean of all wheels' y                              weather, altitude and sun act on all wheels alike
+    loss = P / 341 kPa * (second highest slope of d - slope of d + 0.17 +/- 0.07 kPa per day)
+
+Weather changes absolute pressures by one factor: in proportion to P it cancels out where axles have unlike pressures
+too. 341 kPa is a car's tyre (240 kPa gauge): all numbers here are of such a one, and a van's are so many times more.
 
 A leak makes all other wheels seem to rise against the mean. Two wheels may leak at once where four are read, one where
 three are: the second highest slope is a sound wheel's. All wheels lose by permeation, 3.4 to 6.9 kPa a month (Tire
@@ -34,10 +38,10 @@ from health import signals
 from health.checks import require_positive
 from health.errors import HealthError
 from health.estimator import Json
-from health.fading_line import FadingLine, add_hour, fit
+from health.fading_line import FadingLine, add_hour, fit, lift
 from health.intervals import Z90
 from health.persistence import dump, load
-from health.tire_pressures import EPOCH, EndedHour, Hour, forget_hour, take
+from health.tire_pressures import AIR_KPA, EPOCH, EndedHour, Hour, forget_hour, take
 from health.tires_former import from_first
 from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
 from telemetry.records import (
@@ -53,6 +57,7 @@ from telemetry.records import (
 
 METHOD: Final = "tire_pressure_rls/2"
 _VERSION: Final = 2
+_CAR_KPA: Final = 240.0 + AIR_KPA  # absolute pressure of the tyre that all numbers here are of
 _PERMEATION: Final = 0.17  # kPa per day ...
 _PERMEATION_SD: Final = 0.07  # ... and by how much tyres and summers differ
 # Between the lines of short and long memory, no chance. On the fit side of bench_health_tires 2.0 is a day slower at
@@ -99,6 +104,12 @@ class _Wheel(msgspec.Struct, forbid_unknown_fields=True):
     long: FadingLine = msgspec.field(default_factory=FadingLine)
     short: FadingLine = msgspec.field(default_factory=FadingLine)
     reduced_kpa: float | None = None  # own pressure at 20 celsius in the newest ended hour
+    first_kpa: float | None = None  # absolute, when the line began; None: a line is of a former version's differences
+
+    @property
+    def scale(self) -> float:
+        """Pressure against a car's."""
+        return 1.0 if self.first_kpa is None else self.first_kpa / _CAR_KPA
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
@@ -138,24 +149,23 @@ class Tires:
         reduced = ended.means if ended.own else ended.cold
         rises = self._rises(reduced)
         if len(rises) >= _COMPARED and sorted(rises)[-_COMPARED] > self.parameters.refill_kpa:
-            self._forget()
-            self._tell(ended.hour, f"all wheels rose, by {fmean(rises):.0f} kPa: pumped up, or other wheels fitted")
+            self._begin_anew()
+            by_kpa = fmean(rises) * fmean(self._state.wheels[name].scale for name in reduced)
+            self._tell(ended.hour, f"all wheels rose, by {by_kpa:.0f} kPa: pumped up, or other wheels fitted")
             return
         pumped = len(rises) >= _COMPARED and fmean(rises) > _PUMPED_KPA
         if self._comparable(ended.means):
-            level = fmean(ended.means.values())
-            relative = {name: mean - level for name, mean in ended.means.items()}
-            self._take_hour(ended.hour, relative, "relative", pumped=pumped)
+            self._take_hour(ended.hour, ended.means, "relative", pumped=pumped)
         elif len(ended.means) < _COMPARED:
             self._take_hour(ended.hour, reduced, "own" if ended.own else "cold", pumped=False)
 
     def _rises(self, reduced: dict[str, float]) -> list[float]:
-        """Of the wheels' own pressure at 20 celsius since the hour before (kPa)."""
+        """Of the wheels' own pressure at 20 celsius since the hour before (kPa of a car's tyre)."""
         rises = []
         for name, value in reduced.items():
             wheel = self._state.wheels.setdefault(name, _Wheel())
             if wheel.reduced_kpa is not None:
-                rises.append(value - wheel.reduced_kpa)
+                rises.append(_CAR_KPA * (value - wheel.reduced_kpa) / (wheel.reduced_kpa + AIR_KPA))
             wheel.reduced_kpa = value
         return rises
 
@@ -167,18 +177,19 @@ class Tires:
             state.other_hours = 0
         elif len(names) > len(state.among) or state.other_hours >= _REFERENCE_HOURS:
             state.among, state.other_hours = names, 0
-            self._forget()
+            self._begin_anew()
         else:
             state.other_hours += 1
             return False
         return len(names) >= _COMPARED
 
-    def _take_hour(self, hour: int, values: dict[str, float], mode: Mode, *, pumped: bool) -> None:
+    def _take_hour(self, hour: int, pressures: dict[str, float], mode: Mode, *, pumped: bool) -> None:
         """Add an hour, unless it leaves the lines upwards: if the next one does so too, they begin anew with both."""
         state = self._state
         if state.mode != mode:
             self._forget()
             state.mode = mode
+        values = self._compared(hour, pressures)
         errors = self._errors(hour, values)
         limit = self.parameters.refill_kpa
         raised = {name: error for name, (error, sd) in errors.items() if error > limit + _CHANCE * sd}
@@ -189,7 +200,8 @@ class Tires:
         if state.raised and (raised or shifted):
             before = state.raised
             self._forget()
-            for name, by_kpa in raised.items():
+            for name, error in raised.items():
+                by_kpa = error * state.wheels[name].scale
                 why = f"it rose by {by_kpa:.0f} kPa against the line it was on: pumped up, or another tyre fitted"
                 self._tell(hour, why, name)
             if not raised:
@@ -197,6 +209,20 @@ class Tires:
             self._add(state.raised_hour, before)
         state.raised = {}
         self._add(hour, values)
+
+    def _compared(self, hour: int, pressures: dict[str, float]) -> dict[str, float]:
+        """What the lines go through: pressures (gauge) as of a car's tyre, where wheels are compared less the mean."""
+        wheels = {name: self._state.wheels.setdefault(name, _Wheel()) for name in pressures}
+        former = [name for name, wheel in wheels.items() if wheel.first_kpa is None]
+        for name, wheel in wheels.items():
+            wheel.first_kpa = wheel.first_kpa or pressures[name] + AIR_KPA
+        values = {name: (pressures[name] + AIR_KPA) / wheel.scale for name, wheel in wheels.items()}
+        level = fmean(values.values()) if self._state.mode == "relative" else 0.0
+        values = {name: value - level for name, value in values.items()}
+        for name in former:  # what an older version compared, if there is a line, had another level and the same slope
+            lift(wheels[name].long, hour, values[name])
+            lift(wheels[name].short, hour, values[name])
+        return values
 
     def _errors(self, hour: int, values: dict[str, float]) -> dict[str, tuple[float, float]]:
         """By how much each wheel lies above its line (kPa), and the standard deviation that chance explains."""
@@ -227,6 +253,13 @@ class Tires:
             why=why,
         )
 
+    def _begin_anew(self, position: str = "") -> None:
+        """Other tyres, other pressures, or others to compare with."""
+        for name, wheel in self._state.wheels.items():
+            if name.startswith(position):
+                wheel.first_kpa = None
+        self._forget(position)
+
     def _forget(self, position: str = "") -> None:
         self._state.raised = {}
         for name, wheel in self._state.wheels.items():
@@ -234,7 +267,10 @@ class Tires:
                 wheel.long, wheel.short = FadingLine(), FadingLine()
 
     def _losses(self) -> dict[str, tuple[float, float]]:
-        """By wheel: loss and half its 90 % interval; by the line of short memory where that has left the long one."""
+        """By wheel: loss of a car's tyre and half its 90 % interval.
+
+        By the line of short memory where that has left the long one.
+        """
         wheels = {name: wheel for name, wheel in self._state.wheels.items() if self._suffices(wheel.long)}
         losses = self._losses_by({name: wheel.long for name, wheel in wheels.items()})
         for name, (loss, half) in self._losses_by({name: wheel.short for name, wheel in wheels.items()}).items():
@@ -279,7 +315,7 @@ class Tires:
         for name, wheel in state.wheels.items():
             if name.startswith(position):
                 wheel.reduced_kpa = None
-        self._forget(position)
+        self._begin_anew(position)
         forget_hour(state.running, position)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
@@ -288,16 +324,16 @@ class Tires:
         for position, (loss, half) in sorted(self._losses().items()):
             sensor = self._state.running.wheels.get(position)
             stuck = sensor is not None and sensor.stuck
-            width = half * (2 if stuck else 1)
-            line = self._state.wheels[position].long
+            wheel = self._state.wheels[position]
+            width, line = half * (2 if stuck else 1), wheel.long
             found.append(
                 Estimate(
                     time=now,
                     quantity=Quantity.TIRE_PRESSURE_LOSS,
                     position=position,
-                    value=loss,
-                    low=loss - width,
-                    high=loss + width,
+                    value=wheel.scale * loss,
+                    low=wheel.scale * (loss - width),
+                    high=wheel.scale * (loss + width),
                     source="estimated",
                     method=METHOD + _SUFFIX[self._state.mode],
                     measurements=line.hours,

@@ -103,6 +103,15 @@ def test_time_going_backwards_is_ignored() -> None:
     assert battery.state() == before
 
 
+def test_a_parked_car_s_voltage_may_stand_for_days() -> None:
+    battery = LowVoltageBattery()
+    morning(battery, 0, 12.6)
+    for minute in range(200, 5 * 1440, 20):
+        feed(battery, minute * 60, 12.6, 0)
+    assert battery.findings() == ()
+    assert now(battery, 5).limited_by != "doubtful_readings"
+
+
 def test_a_voltage_that_stands_still_is_doubted_and_not_believed() -> None:
     battery = LowVoltageBattery()
     for day in range(5):

@@ -233,6 +233,50 @@ def test_a_senseless_record_is_refused(wrong: ServiceRecord, text: str) -> None:
         Tires().serviced(wrong)
 
 
+def van(tires: Tires, first: int, last: int) -> None:
+    """Sound tyres of 500 kPa in front and 800 kPa behind; the air cools by 1 K a day, and nobody reads the wheels'."""
+    rng = random.Random(5)
+    for hour in range(first * 24 + 7, last * 24, 12):
+        for minute in range(0, 40, 5):
+            day = hour / 24 + minute / 1440
+            values = {signals.SPEED.path: 40.0}
+            for wheel in signals.WHEELS:
+                at20 = 500 if wheel.startswith("Row1") else 800
+                celsius = 20 - day + 10 * min(1.0, minute / 25)
+                gauge = (at20 + 101.3) * (celsius + 273.15) / 293.15 - 101.3 + rng.gauss(0, 1)
+                values[signals.TIRE_PRESSURE[wheel].path] = round(gauge / 5) * 5.0
+            tires.update(Sample(time=START + timedelta(days=day), monotonic_ms=0, values=values))
+
+
+def test_the_weather_is_no_leak_where_axles_have_unlike_pressures() -> None:
+    tires = Tires()
+    van(tires, 0, 12)
+    found = rates(tires, 12)
+    assert len(found) == 4
+    for estimate in found.values():
+        assert estimate.low < 0.17 * (650 + 101) / 341 < estimate.high
+        assert abs(estimate.value) < 0.8
+
+
+def test_another_level_of_a_former_version_s_differences_is_no_jump() -> None:
+    tires = Tires()
+    drive(tires, 0, 15, sound)
+    state = json.loads(json.dumps(tires.state()))
+    for index, wheel in enumerate(state["wheels"].values()):
+        wheel["first_kpa"] = None
+        for line in ("long", "short"):
+            wheel[line]["sy"] += 4 * index * wheel[line]["s0"]
+            wheel[line]["sty"] += 4 * index * wheel[line]["s1"]
+            wheel[line]["syy"] += 8 * index * wheel[line]["sy"] - 16 * index**2 * wheel[line]["s0"]
+    updated = Tires()
+    updated.restore(state)
+    drive(updated, 15, 17, sound)
+    assert updated.findings() == ()
+    for estimate in rates(updated, 17).values():
+        assert estimate.value == pytest.approx(0.17, abs=0.2)
+        assert estimate.measurements == 33
+
+
 def test_what_an_older_version_learned_is_kept() -> None:
     """A leak of 3 kPa per day at one wheel, six hours a day over eight days, as version 1 summed it."""
     hours = [(day * 24 + hour) for day in range(8) for hour in range(8, 14)]
