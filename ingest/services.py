@@ -25,6 +25,7 @@ MAX_NAME: Final = 80  # characters of who says so; with the role it is a short t
 NO_ANSWER: Final = "the dongle does not answer; it may need an update"  # the backend's reason for giving a record up
 _OF_EACH: Final = 8  # records of a vehicle on their way at once: a dongle looks at 16 commands, and drops the rest
 _VEHICLES: Final = 25  # served at once
+_ONE_COURIER: Final = 0x5E_2B_1C_E0  # any number, our own: two that look at the same moment would both send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +143,11 @@ def take_due(
     First at once, online or not: the broker keeps it for a dongle's session. Then when the dongle is seen online again,
     and while it does not answer: online after ``again``, doubled each time up to ``longest``; otherwise after ``away``,
     as each sending fills the broker's queue. With one record of a vehicle go its first few that are pending, in their
-    order; the next when those are answered.
+    order; the next when those are answered. Nothing where another courier is at it.
     """
+    (alone,) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ONE_COURIER]).fetchone() or (False,)
+    if not alone:
+        return []
     due = _claim(
         connection,
         {"now": now, "again": again, "longest": longest, "away": away, "each": _OF_EACH, "vehicles": _VEHICLES},
@@ -169,11 +173,7 @@ def _claim(connection: Connection, values: Mapping[str, object]) -> list[StoredS
         return cursor.execute(
             sql.SQL(
                 """
-                WITH standing AS (
-                    SELECT device.vehicle_id, bool_or(coalesce(status.state = 'online', false)) AS online
-                    FROM device LEFT JOIN device_status AS status ON status.device_id = device.id
-                    WHERE device.enabled GROUP BY device.vehicle_id
-                ), first AS (
+                WITH first AS (
                     SELECT * FROM (
                         SELECT id, vehicle_id, sent_at, sent_while_online, attempts,
                                row_number() OVER (PARTITION BY vehicle_id ORDER BY time, ordinal) AS place
@@ -181,7 +181,11 @@ def _claim(connection: Connection, values: Mapping[str, object]) -> list[StoredS
                     ) AS pending WHERE place <= %(each)s
                 ), due AS (
                     SELECT DISTINCT record.vehicle_id
-                    FROM first AS record JOIN standing USING (vehicle_id)
+                    FROM first AS record CROSS JOIN LATERAL (
+                        SELECT bool_or(coalesce(status.state = 'online', false)) AS online
+                        FROM device LEFT JOIN device_status AS status ON status.device_id = device.id
+                        WHERE device.vehicle_id = record.vehicle_id AND device.enabled HAVING count(*) > 0
+                    ) AS standing
                     WHERE record.sent_at IS NULL
                        OR (standing.online AND NOT record.sent_while_online)
                        OR record.sent_at <= %(now)s - CASE WHEN standing.online

@@ -1,8 +1,10 @@
 """Service records in the database: when they are due, in which order they go, and what ends their way."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
@@ -171,6 +173,27 @@ def test_two_couriers_do_not_send_the_same_at_once(connection: Connection, vehic
     with closing(connect(database_url, autocommit=True)) as other, connection.transaction():
         assert len(take(connection)) == 1
         assert due(other) == []
+
+
+def test_couriers_at_the_same_moment_send_each_record_once(connection: Connection, database_url: str) -> None:
+    """Also where one looks just before the other commits: rows read before and locked after look unsent."""
+    cars = [register_car(connection, f"fleet-{number}") for number in range(20)]
+    together = Barrier(3)
+
+    def courier() -> list[UUID]:
+        with closing(connect(database_url, autocommit=True)) as own:
+            sent = []
+            for _ in range(12):
+                together.wait(30)
+                sent += due(own)
+            return sent
+
+    for car in cars:
+        keep(connection, car, *(a_record(NOW) for _ in range(3)), now=NOW)
+    with ThreadPoolExecutor(3) as pool:
+        sent = [record for run in [pool.submit(courier) for _ in range(3)] for record in run.result()]
+    assert len(sent) == 60
+    assert len(set(sent)) == 60
 
 
 def test_the_stored_event_ends_it_in_the_same_transaction(connection: Connection, vehicle: UUID) -> None:
