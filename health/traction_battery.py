@@ -213,10 +213,10 @@ class TractionBattery:
     def _limited_by(self, windows: dict[Kind, int], now: datetime) -> str:
         state = self._state
         last = state.newest_window
+        if self._flat:  # first: whoever reads an estimate leaves one out by this word
+            return Limitation.FLAT_VOLTAGE
         if state.doubted >= _DOUBTED:
             return Limitation.DOUBTFUL_READINGS
-        if self._flat:
-            return Limitation.FLAT_VOLTAGE
         if last is not None and (now - last).total_seconds() > _OLD_DAYS * 86_400:
             return Limitation.OLD_MEASUREMENTS
         if state.charges < _FEW:

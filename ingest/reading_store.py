@@ -51,6 +51,7 @@ class EstimatePoint:
     low: float
     high: float
     source: Source
+    limited_by: str = ""  # telemetry.records.Limitation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +179,8 @@ def estimate_series(
     with connection.cursor(row_factory=class_row(EstimatePoint)) as cursor:
         cursor.execute(
             """
-            SELECT time, value, low, high, source FROM (
-                SELECT time, value, low, high, source, count(*) OVER () AS many,
+            SELECT time, value, low, high, source, limited_by FROM (
+                SELECT time, value, low, high, source, limited_by, count(*) OVER () AS many,
                        row_number() OVER (PARTITION BY time_bucket(%(step)s, time, %(start)s::timestamptz), source
                                           ORDER BY time DESC) AS from_last
                 FROM estimate

@@ -32,7 +32,7 @@ from rules.evaluate import Decision, RuleState, evaluate_vehicle
 from rules.rule import Rule
 from rules.vehicle_store import crossing, load_facts, merge_codes
 from telemetry.catalogue import catalogue
-from telemetry.records import EventKind, Quantity, require_aware
+from telemetry.records import UNCERTAIN, EventKind, Quantity, require_aware
 from telemetry.trouble_codes import Severity
 
 _MOST_POINTS = 20_000  # of one curve in memory; beyond, the store thins them to the last of equal stretches
@@ -250,7 +250,7 @@ def _estimate_curves(
                 source=point.source,
             )
             for point in points
-            if point.source == source
+            if point.source == source and point.limited_by not in UNCERTAIN
         ]
         for source in ("ecu", "estimated")
     }

@@ -10,7 +10,8 @@
 ``limit``                 the rule's limit
 
 Where an ECU reading and an estimate of one quantity are both young enough, the ECU's counts: it is what a workshop
-reads too. A stale ECU reading gives way to a young estimate.
+reads too. A stale ECU reading gives way to a young estimate. An estimate that is a guess (telemetry.records.UNCERTAIN)
+is not known at all.
 """
 
 from collections.abc import Mapping, Sequence

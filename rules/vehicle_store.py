@@ -28,7 +28,7 @@ from rules.errors import StateError
 from rules.evaluate import RuleState
 from rules.rule import Rule
 from telemetry.catalogue import catalogue
-from telemetry.records import Quantity
+from telemetry.records import UNCERTAIN, Quantity
 
 _STATUS_RANK = ("pending", "permanent", "confirmed")  # of one code in two control units the graver counts
 _QUANTITIES = frozenset(Quantity)
@@ -68,7 +68,7 @@ def load_facts(connection: Connection, vehicle_id: UUID) -> tuple[str, datetime 
 def _estimates(state: VehicleState) -> dict[tuple[Quantity, str], tuple[Reading, ...]]:
     found: dict[tuple[Quantity, str], tuple[Reading, ...]] = {}
     for entry in state.estimates.values():
-        if entry.quantity in _QUANTITIES:
+        if entry.quantity in _QUANTITIES and entry.limited_by not in UNCERTAIN:
             key = (Quantity(entry.quantity), entry.position)
             reading = Reading(
                 time=entry.time,
@@ -173,7 +173,8 @@ def _forecast(
         now + timedelta(milliseconds=1),
         source="ecu" if candidates[0].source == "ecu" else "estimated",
     )
-    return crossing([(point.time, point.value, point.low, point.high) for point in points], key, now)
+    certain = [point for point in points if point.limited_by not in UNCERTAIN]
+    return crossing([(point.time, point.value, point.low, point.high) for point in certain], key, now)
 
 
 def crossing(

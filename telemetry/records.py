@@ -72,6 +72,8 @@ class Limitation(StrEnum):
     SERVICE_UNREPORTED = "service_unreported"  # the part seems to have been changed, and nobody said so
 
 
+# So limited, a value is a guess: it is shown as uncertain, and no alert or forecast rests on it.
+UNCERTAIN: Final = frozenset({Limitation.FLAT_VOLTAGE})
 MAX_MEASUREMENTS: Final = 2**31 - 1
 
 

@@ -8,7 +8,7 @@ from health.durability import Category, Durability, durability
 from ingest.reading_store import EstimateState, VehicleState
 from portal.formats import number
 from portal.texts import Language, say
-from telemetry.records import Quantity
+from telemetry.records import UNCERTAIN, Quantity
 
 _YEAR_DAYS: Final = 365.25
 
@@ -22,8 +22,12 @@ class DurabilityPanel:
 
 
 def battery_estimate(state: VehicleState) -> EstimateState | None:
-    """The state of health that counts: ours with its interval before the car's own number."""
-    found = [entry for entry in state.estimates.values() if entry.quantity == Quantity.TRACTION_BATTERY_SOH]
+    """The state of health that counts: ours with its interval before the car's own number; never a guess."""
+    found = [
+        entry
+        for entry in state.estimates.values()
+        if entry.quantity == Quantity.TRACTION_BATTERY_SOH and entry.limited_by not in UNCERTAIN
+    ]
     return min(found, key=lambda entry: entry.source != "estimated", default=None)
 
 

@@ -15,6 +15,7 @@ from portal.texts import Language, say
 from portal.views.health import by_place
 from portal.views.quantities import Tone, shown_quantities, worst
 from rules.alerts import Alert
+from telemetry.records import UNCERTAIN
 
 Filter = Literal["all", "alerts", "watch", "silent"]
 FILTERS: Final[tuple[Filter, ...]] = ("all", "alerts", "watch", "silent")
@@ -80,18 +81,20 @@ def chips_of(state: VehicleState, language: Language) -> tuple[HealthChip, ...]:
     """Each quantity once, by its worst wheel and the ECU's value where there is one."""
     values: dict[str, list[float]] = defaultdict(list)
     for (quantity, _), found in by_place(state.estimates.values()).items():
-        values[quantity].append(found[0].value)
+        values[quantity] += [found[0].value] if found[0].limited_by not in UNCERTAIN else []
     chips = []
     for quantity, shown in shown_quantities().items():
         if quantity not in values:
             continue
-        value = min(values[quantity]) if shown.falling else max(values[quantity])
-        tone = shown.tone(value)
+        value = min(values[quantity], default=None) if shown.falling else max(values[quantity], default=None)
+        tone = "unknown" if value is None else shown.tone(value)
         chips.append(
             HealthChip(
                 quantity=quantity,
                 name=say(f"short.{quantity}", language),
-                text=f"{number(value, shown.digits)} {shown.unit}",
+                text=say("health.uncertain", language)
+                if value is None
+                else f"{number(value, shown.digits)} {shown.unit}",
                 tone=tone,
                 tone_text=say(f"tone.{tone}", language),
             )

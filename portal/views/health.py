@@ -15,6 +15,7 @@ from portal.charts import Chart, ChartPoint, draw, gauge
 from portal.formats import ago, day, day_short, number
 from portal.texts import Language, known, say
 from portal.views.quantities import Shown, Tone, shown_quantities, worst
+from telemetry.records import UNCERTAIN
 
 SOON: Final = timedelta(days=30)  # a limit forecast to be reached within this is worth a look
 _LONGEST_PAST: Final = timedelta(days=240)  # shown of the past
@@ -51,6 +52,7 @@ class HealthItem:
     limited_by: str
     basis_text: str | None  # how many measurements it rests on
     limited_text: str | None  # what keeps its interval wide
+    uncertain: bool  # a guess: no figure is shown large, judged or forecast
     value_text: str
     interval_text: str
     source_text: str
@@ -126,16 +128,19 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
     shown = shown_quantities()[curve.quantity]
     newest = curve.latest[0]
     own = [point for point in curve.points if point.source == newest.source]
+    uncertain = newest.limited_by in UNCERTAIN
+    charts = charts and not uncertain
     forecast, ahead = _foresee(own, shown, now) if charts else (None, ())
-    tone = shown.tone(newest.value)
+    tone = "unknown" if uncertain else shown.tone(newest.value)
     if tone == "good" and forecast is not None and forecast.median is not None and forecast.median - now <= SOON:
         tone = "watch"
     key = curve.quantity + (f"-{curve.position.replace('.', '-')}" if curve.position else "")
     label = say(f"wheel.{curve.position}", language) if curve.position else say(f"quantity.{curve.quantity}", language)
-    value_text = number(newest.value, shown.digits)
+    value_text = say("health.uncertain", language) if uncertain else number(newest.value, shown.digits)
     forecast_text = _forecast_text(forecast, newest, shown, now=now, language=language, zone=zone)
     others = [
-        f"{say(f'source.{entry.source}', language)}: {_with_interval(entry, shown)}" for entry in curve.latest[1:]
+        f"{say(f'source.{entry.source}', language)}: {_with_interval(entry, shown, language)}"
+        for entry in curve.latest[1:]
     ]
     return HealthItem(
         key=key,
@@ -153,6 +158,7 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         limited_by=newest.limited_by,
         basis_text=_basis_text(newest, language),
         limited_text=_limited_text(newest, language),
+        uncertain=uncertain,
         value_text=value_text,
         interval_text=""
         if newest.high <= newest.low
@@ -174,7 +180,7 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         gauge=gauge(
             shown.fraction(newest.value),
             limit=shown.fraction(shown.limit),
-            label=f"{label}: {value_text} {shown.unit}",
+            label=f"{label}: {value_text}" if uncertain else f"{label}: {value_text} {shown.unit}",
         ),
         chart=draw(_chart(curve, own, shown, forecast, ahead, key, label, forecast_text, now, language, zone))
         if charts and len(own) > 1
@@ -199,8 +205,10 @@ def _limited_text(entry: EstimateState, language: Language) -> str | None:
     return say("limited.by", language, what=say(key, language) if known(key) else entry.limited_by)
 
 
-def _with_interval(entry: EstimateState, shown: Shown) -> str:
+def _with_interval(entry: EstimateState, shown: Shown, language: Language) -> str:
     text = f"{number(entry.value, shown.digits)} {shown.unit}"
+    if entry.limited_by in UNCERTAIN:
+        text = say("health.uncertain", language)
     if entry.high <= entry.low:
         return text
     return f"{text} ({number(entry.low, shown.digits)}\N{EN DASH}{number(entry.high, shown.digits)})"
@@ -211,6 +219,7 @@ def _foresee(
 ) -> tuple[Forecast | None, tuple[TrajectoryPoint, ...]]:
     if not shown.forecast:
         return None, ()
+    points = [point for point in points if point.limited_by not in UNCERTAIN]
     foresight = foresee(
         [point.time for point in points],
         [point.value for point in points],
@@ -238,6 +247,8 @@ def _forecast_text(
 ) -> str:
     if not shown.forecast:
         return ""
+    if newest.limited_by in UNCERTAIN:
+        return say("forecast.uncertain", language)
     limit = f"{number(shown.limit)} {shown.unit}"
     if shown.tone(newest.value) == "act":
         return say("forecast.reached", language, limit=limit)

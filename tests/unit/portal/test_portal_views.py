@@ -12,7 +12,8 @@ from ingest.reading_store import DeviceState, EstimatePoint, EstimateState, Vehi
 from ingest.registry import Device, Vehicle
 from portal.calendar_file import calendar_file
 from portal.formats import ago, day, money, number, span
-from portal.views.fleet import Filter, FleetRow, fleet, fleet_row
+from portal.views.durability import battery_estimate
+from portal.views.fleet import Filter, FleetRow, chips_of, fleet, fleet_row
 from portal.views.health import Curve, by_place, health_cards
 from portal.views.offer import offer_page, stage_of
 from portal.views.quantities import shown_quantities, worst
@@ -21,6 +22,7 @@ from rules.alerts import Alert
 from rules.booking.records import Period
 from rules.booking.transitions import BookingState
 from rules.booking.views import BayDay, BookingView, DayEntry, FreeSlot, OfferView, WorkshopDay
+from telemetry.records import Limitation
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -67,6 +69,32 @@ def test_the_ecus_value_comes_first_and_the_estimate_beside_it() -> None:
     assert card.main.source == "ecu"
     assert card.main.value_text == "40"
     assert card.main.beside_text == "Estimated: 44 % (43\N{EN DASH}45)"
+
+
+def test_a_value_that_is_a_guess_is_called_uncertain_and_not_judged() -> None:
+    found = curve("traction_battery_soh", now_at=79, per_day=-0.1)
+    guess = replace(found, latest=(replace(found.latest[0], limited_by=Limitation.FLAT_VOLTAGE),))
+    (sure,) = health_cards([found], now=NOW, language="en", zone=BERLIN)
+    assert (sure.tone, sure.main.value_text) == ("act", "79.0")
+    (card,) = health_cards([guess], now=NOW, language="en", zone=BERLIN)
+    assert (card.tone, card.main.value_text, card.main.forecast, card.main.chart) == (
+        "unknown",
+        "uncertain",
+        None,
+        None,
+    )
+    assert card.main.forecast_text == "The value is too uncertain to judge or to forecast."
+    state = VehicleState(vehicle_id=uuid4(), estimates={"soh": guess.latest[0]})
+    (chip,) = chips_of(state, "zh")
+    assert (chip.tone, chip.text) == ("unknown", "无法确定")
+    assert battery_estimate(state) is None
+
+
+def test_what_was_a_guess_is_no_part_of_a_forecast() -> None:
+    found = curve("traction_battery_soh", now_at=85, per_day=-0.1)
+    guessed = tuple(replace(point, limited_by=Limitation.FLAT_VOLTAGE) for point in found.points)
+    (card,) = health_cards([replace(found, points=guessed)], now=NOW, language="en", zone=BERLIN)
+    assert card.main.forecast is None
 
 
 def test_a_falling_value_is_forecast_to_its_limit() -> None:

@@ -8,7 +8,7 @@ from ingest.state import TroubleCode as StoredCode
 from rules.context import Reading, TroubleCode, VehicleContext, bind, columns_of, input_of, subjects, vocabulary
 from rules.rule import Rule, parse_rule, rulebook
 from rules.vehicle_store import context_of
-from telemetry.records import Quantity
+from telemetry.records import Limitation, Quantity, Source
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CAR = UUID(int=1)
@@ -106,6 +106,22 @@ def test_the_stored_state_becomes_a_context() -> None:
     assert set(context.estimates) == {(Quantity.OIL_LIFE, "")}
     merged = context.trouble_codes["P0301"]
     assert (merged.status, merged.ecu, merged.mil) == ("confirmed", "7E9", True)
+
+
+def test_an_estimate_that_is_a_guess_is_not_known() -> None:
+    def battery(source: Source, limited_by: str) -> EstimateState:
+        return EstimateState(
+            quantity="traction_battery_soh", position="", value=71, low=62, high=79, source=source, method="m/1",
+            time=NOW, limited_by=limited_by,
+        )  # fmt: skip
+
+    def known(*found: EstimateState) -> list[str]:
+        context = context_of(VehicleState(vehicle_id=CAR, estimates={str(i): one for i, one in enumerate(found)}))
+        return [one.source for one in context.estimates.get((Quantity.TRACTION_BATTERY_SOH, ""), ())]
+
+    assert known(battery("estimated", Limitation.STATE_OF_CHARGE)) == ["estimated"]
+    assert known(battery("estimated", Limitation.FLAT_VOLTAGE)) == []
+    assert known(battery("estimated", Limitation.FLAT_VOLTAGE), battery("ecu", "")) == ["ecu"]
 
 
 def test_columns_of_names_what_history_is_needed() -> None:
