@@ -157,6 +157,9 @@ def foresee(
         return None
     sign = -1.0 if falling else 1.0
     noise = noise_variances(days, medians)
+    common_variance = _common_variance(times, half_widths, now, float(noise[-1]))
+    if not math.isfinite(common_variance):
+        return None
     arrays = regimes(prior)
     belief, end = follow(prior, arrays, *in_blocks(days, sign * medians, noise))
     belief = advance(belief, arrays, float(days[-1]) - end)
@@ -167,7 +170,7 @@ def foresee(
         prior=prior,
         belief=advance(belief, arrays, (now - newest).total_seconds() / DAY_S),
         sign=sign,
-        common_variance=_common_variance(times, half_widths, now, float(noise[-1])),
+        common_variance=common_variance,
     )
 
 

@@ -37,6 +37,7 @@ class TrendPrior:
     """What is known before the first value. Slopes count in the direction of wear, in the quantity's unit per day.
 
     ``growth_per_day``: by which share of itself the slope grows a day, one number per regime, ascending.
+    ``fastest_per_day``: the slope at which growth ends: nothing wears ever faster.
     ``faster_per_day``, ``slower_per_day``: rates at which a regime gives way to the next higher, the next lower one.
     ``interval_levels``: (days until the median date, share at which the 90 % interval begins, share at which it ends),
     between the rows interpolated, beyond them as in the outermost (conformal; 0.05 and 0.95 where nothing is known).
@@ -55,6 +56,7 @@ class TrendPrior:
     level_noise: tuple[Alternative, ...]
     interval_levels: Levels
     warn_probability: float
+    fastest_per_day: float = math.inf
 
     def __post_init__(self) -> None:
         if not self.growth_per_day or list(self.growth_per_day) != sorted(set(self.growth_per_day)):
@@ -64,6 +66,8 @@ class TrendPrior:
             raise HealthError(f"prior {self.name}: several regimes need rates above zero to change between them")
         if not 0 < self.calm_start <= 1:
             raise HealthError(f"prior {self.name}: calm_start {self.calm_start} must lie above 0 and at most be 1")
+        if not self.fastest_per_day > 0:
+            raise HealthError(f"prior {self.name}: fastest_per_day must be above zero")
         if not self.slope_deviation_per_day > 0:
             raise HealthError(f"prior {self.name}: slope_deviation_per_day must be above zero")
         if not all(0 < early < 0.5 < late < 1 for _, early, late in self.interval_levels):
@@ -80,6 +84,7 @@ class Regimes:
     """Arrays of a prior: alternatives of noise (V of them, a column) against regimes of growth (J of them, a row)."""
 
     growth: Floats  # (J,) per day
+    fastest: float  # slope per day at which growth ends
     slope_noise: Floats  # (V, 1) variance per day
     relative_slope_noise: float  # variance per day, of the slope's square
     level_noise: Floats  # (V, 1) variance per day
@@ -111,6 +116,7 @@ def regimes(prior: TrendPrior) -> Regimes:
     noises = [(slope, level) for slope in prior.slope_noise for level in prior.level_noise]
     return Regimes(
         growth=np.array(prior.growth_per_day),
+        fastest=prior.fastest_per_day,
         slope_noise=np.array([[slope.deviation**2] for slope, _ in noises]),
         relative_slope_noise=prior.relative_slope_noise**2,
         level_noise=np.array([[level.deviation**2] for _, level in noises]),

@@ -66,7 +66,10 @@ def noise_variances(days: Floats, medians: Floats) -> Floats:
     steps = np.where(sizes > 1e-9, sizes, np.inf)
     smallest = np.minimum.accumulate(steps)
     peak = np.maximum.accumulate(np.abs(medians))[1:]
-    resolution = np.where(np.isfinite(smallest), smallest, 1e-3 * np.maximum(peak, 1.0))
+    changed = np.flatnonzero(np.isfinite(smallest))
+    # Days before the first change of a value are as coarse as that change, not as sharp as their being alike.
+    unknown = smallest[changed[0]] if changed.size else 1e-3 * np.maximum(peak, 1.0)
+    resolution = np.where(np.isfinite(smallest), smallest, unknown)
     runs = 1 + np.cumsum(sizes > 1e-9)
     rounding = resolution**2 / 12 * np.arange(2, medians.size + 1) / runs
     # A value halfway between its neighbours: what is left has 1.5 times the noise's variance, whatever the trend.

@@ -3,6 +3,9 @@
     level(t + h) = level(t) + slope(t) * (exp(g h) - 1) / g + noise,    slope(t + h) = slope(t) * exp(g h) + noise
     value = level + noise,    g: the growth of the regime that holds, a Markov chain in time
 
+Growth ends where slope and its deviation reach the prior's fastest: an exponential left alone outgrows all sense within
+months, and what the mixing of regimes hands on of it would spoil the calm ones.
+
 With the one growth 0 this is the local linear trend of A. C. Harvey, Forecasting, Structural Time Series Models and
 the Kalman Filter (1989), section 2.3. The regimes are carried by the interacting multiple model filter of Blom and
 Bar-Shalom, IEEE Transactions on Automatic Control 33 (1988) 780-783: before each step the beliefs are mixed by the
@@ -13,6 +16,7 @@ All arrays have the shape (..., V, J): any number of series, V alternatives of n
 count in the direction of wear.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,8 +80,7 @@ def leap(belief: Belief, regimes: Regimes, days: float) -> Belief:
         return belief
     if regimes.growth.size > 1:
         belief = _mix(belief, regimes.transition(days))
-    grown = np.exp(regimes.growth * days)
-    reach = np.where(regimes.growth == 0, days, (grown - 1) / np.where(regimes.growth == 0, 1, regimes.growth))
+    grown, reach = _growth(belief, regimes, days)
     typical = belief.mean_slope()[..., None, None]
     noise = regimes.slope_noise + regimes.relative_slope_noise * typical**2
     carried = belief.covariance + reach * belief.slope_variance
@@ -91,6 +94,17 @@ def leap(belief: Belief, regimes: Regimes, days: float) -> Belief:
         covariance=grown * carried + noise * days**2 / 2,
         slope_variance=grown**2 * belief.slope_variance + noise * days,
     )
+
+
+def _growth(belief: Belief, regimes: Regimes, days: float) -> tuple[Floats, Floats]:
+    """By which factor each slope grows in so many days, and the level's change over the slope at their begin."""
+    growth = np.where(regimes.growth == 0, 1.0, regimes.growth)
+    lasts = np.asarray(days)
+    if math.isfinite(regimes.fastest):
+        room = regimes.fastest / (np.abs(belief.slope) + np.sqrt(belief.slope_variance))
+        lasts = np.minimum(days, np.log(np.maximum(room, 1.0)) / growth)
+    grown = np.exp(regimes.growth * lasts)
+    return grown, np.where(regimes.growth == 0, days, (grown - 1) / growth + grown * (days - lasts))
 
 
 def _mix(belief: Belief, transition: Floats) -> Belief:

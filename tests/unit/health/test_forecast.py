@@ -140,6 +140,27 @@ def test_what_has_crossed_is_due_now() -> None:
     assert forecast.probability_30d > 0.99
 
 
+def test_a_year_ahead_or_of_silence_stays_within_reason() -> None:
+    days = np.arange(150.0)
+    values = 95 - 0.01 * days + np.random.default_rng(0).normal(0, 1, 150)
+    ahead = seen(days, values.tolist()).trajectory([365])[0]
+    assert 60 < ahead.low < ahead.median < ahead.high < 110
+    assert ahead.median == pytest.approx(95 - 0.01 * 515, abs=3)
+    silent = seen(days, values.tolist(), now=START + timedelta(days=515)).crossing(80)
+    assert 75 < silent.level < 95
+
+
+@pytest.mark.parametrize("phase", range(0, 140, 20))
+def test_whole_percents_of_a_steady_fade_are_no_knee(phase: int) -> None:
+    """Where the history begins within a step must not matter."""
+    days = np.arange(phase, phase + 400.0, 3)
+    forecast = falling(days, rounded(84.5 - 5 / 730 * days, 1.0))
+    left = (4.5 - 5 / 730 * float(days[-1])) * 730 / 5
+    assert forecast.slope_per_day == pytest.approx(-5 / 730, abs=0.003)
+    assert days_from_end(days, forecast.median) == pytest.approx(left, rel=0.35)
+    assert forecast.probability_30d < 0.1
+
+
 def test_silence_since_the_last_value_counts() -> None:
     days = np.arange(60.0)
     values = rounded(90 - 0.1 * days, 0.1)
@@ -227,6 +248,12 @@ def test_a_scatter_that_the_intervals_only_describe_is_not_counted_twice() -> No
     found = foresee(times, values, falling=True, now=times[-1], prior=BATTERY, half_widths=[1.2] * 150)
     assert found is not None
     assert found.common_variance == 0
+
+
+def test_values_known_to_nothing_are_no_forecast() -> None:
+    times = at(range(20))
+    widths = [float("inf")] * 20
+    assert foresee(times, [90.0] * 20, falling=True, now=times[-1], prior=BATTERY, half_widths=widths) is None
 
 
 def test_a_missing_month_and_doubled_days_change_little() -> None:

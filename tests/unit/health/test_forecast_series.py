@@ -59,6 +59,13 @@ def test_of_a_coarsely_rounded_value_the_rounding_is_the_noise() -> None:
     assert found[-1] > 20 / 12
 
 
+def test_a_value_that_has_not_changed_yet_is_as_coarse_as_its_first_change() -> None:
+    days = np.arange(150.0)
+    values = np.where(days < 100, 84.0, 83.0)
+    assert noise_variances(days, values)[0] > 1 / 12
+    assert noise_variances(days[:100], values[:100])[0] < 0.02
+
+
 def test_at_first_days_stand_alone_then_in_blocks() -> None:
     days = np.arange(37.0)
     blocks = block_of(days)

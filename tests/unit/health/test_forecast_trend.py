@@ -52,6 +52,15 @@ def test_a_regime_grows_its_slope_exponentially() -> None:
     assert belief.level.item() == pytest.approx(10 + 0.2 * (np.exp(growth * 20) - 1) / growth)
 
 
+def test_growth_ends_at_the_fastest_slope_there_is() -> None:
+    prior = replace(ONE, growth_per_day=(0.05,), slope_per_day=0.2, slope_deviation_per_day=1e-9, fastest_per_day=0.4)
+    prior = replace(prior, slope_noise=(Alternative(deviation=0.0, share=1.0),))
+    belief = leap(started(prior), regimes(prior), 100.0)
+    until = np.log(2) / 0.05
+    assert belief.slope.item() == pytest.approx(0.4)
+    assert belief.level.item() == pytest.approx(10 + 0.2 / 0.05 + 0.4 * (100 - until))
+
+
 @given(days=st.floats(0.01, 2000))
 def test_changes_of_regime_are_probabilities(days: float) -> None:
     transition = regimes(LFP).transition(days)
