@@ -1,6 +1,6 @@
 """Forecasts of the day a limit is crossed: recorded cells until 85 % of their first capacity, and simulated wear.
 
-The goals stand for the judged half of the cells: those of warnings over all of them, coverage for each data set.
+The goals stand for the judged half of the cells, over all of them and for each data set alone.
 A warning is the first day on which the probability of crossing within 30 days passes the prior's ``warn_probability``;
 dates are judged once a week in the last 200 days before the crossing, and an interval that is open at its late end
 holds all that comes after its begin. The baseline is the same filter without fleet and regimes, with its own best
@@ -78,11 +78,10 @@ def _of_cells(
 ) -> Iterator[HealthRow]:
     for fleet, chosen in _fleets(found):
         plain = None if before is None else [t for t in before if fleet in {t.fleet, _ALL}]
-        judged, together = split == "judged", fleet == _ALL
-        of_warnings = _Rows(data=fleet, split=split, goals=judged and together)
-        yield from _warning_rows(of_warnings, chosen, prior.warn_probability, plain)
+        row = _Rows(data=fleet, split=split, goals=split == "judged")
+        yield from _warning_rows(row, chosen, prior.warn_probability, plain)
         if any(track.crosses for track in chosen):
-            yield from _date_rows(_Rows(data=fleet, split=split, goals=judged and not together), chosen, plain)
+            yield from _date_rows(row, chosen, plain)
 
 
 @dataclass(frozen=True, kw_only=True)
