@@ -6,6 +6,9 @@ from math import exp, sqrt
 _ALTERNATOR_V = 14.2
 _CRANKING_CURRENT_A = 180.0
 _PARASITIC_PERCENT_PER_DAY = 0.9  # of charge: quiescent current and self-discharge of a parked car
+_CELLS = 96  # of the traction battery, in series
+_EMPTY_V, _RISE_V, _TOP_V = 3.30, 0.70, 0.15  # of a cell: empty, and what it rises by the charge and its sixth power
+_MEAN_OPEN_V = _CELLS * (_EMPTY_V + _RISE_V / 2 + _TOP_V / 7)  # of the pack, over its charge
 
 
 @dataclass(kw_only=True)
@@ -48,7 +51,7 @@ class LowVoltageBattery:
 
 @dataclass(kw_only=True)
 class TractionBattery:
-    """Lithium-ion pack of 96 cells in series. Current is positive into the battery (VSS)."""
+    """Lithium-ion pack of 96 cells in series, whose gauge counts charge. Current is positive into the battery (VSS)."""
 
     capacity_kwh: float  # as new
     soh_percent: float
@@ -66,12 +69,17 @@ class TractionBattery:
         """Current, A."""
         return self.power_kw * 1000 / self.voltage
 
+    @property
+    def capacity_ah(self) -> float:
+        """Charge from empty to full, Ah, as new: that whose energy at open-circuit voltage is ``capacity_kwh``."""
+        return self.capacity_kwh * 1000 / _MEAN_OPEN_V
+
     def step(self, dt_s: float, power_kw: float, ambient_c: float) -> float:
         """Take or give power for a while; gives the full equivalent cycles that cost."""
-        usable_kwh = self.capacity_kwh * self.soh_percent / 100
+        usable_ah = self.capacity_ah * self.soh_percent / 100
         before = self.soc_percent
         self.power_kw = power_kw
-        self.soc_percent = min(100.0, max(2.0, before + power_kw * dt_s / 3600 / usable_kwh * 100))
+        self.soc_percent = min(100.0, max(2.0, before + self.current * dt_s / 3600 / usable_ah * 100))
         heat = min(12.0, abs(power_kw) * 0.25)
         self.temperature_c += (ambient_c + heat - self.temperature_c) * (1 - exp(-dt_s / 9000))
         return abs(self.soc_percent - before) / 200
@@ -82,9 +90,13 @@ class TractionBattery:
 
     @property
     def _open_voltage(self) -> float:
-        soc = self.soc_percent / 100
-        return 96 * (3.30 + 0.70 * soc + 0.15 * soc**6)
+        return _open_voltage(self.soc_percent / 100)
 
     @property
     def _resistance_ohm(self) -> float:
         return 0.06 * (1 + (100 - self.soh_percent) / 50)
+
+
+def _open_voltage(soc: float) -> float:
+    """V of the pack at a state of charge from 0 to 1."""
+    return _CELLS * (_EMPTY_V + _RISE_V * soc + _TOP_V * soc**6)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.errors import ConfigurationError
-from edge_agent.virtual_car.batteries import LowVoltageBattery
+from edge_agent.virtual_car.batteries import LowVoltageBattery, TractionBattery
 from edge_agent.virtual_car.config import CarCondition, VirtualCarConfig, WearAcceleration, condition_to_dict
 from edge_agent.virtual_car.drive import day_plan, endless_drive, trip_of
 from edge_agent.virtual_car.live import LiveCar
@@ -64,6 +64,28 @@ def test_a_live_car_drives_on_and_on() -> None:
     trips = endless_drive(5)
     assert next(trips).distance_km > 1
     assert next(trips).distance_km > 1
+
+
+# --- the traction battery
+
+
+@pytest.mark.parametrize(("start", "end"), [(5.0, 40.0), (30.0, 80.0), (60.0, 99.0)])
+def test_the_gauge_of_an_electric_car_counts_charge_in_every_part_of_its_range(start: float, end: float) -> None:
+    battery = TractionBattery(capacity_kwh=64, soh_percent=80, soc_percent=start, temperature_c=20)
+    counted_ah = 0.0
+    while battery.soc_percent < end:
+        battery.step(10.0, 11.0, 20.0)
+        counted_ah += battery.current * 10.0 / 3600
+    assert counted_ah / (battery.soc_percent - start) * 100 == pytest.approx(0.8 * battery.capacity_ah, rel=1e-3)
+
+
+def test_a_full_charge_at_open_circuit_holds_the_energy_that_the_car_is_said_to_have() -> None:
+    battery = TractionBattery(capacity_kwh=64, soh_percent=100, soc_percent=2.0, temperature_c=20)
+    taken_kwh = 0.0
+    while battery.soc_percent < 100:
+        battery.step(60.0, 0.5, 20.0)
+        taken_kwh += 0.5 / 60
+    assert taken_kwh == pytest.approx(0.98 * 64, rel=0.01)
 
 
 # --- physics
