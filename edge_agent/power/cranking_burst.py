@@ -5,7 +5,9 @@ ELM327 answers ``AT RV`` ten to twenty times a second at best, and an ECU its co
 with nothing else being asked; neither is tried. A board whose power is cut while parked boots only after the start, and
 sees none.
 
-A thread reads while the engine stands; nothing is kept but the last fraction of a second until the voltage falls.
+A thread reads while the engine stands; nothing is kept but the last fraction of a second until the voltage falls. Loads
+that are no starter's (glow plugs, a pump that comes and goes) look alike until no engine runs: a few bursts are allowed
+from one run of the engine to the next, and then one an hour, so that a parked car fills no outbox.
 """
 
 import logging
@@ -27,6 +29,9 @@ _DENSE_S: Final = 1.2  # of cranking: longer than what health.cranking takes the
 _DENSE_STEP_S: Final = 0.015  # of 100 Hz each second sample is kept: at least 50 Hz
 _SPARSE_STEP_S: Final = 0.1
 _MOST_SAMPLES: Final = 110
+_BURSTS: Final = 4  # with no engine running after them: somebody tries in vain
+_BURST_AGAIN_S: Final = 3600.0
+_SPENT_STEP_S: Final = 1.0
 _LEAST_DIFFERENT: Final = 10  # values in a burst: a meter that holds its value for long is not fast, whatever is asked
 
 
@@ -83,6 +88,29 @@ class BurstDetector:
             self._before.append(sample)
 
 
+class BurstAllowance:
+    """How many bursts may still be caught before an engine runs. Pure."""
+
+    def __init__(self) -> None:
+        self._left = float(_BURSTS)
+        self._at: float | None = None
+
+    def left(self, seconds: float) -> bool:
+        """Whether one may be caught now."""
+        if self._at is not None:
+            self._left = min(float(_BURSTS), self._left + max(0.0, seconds - self._at) / _BURST_AGAIN_S)
+        self._at = seconds
+        return self._left >= 1
+
+    def spend(self) -> None:
+        """One was caught."""
+        self._left -= 1
+
+    def renew(self) -> None:
+        """An engine runs."""
+        self._left = float(_BURSTS)
+
+
 class StartWatch(Protocol):
     """Watches for a start of the engine. Used by one thread."""
 
@@ -123,6 +151,7 @@ class CrankingBurst:
         self._burst: tuple[BurstSample, ...] = ()
         self._closing = False
         self._told = False
+        self._allowance = BurstAllowance()
         self._thread: threading.Thread | None = None
 
     def arm(self) -> None:
@@ -135,6 +164,7 @@ class CrankingBurst:
     def disarm(self) -> None:
         """The engine runs, or nothing may be spent; a burst under way is finished."""
         self._armed.clear()
+        self._allowance.renew()
 
     def take(self) -> tuple[tuple[float, float], ...]:
         """The burst caught since the last call, as age in seconds and volts, oldest first; mostly none.
@@ -164,6 +194,11 @@ class CrankingBurst:
                 self._armed.wait()
                 due = self._monotonic()
                 continue
+            if not detector.falling and not self._allowance.left(self._monotonic()):
+                detector.clear()
+                self._wait(_SPENT_STEP_S)
+                due = self._monotonic()
+                continue
             self._step(detector)
             due += 1 / HERTZ
             behind = self._monotonic() - due
@@ -178,8 +213,10 @@ class CrankingBurst:
             detector.clear()
         else:
             burst = detector.add(BurstSample(seconds=self._monotonic(), volts=volts))
-            if burst is not None and self._fast(burst):
-                self._note(falling=False, burst=burst)
+            if burst is not None:
+                self._allowance.spend()
+                if self._fast(burst):
+                    self._note(falling=False, burst=burst)
         if detector.falling != self._falling:
             self._note(falling=detector.falling)
 

@@ -74,7 +74,8 @@ class PowerKeeper:
             self._step(own)
             return
         values = reading.values
-        self._arm(values.get(ENGINE_SPEED))
+        moving = values.get(SPEED, 0.0) > MOVING_KMH  # with the engine off: a traction motor will start it, if any
+        self._arm(values[SPEED] if moving else values.get(ENGINE_SPEED))
         gave = bool(values) or reading.vin is not None or reading.trouble_codes is not None
         voltage = next((values[path] for path in _VOLTAGES if path in values), own.voltage)
         self._step(

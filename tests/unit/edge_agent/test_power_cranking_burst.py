@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.config import AgentConfig, SourceConfig
 from edge_agent.outbox import Outbox
-from edge_agent.power.cranking_burst import BurstDetector, BurstSample, CrankingBurst
+from edge_agent.power.cranking_burst import BurstAllowance, BurstDetector, BurstSample, CrankingBurst
 from edge_agent.power.keeper import LOW_VOLTAGE, PowerKeeper
 from edge_agent.power.records import Seen
 from edge_agent.power.settings import PowerSettings
@@ -108,6 +108,37 @@ def test_a_file_that_holds_its_value_is_not_fast(tmp_path: Path, caplog: pytest.
     assert "too slow to show how the engine is cranked" in caplog.text
 
 
+def test_loads_without_an_engine_after_them_are_caught_a_few_times_and_then_hourly() -> None:
+    allowance = BurstAllowance()
+    found = []
+    for second in range(0, 86_400, 5):
+        if allowance.left(second):
+            allowance.spend()
+            found.append(second)
+    assert found[:4] == [0, 5, 10, 15]
+    assert 4 + 22 <= len(found) <= 4 + 24
+    assert not allowance.left(86_400)
+    allowance.renew()
+    assert allowance.left(86_400)
+
+
+def test_a_car_s_pump_is_not_watched_for_ever(tmp_path: Path) -> None:
+    again = [
+        BurstSample(seconds=entry.seconds + 4 * turn, volts=entry.volts) for turn in range(20) for entry in cranking()
+    ]
+    adc = Adc(tmp_path / "in_voltage0_raw", again)
+
+    def wait(seconds: float) -> None:
+        if seconds >= 1:
+            adc.over.set()
+
+    watch = CrankingBurst(adc.read, monotonic=lambda: adc.seconds, wait=wait)
+    watch.arm()
+    assert adc.over.wait(30)
+    watch.close()
+    assert 3 * 4 < adc.seconds < 5 * 4  # four bursts, and then nothing is read for long
+
+
 def test_nothing_is_read_while_the_engine_runs() -> None:
     reads: list[float] = []
 
@@ -183,6 +214,9 @@ def test_the_keeper_watches_while_the_engine_stands(outbox: Outbox) -> None:
     for speed, armed in ((0.0, True), (900.0, False), (0.0, True)):
         keeper.heard(Reading(values={rpm: speed}))
         assert burst.armed is armed
+    keeper.heard(Reading(values={signals.SPEED.path: 50.0}))
+    assert not burst.armed  # an electric car tells no engine speed
+    keeper.heard(Reading(values={rpm: 0.0}))
     burst.burst = ((1.5, 12.6), (1.48, 9.1))
     assert [(reading.age_s, reading.values) for reading in keeper.burst()] == [
         (1.5, {LOW_VOLTAGE: 12.6}),
