@@ -148,7 +148,8 @@ class MqttUplink:
         ending.start()
         ending.join(NETWORK_END_SECONDS)
         # Out of the circle of references: paho closes its own pair of sockets when the last one to it is gone.
-        self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
+        client = self._client
+        client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_log = None
 
     @property
     def connected(self) -> bool:
