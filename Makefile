@@ -7,7 +7,7 @@ KILLS ?= 200
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge bench-health check-arm64 lint types format clean
+.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge bench-health health-page check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ bench-edge: environment ## the dongle's figures: bytes on the air and on the fla
 
 bench-health: environment ## how good the estimates and forecasts are, on recordings and simulations (ARGS="oil pads")
 	$(BIN)/python -m tests.benchmarks.bench_health $(ARGS)
+
+health-page: environment ## measure all estimates and put tables and plots onto docs/health.md
+	WEARCAST_BENCH_PLOTS=docs/health $(BIN)/python -m tests.benchmarks.bench_health
+	$(BIN)/python -m tests.benchmarks.health_page
 
 check-arm64: environment ## whether a Raspberry Pi installs the agent without a compiler (asks the package index)
 	$(BIN)/python -m tests.benchmarks.check_arm64
