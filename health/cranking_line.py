@@ -63,8 +63,7 @@ def learn(
     x = math.log(before_v / cranking_v - 1)
     kelvin = 0.0 if temperature is None else temperature - REFERENCE_C
     noise = _NOISE_SD**2 + (0.0 if temperature is not None else (line.slope * _UNKNOWN_TEMPERATURE_SD_K) ** 2)
-    if line.day is not None:
-        line.level_variance += _DRIFT_SD_PER_DAY**2 * max(0, day - line.day)
+    line.level_variance = level_variance_at(line, day)
     line.day = day if line.day is None else max(day, line.day)
     gain_level = line.level_variance + kelvin * line.covariance
     gain_slope = line.covariance + kelvin * line.slope_variance
@@ -82,6 +81,12 @@ def learn(
     if line.new and line.starts == _STARTS_NEW:
         line.new_level = line.level
     return None
+
+
+def level_variance_at(line: CrankingLine, day: int) -> float:
+    """Variance of the level on that day: the battery goes on ageing where no start is seen."""
+    unseen_days = 0 if line.day is None else max(0, day - line.day)
+    return line.level_variance + _DRIFT_SD_PER_DAY**2 * unseen_days
 
 
 def begin_anew(line: CrankingLine, *, new: bool) -> CrankingLine:

@@ -261,6 +261,7 @@ class LowVoltageBattery:
             starts=cranking.Starts(starts=before.starts.starts, fast_starts=before.starts.fast_starts),
             charging_v=before.charging_v,
             charging_high_v=before.charging_high_v,
+            measured_day=_day(time),
             told=before.told,
         )
 
@@ -276,7 +277,7 @@ class LowVoltageBattery:
                 known[0], state.rest.days, agm=parameters.battery == "agm", reading_error_v=parameters.reading_error_v
             )
         ]
-        by_cranking = by_cranking_line(state.line)
+        by_cranking = by_cranking_line(state.line, _day(now))
         if by_cranking is not None:
             sources.append(by_cranking)
         if state.measured is not None:
@@ -336,7 +337,8 @@ class LowVoltageBattery:
         if record.action is ServiceAction.REPLACED:
             self.reset(record.time, f"{record.by}: {record.reason}")
         elif record.value is not None:
-            self._state.measured, self._state.measured_day = record.value, _day(record.time)
+            if _day(record.time) >= self._state.measured_day:  # not of a former battery, told late
+                self._state.measured, self._state.measured_day = record.value, _day(record.time)
         else:  # charged: what it rested at says nothing of the time to come
             self._state.rest = RestVoltage()
 

@@ -6,7 +6,7 @@ Evidence is a pair of percent: health, and its standard deviation.
 import math
 from typing import Final
 
-from health.cranking_line import CrankingLine, held_voltage
+from health.cranking_line import CrankingLine, held_voltage, level_variance_at
 from health.intervals import Z90, interpolate
 from health.rest_voltage import PERCENT_PER_VOLT, REST_VOLTAGE
 
@@ -33,8 +33,11 @@ def by_rest(level_v: float, days: int, *, agm: bool, reading_error_v: float) -> 
     return value, math.hypot(REST_ONLY_DOWN / Z90, rest_sd(days, reading_error_v))
 
 
-def by_cranking_line(line: CrankingLine) -> tuple[float, float] | None:
-    """Of the voltage held at 21 celsius, between failing the load test and new; None before the first start."""
+def by_cranking_line(line: CrankingLine, day: int) -> tuple[float, float] | None:
+    """Of the voltage held at 21 celsius, between failing the load test and new; None before the first start.
+
+    ``day``: since 1970-01-01 UTC; the longer no start was seen, the less is known.
+    """
     if line.starts == 0:
         return None
     held_v = held_voltage(line.level)
@@ -42,7 +45,7 @@ def by_cranking_line(line: CrankingLine) -> tuple[float, float] | None:
     if line.new_level is not None and held_voltage(line.new_level) > _FAILS_V + 3 * _KNOWN_NEW_SD_V:
         new_v, new_sd_v = held_voltage(line.new_level), _KNOWN_NEW_SD_V
     share = (held_v - _FAILS_V) / (new_v - _FAILS_V)
-    level_sd_v = held_v - held_voltage(line.level + math.sqrt(line.level_variance))
+    level_sd_v = held_v - held_voltage(line.level + math.sqrt(level_variance_at(line, day)))
     sd = math.hypot(level_sd_v, share * new_sd_v) / (new_v - _FAILS_V)
     return min(100.0, max(0.0, 100 * share)), max(1.0, 100 * sd)
 

@@ -158,6 +158,30 @@ def test_a_tester_draws_the_estimate_and_is_forgotten_slowly() -> None:
     assert now(battery, 699).value > after.value + 10
 
 
+def test_an_older_measurement_told_late_does_not_count() -> None:
+    battery = LowVoltageBattery()
+    for day in range(50):
+        morning(battery, day, 12.6)
+    battery.reset(START + timedelta(days=45), "battery replaced")
+    morning(battery, 50, 12.6)
+    before = now(battery, 50)
+    battery.serviced(record(ServiceAction.MEASURED, 5, "percent"))  # of the 40th day: the former battery
+    assert now(battery, 50) == before
+
+
+def test_starts_of_long_ago_say_less() -> None:
+    battery, rng = LowVoltageBattery(), random.Random(4)
+    for day in range(30):
+        morning(battery, day, 12.3 + rng.gauss(0, 0.03), 9.9 + rng.gauss(0, 0.1))
+    early, late = LowVoltageBattery(), LowVoltageBattery()
+    for later, since in ((early, 30), (late, 1500)):
+        later.restore(battery.state())
+        for day in range(since, since + 20):
+            morning(later, day, 12.3)
+    near, far = now(early, 49), now(late, 1519)
+    assert far.high - far.low > 1.2 * (near.high - near.low)
+
+
 def test_charging_forgets_the_rest_but_not_the_starts() -> None:
     battery = LowVoltageBattery()
     for day in range(20):
