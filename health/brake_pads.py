@@ -149,7 +149,7 @@ class BrakePads:
         require_between(0, 100, wear=wear)
         if not reason.strip():
             raise HealthError("brake_pads: a reset needs a reason, e.g. 'front pads changed, workshop booking'")
-        state = self._state
+        state, time = self._state, self._not_ahead(time)
         for name in ROWS if row is None else (row,):
             axle = self._axle(name)
             if axle.since is not None and time < axle.since:
@@ -160,6 +160,10 @@ class BrakePads:
             self._put(name, fresh)
             for wheel in [wheel for wheel, said in state.ecu.items() if _row(wheel) == name and said.time <= time]:
                 del state.ecu[wheel]
+
+    def _not_ahead(self, time: datetime) -> datetime:
+        """The moment of a report, the newest sample's where its clock is ahead: it would bar all that come after."""
+        return time if self._state.newest is None else min(time, self._state.newest)
 
     def serviced(self, record: ServiceRecord) -> None:
         """See :class:`health.estimator.Estimator`. Measured: lining left in mm, or percent worn."""
@@ -196,18 +200,18 @@ class BrakePads:
         return max(0.0, 100 * (new - record.value) / self.parameters.usable_mm(row))
 
     def _measured(self, row: Row, side: Side, worn: float, record: ServiceRecord) -> None:
-        state, axle = self._state, self._axle(row)
-        if axle.since is not None and record.time < axle.since:
+        state, axle, time = self._state, self._axle(row), self._not_ahead(record.time)
+        if axle.since is not None and time < axle.since:
             return
-        mark = pad_axle.mark_at(state.driving, row, axle, record.time, state.newest)
+        mark = pad_axle.mark_at(state.driving, row, axle, time, state.newest)
         error = 100 * self.parameters.gauge_error_mm / self.parameters.usable_mm(row)
-        new = Measurement(record.time, side, worn, error, mark)
+        new = Measurement(time, side, worn, error, mark)
         reason = f"{record.by}: {record.reason}"
         fresh, changed = pad_axle.with_measurement(self.parameters, state.driving, row, axle, new, reason)
         self._put(row, fresh)
         if changed >= pad_axle.CHANGED:
             why = f"{worn:.0f} % worn was measured, less than these pads can have"
-            suspect_service(state.told, record.time, Quantity.PAD_WEAR, position=row, certainty=changed, why=why)
+            suspect_service(state.told, time, Quantity.PAD_WEAR, position=row, certainty=changed, why=why)
 
     def energy_mj_per_km(self) -> float:
         """Friction energy per km, of the driving seen so far and the prior."""

@@ -24,6 +24,7 @@ _HARD_USE: Final = 2.0  # times the energy per km of mixed driving: hills, city,
 _SLOW_ERROR: Final = 0.2  # share of energy seen in samples too far apart: tests/benchmarks/fit_pads.py
 _OUTLIER: Final = 3.0  # standard deviations beyond which a measurement is believed less
 _PRIOR_CHANGE: Final = 0.05  # that pads were changed and nobody said so, between two measurements
+_PRIOR_TOLD_WRONG: Final = 0.05  # that the wear told for the start is another car's, axle's or make of pad's
 CHANGED: Final = 0.5  # from this probability on they count as changed
 
 
@@ -120,8 +121,14 @@ def mark_at(driving: Driving, row: Row, axle: Axle, time: datetime, newest: date
 def replaced(
     parameters: BrakePadsParameters, driving: Driving, row: Row, axle: Axle, *, time: datetime, reason: str, mark: Mark
 ) -> Axle:
-    """The axle with new pads; what was learned of its brakes' factor stays, less sure."""
-    return Axle(start=0.0, at=mark, since=time, reason=reason, known=_passed_on(parameters, driving, row, axle))
+    """The axle with new pads; what was learned of its brakes' factor stays, less sure.
+
+    What was measured after that moment, but told before this, is of the new pads.
+    """
+    before = _with(axle, [one for one in axle.measured if one.time <= time])
+    later = [one for one in axle.measured if one.time > time]
+    known = _passed_on(parameters, driving, row, before)
+    return Axle(start=0.0, at=mark, since=time, reason=reason, known=known, measured=later)
 
 
 def _passed_on(parameters: BrakePadsParameters, driving: Driving, row: Row, axle: Axle) -> tuple[float, float] | None:
@@ -137,7 +144,8 @@ def with_measurement(
     """The axle with one measurement more, and the probability that its pads were changed before it.
 
     Less wear than these pads can have means other pads: what was learned of the factor stays, the level is the
-    measured one, and what those pads had behind them is unknown.
+    measured one, and what those pads had behind them is unknown. More wear than they can have since a start that was
+    told means that the start was not so, and is unknown.
     """
     earlier = [one for one in axle.measured if one.time <= new.time]
     later = [one for one in axle.measured if one.time > new.time]
@@ -147,6 +155,9 @@ def with_measurement(
     base = learned(parameters, driving, row, kept, new.side)
     between = stretch(parameters, driving, row, earlier[-1].mark if earlier else axle.at, new.mark)
     predicted = base.after(between)
+    if not earlier and _told_wrong(predicted, new):
+        kept.start = None
+        return _with(kept, [new, *later]), 0.0
     probability = _changed_probability(base, predicted, new)
     if probability >= CHANGED and not later:
         known = _passed_on(parameters, driving, row, kept)
@@ -157,6 +168,13 @@ def with_measurement(
 
 def _with(axle: Axle, measured: list[Measurement]) -> Axle:
     return Axle(start=axle.start, at=axle.at, since=axle.since, reason=axle.reason, known=axle.known, measured=measured)
+
+
+def _told_wrong(predicted: Posterior, new: Measurement) -> bool:
+    """Whether pads were rather not as worn at the start as was told: by Bayes' rule against a start from anywhere."""
+    if new.worn <= predicted.median():
+        return False
+    return (1 - _PRIOR_TOLD_WRONG) * predicted.density(new.worn, new.error) < _PRIOR_TOLD_WRONG / 100
 
 
 def _changed_probability(base: Posterior, predicted: Posterior, new: Measurement) -> float:

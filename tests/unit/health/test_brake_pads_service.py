@@ -210,3 +210,46 @@ def test_the_remaining_distance_shrinks_with_wear_and_narrows_with_a_measurement
     later = {one.position: one for one in pads.remaining_distance(sample(now).time)}["Row1.Left"]
     assert later.value_km < 0.6 * measured.value_km
     assert later.low_km <= later.value_km <= later.high_km
+
+
+def test_a_start_told_wrongly_gives_way_to_a_measurement_and_not_the_wear_per_energy() -> None:
+    pads, now = driven(5)
+    nominal = wheel(pads).value
+    pads.serviced(record(1, now, value=50, unit="percent"))
+    assert wheel(pads).value == pytest.approx(50, abs=1)
+    drive_stops(pads, 50, begin_s=now)
+    assert wheel(pads).value - 50 == pytest.approx(10 * nominal, rel=0.3)
+
+
+def test_new_pads_that_measure_thinner_than_the_profile_says_count_as_measured() -> None:
+    pads, now = driven()
+    pads.serviced(record(1, now))
+    pads.serviced(record(2, now, value=9.0, unit="mm"))
+    assert wheel(pads).value == pytest.approx(100 * 3 / 9, abs=1)
+
+
+def test_a_change_told_after_the_measurement_of_the_new_pads_does_not_lose_it() -> None:
+    def told(first: int) -> BrakePads:
+        pads, change = driven()
+        now = drive_stops(pads, 60, begin_s=change)
+        records = [record(1, change), record(2, now, value=25, unit="percent")]
+        for one in (records[first], records[1 - first]):
+            pads.serviced(one)
+        drive_stops(pads, 30, begin_s=now)
+        return pads
+
+    in_order, reversed_ = wheel(told(0)), wheel(told(1))
+    assert reversed_.measurements == in_order.measurements == 1
+    assert (reversed_.low, reversed_.value, reversed_.high) == pytest.approx(
+        (in_order.low, in_order.value, in_order.high), rel=0.02
+    )
+
+
+def test_a_report_dated_ahead_does_not_bar_those_after_it() -> None:
+    day_s = 86_400
+    pads, now = driven()
+    pads.serviced(record(1, now + 100 * day_s))
+    now = drive_stops(pads, 60, begin_s=now + day_s)
+    pads.serviced(record(2, now, value=25, unit="percent"))
+    assert wheel(pads).value == pytest.approx(25, abs=2)
+    assert wheel(pads).measurements == 1
