@@ -12,13 +12,14 @@ import msgspec
 from health import signals, voltage_window
 from health.capacity_pool import Window
 from health.charge_window import Counting, Doubt
-from health.open_circuit_voltage import charge_at_rest
+from health.open_circuit_voltage import charge_at_rest, is_possible
 from health.rest_anchor import REST_CURRENT, VOLTAGE_ERROR_V, Rests
 from health.traction_battery_parameters import TractionBatteryParameters
 from telemetry.records import Sample
 
-_LEAST_WINDOW: Final = 0.10  # share: below, a window says nothing
+_LEAST_CHARGE: Final = 0.08  # of the nominal capacity: below, a window says nothing
 _POSSIBLE: Final = (0.4, 3.0)  # state of charge gained per charge, in full charges per nominal capacity
+_BEYOND: Final = 3.0  # standard deviations of the gauge outside of that which are no chance
 
 
 class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,10 +86,13 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
         doubt, slope = counting.judged(), counting.slope
         if doubt:
             return [doubt]
-        if slope is None or max(slope, 1 / nominal_ah) * counting.charge_ah < _LEAST_WINDOW:
+        share, sigma_x = counting.charge_ah / nominal_ah, math.sqrt(2) * parameters.soc_error / 100
+        # Chosen by the charge, which is exact: choosing by what the gauge shows would pool the errors of one sign.
+        if slope is None or share < _LEAST_CHARGE:
             return []
         gained = slope * nominal_ah  # full charges per nominal capacity: 1 when new
-        if not _POSSIBLE[0] < gained < _POSSIBLE[1]:
+        chance = _BEYOND * sigma_x / share
+        if not _POSSIBLE[0] - chance < gained < _POSSIBLE[1] + chance:
             return ["jump" if gained > 1 else "stuck"]
         rise = counting.voltage_rise
         if rise is not None:
@@ -97,8 +101,8 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
             Window(
                 kind="gauge",
                 x=slope * counting.charge_ah,
-                y=counting.charge_ah / nominal_ah,
-                sigma_x=math.sqrt(2) * parameters.soc_error / 100,
+                y=share,
+                sigma_x=sigma_x,
                 sigma_y=parameters.charge_error,
                 low_end=-counting.low_slope * nominal_ah,
             )
@@ -109,7 +113,7 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
     ) -> list[Window | Doubt]:
         """The charge between two cell voltages, where the higher one was just passed."""
         voltage = signals.read(sample, signals.TRACTION_BATTERY_VOLTAGE)
-        if voltage is None or parameters.curve is None:
+        if voltage is None or parameters.curve is None or self.rests.refuted:
             self.passing = None  # the charge since the last voltage would be lost
             return []
         chemistry, cells = parameters.curve
@@ -136,11 +140,15 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
         if parameters.curve is None or not self.rests.quiet(time, self.soc, current_flows=flows) or voltage is None:
             return []
         chemistry, cells = parameters.curve
-        found = charge_at_rest(chemistry, voltage / cells)
-        if found is None:
-            return []
-        soc, slope = found
-        window = self.rests.fix(soc, VOLTAGE_ERROR_V / slope, self.soc)
+        found, refuted = charge_at_rest(chemistry, voltage / cells), self.rests.refuted
+        if found is not None:
+            window = self.rests.fix(found[0], VOLTAGE_ERROR_V / found[1], self.soc)
+        else:
+            window = None
+            if not is_possible(chemistry, voltage / cells):
+                self.rests.misfit()
+        if self.rests.refuted and not refuted:
+            return ["curve"]
         if window is None or not self.rests.trusted:
             return []
         change, error, charge = window

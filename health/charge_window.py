@@ -11,7 +11,7 @@ import msgspec
 
 from health.capacity_filter import LOW_END
 
-Doubt = Literal["", "stuck", "sign", "jump"]
+Doubt = Literal["", "stuck", "sign", "jump", "curve"]
 
 _STUCK: Final = 0.06  # of the nominal capacity counted while the gauge stands still
 _JUMP: Final = 20.0  # SOC points between two readings that the counted charge does not explain

@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 Chemistry = Literal["nmc811", "nmc532", "lfp"]
 CHEMISTRIES: Final[tuple[str, ...]] = get_args(Chemistry)
 
+_SPREAD_V: Final = 0.03  # beyond the curve's ends: where chargers stop, resolution, offset of the sensor
 _STEP: Final = 5.0  # percent of charge between two entries, from 0 to 100
 _VOLTAGES: Final[dict[str, tuple[float, ...]]] = {  # V per cell
     "nmc811": (
@@ -39,6 +40,12 @@ def open_circuit_voltage(chemistry: Chemistry, soc: float) -> float:
     position = min(max(soc, 0.0), 100.0) / _STEP
     index = min(int(position), len(voltages) - 2)
     return voltages[index] + (position - index) * (voltages[index + 1] - voltages[index])
+
+
+def is_possible(chemistry: Chemistry, cell_voltage: float) -> bool:
+    """Whether a rested cell of this kind can have that voltage, V."""
+    voltages = _VOLTAGES[chemistry]
+    return voltages[0] - _SPREAD_V <= cell_voltage <= voltages[-1] + _SPREAD_V
 
 
 def charge_at_rest(chemistry: Chemistry, cell_voltage: float) -> tuple[float, float] | None:

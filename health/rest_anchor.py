@@ -15,6 +15,7 @@ REST_CURRENT: Final = 0.02  # of the nominal capacity per hour: 0.3 % of the vol
 REST_DRIFT: Final = 2.0  # SOC points the gauge may move over a rest
 VOLTAGE_ERROR_V: Final = 0.003  # per cell: relaxation left over, spread of the cells, resolution
 _DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell (300 EVs: 4.3)
+_OUTSIDE: Final = 30.0  # SOC points: what a voltage that the curve does not have counts for
 _RESTS_TO_JUDGE: Final = 5
 
 
@@ -32,8 +33,13 @@ class Rests(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def trusted(self) -> bool:
-        """Whether the curve fits this car."""
-        return self.judged < _RESTS_TO_JUDGE or self.squared < _DISBELIEF**2
+        """Whether the curve has proved to fit this car: before, a wrong cell count would give wrong anchors."""
+        return self.judged >= _RESTS_TO_JUDGE and self.squared < _DISBELIEF**2
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the curve has proved to be of another cell, or the cell count wrong."""
+        return self.judged >= _RESTS_TO_JUDGE and not self.trusted
 
     def flow(self, charge_ah: float, *, counted: bool) -> None:
         """Charge that went in or out since the last sample, and whether that is all there was."""
@@ -48,6 +54,7 @@ class Rests(msgspec.Struct, forbid_unknown_fields=True):
             return False
         if self.since is None or moved:
             self.since, self.since_soc, self.taken = time, soc, False
+            self.unknown = self.unknown or moved  # a drive that nobody saw
         elif self.since_soc is None:
             self.since_soc = soc
         return (time - self.since).total_seconds() >= REST_S
@@ -57,12 +64,21 @@ class Rests(msgspec.Struct, forbid_unknown_fields=True):
 
         ``soc``, ``error`` and ``gauge`` in percent. None where no window ends here.
         """
-        if gauge is not None and not self.taken:
-            self.judged += 1
-            self.squared += ((gauge - soc) ** 2 - self.squared) / min(self.judged, 20)
+        if gauge is not None:
+            self._judge(gauge - soc)
         window = None
         if not self.taken and self.anchor is not None and not self.unknown:
             both = (error**2 + self.anchor[1] ** 2) ** 0.5 / 100
             window = ((soc - self.anchor[0]) / 100, both, self.counted_ah)
         self.anchor, self.counted_ah, self.unknown, self.taken = (soc, error), 0.0, False, True
         return window
+
+    def misfit(self) -> None:
+        """A rested voltage was read that the curve does not have."""
+        self._judge(_OUTSIDE)
+        self.taken = True
+
+    def _judge(self, difference: float) -> None:
+        if not self.taken:
+            self.judged += 1
+            self.squared += (difference**2 - self.squared) / min(self.judged, 20)

@@ -60,6 +60,7 @@ _AGAIN_S: Final = 90 * 86_400.0  # before the same doubt is told again
 _DOUBTS: Final[dict[Doubt, tuple[str, str]]] = {
     "stuck": (signals.TRACTION_BATTERY_SOC.path, "stood still while charge flowed"),
     "jump": (signals.TRACTION_BATTERY_SOC.path, "jumped further than the charge that flowed explains"),
+    "curve": (signals.TRACTION_BATTERY_VOLTAGE.path, "does not fit chemistry and cells_in_series of the profile"),
     "sign": (signals.TRACTION_BATTERY_CURRENT.path, "ran against the change of the state of charge: sign turned round"),
 }
 

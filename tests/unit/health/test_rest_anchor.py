@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.open_circuit_voltage import CHEMISTRIES, Chemistry, charge_at_rest, has_curve, open_circuit_voltage
+from health.open_circuit_voltage import (
+    CHEMISTRIES,
+    Chemistry,
+    charge_at_rest,
+    has_curve,
+    is_possible,
+    open_circuit_voltage,
+)
 from health.rest_anchor import REST_S, Rests
 from health.voltage_window import FROM_SOC, TO_SOC, VoltageCounting
 
@@ -24,6 +31,7 @@ def test_the_curve_and_its_inverse_agree(chemistry: Chemistry, soc: float) -> No
 
 def test_a_voltage_beyond_the_curve_tells_nothing_and_lfp_has_no_curve() -> None:
     assert charge_at_rest("nmc811", 4.5) is None
+    assert [is_possible("nmc811", volts) for volts in (2.4, 2.49, 3.7, 4.2, 4.3)] == [False, True, True, True, False]
     assert charge_at_rest("nmc532", 2.0) is None
     assert [has_curve(chemistry) for chemistry in (*CURVES, "lfp", None)] == [True, True, False, False]
     assert set(CURVES) < set(CHEMISTRIES)
@@ -66,6 +74,39 @@ def test_a_rest_over_which_the_gauge_moved_was_none() -> None:
     rests.quiet(at(0), 80, current_flows=False)
     assert not rests.quiet(at(REST_S + 1), 70, current_flows=False)
     assert rests.quiet(at(2 * REST_S + 2), 70, current_flows=False)
+
+
+def test_a_drive_that_only_the_gauge_saw_makes_the_counting_worthless() -> None:
+    rests = Rests()
+    rested(rests, 0, 30)
+    rests.fix(30.0, 0.5, 30.0)
+    rests.quiet(at(90_000), 20, current_flows=False)
+    rests.quiet(at(90_100), 20, current_flows=True)
+    rests.flow(90.0, counted=True)
+    rested(rests, 100_000, 80)
+    assert rests.fix(80.0, 0.5, 80.0) is None
+
+
+def test_a_curve_has_to_prove_that_it_fits_first() -> None:
+    rests = Rests()
+    for index in range(5):
+        assert (rests.trusted, rests.refuted) == (False, False)
+        rested(rests, index * 50_000.0, 30)
+        rests.fix(31.0, 0.5, 30.0)
+        rests.quiet(at(index * 50_000.0 + 20_000), 30, current_flows=True)
+    assert (rests.trusted, rests.refuted) == (True, False)
+
+
+def test_voltages_that_the_curve_does_not_have_refute_it_once_a_rest() -> None:
+    rests = Rests()
+    for index in range(5):
+        assert not rests.refuted
+        rested(rests, index * 50_000.0, 30)
+        rests.misfit()
+        rests.misfit()
+        rests.quiet(at(index * 50_000.0 + 20_000), 30, current_flows=True)
+    assert rests.refuted
+    assert rests.judged == 5
 
 
 def test_a_curve_far_off_the_gauge_is_of_another_cell() -> None:

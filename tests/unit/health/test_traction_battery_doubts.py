@@ -167,6 +167,24 @@ def test_rests_anchor_the_charge_and_narrow_the_interval() -> None:
     assert gauge.value < 87
 
 
+@pytest.mark.parametrize("cells", [48, 94, 98, 108, 192])
+def test_a_wrong_number_of_cells_is_told_and_anchors_nothing(cells: int) -> None:
+    """The pack has 96: by another number its rested voltage tells another charge, or none at all."""
+    parameters = TractionBatteryParameters(nominal_capacity_ah=150, chemistry="nmc811", cells_in_series=cells)
+    battery = TractionBattery(parameters)
+    for day in range(15):
+        rest(battery, day - 0.5, 30.0)
+        rest(battery, day - 0.00001, 30.0)
+        played(battery, day, cell_voltage=lambda soc: open_circuit_voltage("nmc811", soc) + 0.02)
+        rest(battery, day + 0.2, 80.0)
+        drive(battery, day + 0.3)
+    (estimate,) = battery.estimates(START + timedelta(days=15))
+    assert estimate.value == pytest.approx(90, abs=1)
+    assert estimate.limited_by == Limitation.STATE_OF_CHARGE
+    (told,) = battery.findings()
+    assert (told.kind, told.data["signal"]) == (EventKind.SIGNAL_DOUBTED, VOLTAGE)
+
+
 def wrong_gauge(_: int, values: dict[str, float]) -> dict[str, float]:
     return {**values, SOC: 1.08 * (values[SOC] - 30) + 30}
 
