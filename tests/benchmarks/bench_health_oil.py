@@ -163,6 +163,7 @@ def _temperature(split: Split) -> list[HealthRow]:
             shares.append(abs(100 - estimate.value) / (100 - truth) - 1)
             inside.append(estimate.low <= truth <= estimate.high)
     data = f"{len(cars(split))} simulated cars, three patterns"
+    by_pattern = np.array(inside).reshape(-1, len(PATTERNS)).mean(axis=0)
     error, baseline = math.sqrt(np.mean(squares)), math.sqrt(np.mean(plain))
     return [
         _row(
@@ -177,6 +178,10 @@ def _temperature(split: Split) -> list[HealthRow]:
         _row(data, "mean absolute error of what is used up", "%", 100 * float(np.mean(np.abs(shares))), split=split),
         _row(data, "bias of what is used up", "%", 100 * float(np.mean(shares)), split=split),
         _row(data, "coverage of the 90 % interval", "%", 100 * float(np.mean(inside)), split=split, low=_COVERAGE),
+        *(
+            _row(data, f"coverage of the 90 % interval, {pattern.name} use", "%", 100 * float(share), split=split)
+            for pattern, share in zip(PATTERNS, by_pattern, strict=True)
+        ),
     ]
 
 
