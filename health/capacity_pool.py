@@ -1,8 +1,9 @@
 """The windows of one battery pooled: all of them by capacity_bank, the recent ones by capacity_awtls beside it.
 
 The filters follow fading and clip what does not fit, so by themselves they would take long to believe another battery.
-So the innovations of the last windows are summed (they are white while the model holds), and when the sum is beyond
-doubt all starts anew from the weighted total least squares of just these windows, which has no past.
+So the innovations of the last windows are summed (they are white while the model holds; each is clipped, as no window
+by itself shall prove a change), and when the sum is beyond doubt all starts anew from the weighted total least squares
+of just these windows, which has no past.
 """
 
 import math
@@ -64,7 +65,7 @@ class Recent(msgspec.Struct, forbid_unknown_fields=True):
     y: float
     sigma_x: float
     sigma_y: float
-    deviation: float
+    deviation: float  # at most CLIP
 
 
 class Pool(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,7 +89,8 @@ class Pool(msgspec.Struct, forbid_unknown_fields=True):
             return None
         corrected = window.x - capacity_filter.common_error(likeliest, kind, low_end) * window.y
         sigma_x = window.sigma_x * math.sqrt(likeliest.noise[kind])
-        self.recent.append(Recent(corrected, window.y, sigma_x, window.sigma_y, error / math.sqrt(total)))
+        deviation = min(max(error / math.sqrt(total), -capacity_filter.CLIP), capacity_filter.CLIP)
+        self.recent.append(Recent(corrected, window.y, sigma_x, window.sigma_y, deviation))
         del self.recent[:-_RECENT]
         return self._change(bank, parameters)
 

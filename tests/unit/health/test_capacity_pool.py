@@ -56,6 +56,18 @@ def test_one_window_far_off_is_rejected_and_moves_nothing() -> None:
     assert capacity(pool) == pytest.approx(before, abs=1e-3)
 
 
+def test_one_wrong_window_that_claims_to_be_exact_proves_nothing() -> None:
+    """A rested voltage after a drive that nobody saw, among windows of the gauge that would fit either capacity."""
+    for seed in range(20):
+        pool, rng = Pool(), random.Random(seed)
+        fed(pool, [0.97] * 30, rng)
+        before = capacity(pool)
+        wrong = Window(kind="rests", x=0.246, y=0.322, sigma_x=0.006, sigma_y=0.005)
+        assert pool.take(START + timedelta(days=31), wrong, PARAMETERS) is None
+        assert fed(pool, [0.97] * 8, rng, first_day=32) == []
+        assert capacity(pool) == pytest.approx(before, abs=0.03)
+
+
 def test_it_can_be_started_from_a_capacity_known_otherwise() -> None:
     pool = Pool()
     started_from(pool, START, 0.8, 0.02, PARAMETERS)
