@@ -6,8 +6,9 @@
 Input is any irregular series of one quantity; its daily medians since the last repair (a lasting jump away from the
 limit) are followed by the filter of :mod:`health.forecasting.trend` under a prior (:mod:`health.forecasting.prior`).
 The date's interval lies between those shares of the forecast's distribution within which the truth was found in 90 of
-100 forecasts for units of the prior's fleet (distributional conformal prediction: Chernozhukov, Wüthrich and Zhu,
-Proc. Natl. Acad. Sci. 118 (2021) e2107794118).
+100 forecasts for units of the prior's fleet, in the year before they crossed (distributional conformal prediction:
+Chernozhukov, Wüthrich and Zhu, Proc. Natl. Acad. Sci. 118 (2021) e2107794118). A prior without recorded units keeps at
+least the distribution's own 5 to 95 %: on wear of another kind than its prior knows it holds the truth less often.
 
 Runs in the backend (numpy, scipy); nothing of the dongle imports it.
 """

@@ -4,7 +4,7 @@ Usage changes: some weeks of commuting, then a holiday without driving or with m
 changes for good (another job). What is simulated is plain knowledge, not a car's record: pace and scatter are drawn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -90,6 +90,25 @@ def live(wear: Wear, number: int) -> Life:
     return Life(wear=wear, truth=truth, measured=measured, days=np.flatnonzero(seen).astype(np.float64))
 
 
+def live_by_season(wear: Wear, number: int) -> Life:
+    """The part of that number under another law, which no number in the priors was chosen by.
+
+    Driving goes with the season, or the pace wanders; paces reach farther; each part has a scatter of its own.
+    """
+    rng = np.random.default_rng(seed_of("forecast_wear_by_season", wear.quantity, number))
+    pace = np.exp(rng.uniform(np.log(0.8 * wear.slowest_per_day), np.log(1.2 * wear.fastest_per_day)))
+    length = int(4 * abs(wear.limit - wear.start) / pace) + 400
+    if wear.by_distance:
+        season = np.sin(2 * np.pi * (np.arange(length) / 365 + rng.random()))
+        usage = (1 + rng.uniform(0.2, 0.7) * season) * rng.gamma(2.0, 0.5, length)
+    else:
+        usage = np.exp(0.0075 * np.cumsum(rng.normal(0, 1, length)))
+    truth = wear.start + np.sign(wear.limit - wear.start) * np.cumsum(pace * usage)
+    noise = wear.noise * rng.uniform(0.4, 2.0)
+    measured = np.round((truth + rng.normal(0, noise, length)) / wear.step) * wear.step
+    return Life(wear=wear, truth=truth, measured=measured, days=np.flatnonzero(rng.random(length) < 0.7).astype(float))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """A forecast made some days before a simulated crossing, and the truth."""
@@ -104,10 +123,10 @@ class Asked:
         return bool(self.days.early <= self.left <= self.days.late)
 
 
-def ask(wear: Wear, prior: TrendPrior, numbers: Iterable[int]) -> list[Asked]:
+def ask(wear: Wear, prior: TrendPrior, numbers: Iterable[int], law: Callable[[Wear, int], Life] = live) -> list[Asked]:
     """Forecasts for the parts of these numbers, made by the public function."""
     found = []
-    for life in (live(wear, number) for number in numbers):
+    for life in (law(wear, number) for number in numbers):
         for left in ASKED_DAYS:
             now = life.crossing - left
             known = life.days[life.days <= now].astype(int)
