@@ -39,6 +39,7 @@ _CLOSE: Final = 0.1  # speedometers err by less
 _ODOMETER_SLACK_M: Final = 2000.0  # above the odometer's own step of 1 km and the speedometer's error
 _ODOMETER_STRETCH_M: Final = 20_000.0
 _MOST_ERROR: Final = 0.8  # of log factor: beyond that friction energy says little
+_MOST_DRIFT: Final = 0.4  # share; beyond, wear would be taken to go back
 _ASSUMED: Final = 4.0  # times the error of what is read: nothing is known of when the motor brakes
 _PULLING_MPS2: Final = 0.8
 _PULLING_A: Final = 20.0
@@ -131,7 +132,8 @@ class Driving(msgspec.Struct, forbid_unknown_fields=True):
 
     def drift_error(self, parameters: BrakePadsParameters) -> float:
         """The same of one stretch of driving against the car's own mean."""
-        return self.factor_error(parameters) / parameters.seen_error * parameters.drift_error
+        recuperated = parameters.recuperation_drift * self.saved_j / max(self.seen_j, 1.0)
+        return math.hypot(parameters.drift_error, min(_MOST_DRIFT, recuperated))
 
     def rate_error(self, mix_error: float) -> float:
         """Relative error of the recent energy per km as that of the months to come."""

@@ -49,6 +49,7 @@ class BrakePadsParameters:
     hidden_energy: float = 1.2  # of the energy seen: braking downhill and of a load; 1 on level roads, 1.4 in hills
     seen_error: float = 0.25  # factor of a car for good: its usual load and hills, drag, split, pad volume
     recuperation_error: float = 0.07  # share of the recuperated energy: what is left for friction is a small difference
+    recuperation_drift: float = 0.03  # the same of one stretch of driving against the car's own mean
     drift_error: float = 0.08  # share by which wear per energy of a stretch departs from the car's own mean
     mix_error: float = 0.15  # share by which the energy per km of the months to come departs from that of the last
 
@@ -71,7 +72,7 @@ class BrakePadsParameters:
                 require_positive(**{name: volume})
         require_between(0, 1, front_share=self.front_share, recuperation_share=self.recuperation_share)
         require_between(0, 1, unseen_error=self.unseen_error, drift_error=self.drift_error, mix_error=self.mix_error)
-        require_between(0, 1, recuperation_error=self.recuperation_error)
+        require_between(0, 1, recuperation_error=self.recuperation_error, recuperation_drift=self.recuperation_drift)
         require_between(0.01, 0.5, seen_error=self.seen_error)
         require_between(0, 0.2, rotating_mass_share=self.rotating_mass_share)
         require_between(0, 0.2, rolling_resistance=self.rolling_resistance)

@@ -15,7 +15,15 @@ import numpy as np
 
 from tests.benchmarks.fit_pads import STEPS_S, share_seen
 from tests.benchmarks.health_bench import DATA, HealthRow, Kind, Split, draw_estimate, figure, save, split_of
-from tests.benchmarks.health_pads_fleet import CASES, Case, Point, determination, drive_fleet
+from tests.benchmarks.health_pads_fleet import (
+    CASES,
+    Case,
+    Point,
+    changes_ways,
+    determination,
+    drive_fleet,
+    is_electric,
+)
 from tests.benchmarks.health_sim_braking import Trip, recorded_trips
 
 _GOAL: Final = 0.95
@@ -121,6 +129,16 @@ def _fleet(points: Sequence[Point], kind: Kind, side: Split, cases: Sequence[Cas
             baseline_name=_BY_DISTANCE,
         )
         row(f"90 % interval after {visits} holds the truth, {_NAMES[case]}", "% of moments", 100 * _covered(seen, case))
+    for gauge, name in enumerate((_NAMES["1 Hz"], _NAMES["fine gauge"])):
+        limit = _r2(once, lambda point, gauge=gauge: min(100.0, point.perfect[gauge] if point.perfect else 0.0))  # type: ignore[misc]
+        row(f"R2 of the true course of wear scaled by the same readings: what the gauge leaves, {name}", "", limit)
+    for group, chosen in (
+        ("electric cars", [point for point in once if is_electric(point.car)]),
+        ("cars whose ways changed", [point for point in once if changes_ways(point.car)]),
+    ):
+        count = len({point.car for point in chosen})
+        share = 100 * _covered(chosen, "1 Hz")
+        row(f"90 % interval after one visit holds the truth, {count} {group} alone, 1 Hz", "% of moments", share)
     row(
         "mean absolute error after one visit, 1 Hz",
         "points",

@@ -28,6 +28,19 @@ _FITTED_LATE: Final = 20.0  # percent worn when the dongle of a car of unknown s
 _POINTS: Final = 20  # looked at in a life
 
 
+@dataclass(frozen=True)
+class Visit:
+    """What a workshop read of an axle the first time, mean of both wheels, percent worn; and what was true."""
+
+    coarse: float
+    fine: float
+    truth: float
+    km: float
+
+
+_NOT_MEASURED: Final = Visit(0.0, 0.0, 0.0, 0.0)
+
+
 @dataclass
 class Point:
     """One axle of one car at one moment; percent worn, km of the simulation."""
@@ -39,6 +52,7 @@ class Point:
     visits: int  # measurements so far
     said: dict[Case, Estimate]
     plain: tuple[float, float] | None  # wear in proportion to distance, by the first visit's coarse and fine gauge
+    perfect: tuple[float, float] | None  # the true course of wear scaled by the same: nothing but the gauge errs
     left_km: tuple[float, float, float] | None  # forecast at 1 Hz: low, value, high
     truly_left_km: float | None = None  # known once the pad was worn out
 
@@ -55,8 +69,18 @@ def drive_fleet(cars: int, trips: Sequence[Trip] | None, *, label: str, cases: t
     """All points of so many cars. ``trips``: what they drive, None for made ones; every fourth car is electric."""
     found = []
     for number in range(cars):
-        found += _drive(number, trips, seed_of("pads", label, number), cases, electric=number % 4 == 3)
+        found += _drive(number, trips, seed_of("pads", label, number), cases, electric=is_electric(number))
     return found
+
+
+def is_electric(number: int) -> bool:
+    """Of a car of a fleet."""
+    return number % 4 == 3
+
+
+def changes_ways(number: int) -> bool:
+    """Of the driver of a car of a fleet: goes other ways from the middle of the pads' life on."""
+    return (number + number // 4) % 2 == 1
 
 
 def _drive(
@@ -64,13 +88,15 @@ def _drive(
 ) -> list[Point]:
     rng = random.Random(seed)
     car = made_car(seed, electric=electric)
-    routine, other = _routine(rng, trips), _routine(rng, trips)
-    moved = rng.uniform(45, 70) if number % 2 else math.inf  # percent worn when half of the drivers change their ways
+    routine, other = routine_of(rng, trips), routine_of(rng, trips)
+    # Percent worn when half of the drivers, and half of those of electric cars, change their ways.
+    moved = rng.uniform(45, 70) if changes_ways(number) else math.inf
     life = Life(car, _thinner(car, routine, rng), rng)
     ours = {case: _estimator(car, life.thinner, case) for case in cases}
     visits = [rng.uniform(40, 60), rng.uniform(70, 85)]  # percent worn in front, or as far behind, when measured
     history = History()
-    now, km, measured = _START, 0.0, [(0.0, 0.0, 0.0), (0.0, 0.0, 0.0)]
+    now, km, measured = _START, 0.0, [_NOT_MEASURED, _NOT_MEASURED]
+    ids = random.Random(seed)  # of records: apart, so that a life is the same whichever cases look at it
     made, next_km = 0, _LIFE_KM / _POINTS
     early: Mapping[Case, BrakePads] = {case: estimator for case, estimator in ours.items() if case != "start unknown"}
     while km < 1.25 * _LIFE_KM and min(life.worn) < 100:
@@ -84,7 +110,7 @@ def _drive(
                 if life.worn[axle] >= 100 and history.worn_out_km[axle] is None:
                     history.worn_out_km[axle] = km
             if made < len(visits) and max(life.worn) >= visits[made]:
-                read = [(*_measure(ours, axle, life, now, rng, made), km) for axle in (0, 1)]
+                read = [_measure(ours, axle, life, now, km, (rng, ids), made) for axle in (0, 1)]
                 measured, made = measured if made else read, made + 1
             if km >= next_km:
                 next_km = next_km + _LIFE_KM / _POINTS
@@ -121,7 +147,8 @@ def _estimator(car: Car, thinner: float, case: Case) -> BrakePads:
     )
 
 
-def _routine(rng: random.Random, trips: Sequence[Trip] | None) -> list[Trip]:
+def routine_of(rng: random.Random, trips: Sequence[Trip] | None) -> list[Trip]:
+    """The ways a driver goes again and again: of those given, or made."""
     if trips is not None:
         ways = [way for trip in trips for way in pieces(trip)]
         return rng.sample(ways, min(8, len(ways)))
@@ -159,12 +186,19 @@ def _feed(
 
 
 def _measure(
-    ours: dict[Case, BrakePads], axle: int, life: Life, now: datetime, rng: random.Random, visit: int
-) -> tuple[float, float]:
-    """A workshop's visit: both wheels of an axle. Gives the mean percent worn it read by the coarse and the fine gauge.
+    ours: dict[Case, BrakePads],
+    axle: int,
+    life: Life,
+    now: datetime,
+    km: float,
+    chance: tuple[random.Random, random.Random],
+    visit: int,
+) -> Visit:
+    """A workshop's visit: both wheels of an axle. Cars of known start are told of the first visit alone.
 
-    Cars of known start are told of the first visit alone.
+    ``chance``: of the gauge and of the records' ids.
     """
+    rng, ids = chance
     new_mm, usable_mm = (12.0, 10.0)[axle], _USABLE_MM[axle]
     coarse, fine = 0.0, 0.0
     for side, share in zip(SIDES, life.car.sides, strict=True):
@@ -176,13 +210,13 @@ def _measure(
         for case, estimator in ours.items():
             if (visit == 0 or case == "start unknown") and (case != "one wheel" or side == "Left"):
                 read_mm = fine_mm if case == "fine gauge" else coarse_mm
-                estimator.serviced(_record(now, rng, f"{ROWS[axle]}.{side}", read_mm))
-    return coarse, fine
+                estimator.serviced(_record(now, ids, f"{ROWS[axle]}.{side}", read_mm))
+    return Visit(coarse, fine, life.worn[axle], km)
 
 
-def _record(now: datetime, rng: random.Random, position: str, read_mm: float) -> ServiceRecord:
+def _record(now: datetime, ids: random.Random, position: str, read_mm: float) -> ServiceRecord:
     return ServiceRecord(
-        id=UUID(int=rng.getrandbits(128)),
+        id=UUID(int=ids.getrandbits(128)),
         time=now,
         quantity=Quantity.PAD_WEAR,
         action=ServiceAction.MEASURED,
@@ -201,7 +235,7 @@ def _look(
     now: datetime,
     km: float,
     visits: int,
-    measured: list[tuple[float, float, float]],
+    measured: list[Visit],
 ) -> list[Point]:
     said = {case: {one.position: one for one in estimator.estimates(now)} for case, estimator in ours.items()}
     left = {one.position: one for one in ours["1 Hz"].remaining_distance(now)}
@@ -210,16 +244,19 @@ def _look(
         if life.worn[axle] >= 100:
             continue
         wheel = f"{row}.Left"
-        coarse, fine, at_km = measured[axle]
+        seen = measured[axle]
+        told = visits > 0 and seen.km > 0
+        truth = life.worn[axle] * life.car.sides[0]
         points.append(
             Point(
                 car=number,
                 axle=axle,
                 km=km,
-                truth=life.worn[axle] * life.car.sides[0],
+                truth=truth,
                 visits=visits,
                 said={case: said[case][wheel] for case in ours if wheel in said[case]},
-                plain=(coarse * km / at_km, fine * km / at_km) if visits and at_km > 0 else None,
+                plain=(seen.coarse * km / seen.km, seen.fine * km / seen.km) if told else None,
+                perfect=(truth * seen.coarse / seen.truth, truth * seen.fine / seen.truth) if told else None,
                 left_km=(left[wheel].low_km, left[wheel].value_km, left[wheel].high_km),
             )
         )

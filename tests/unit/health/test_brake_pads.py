@@ -5,6 +5,7 @@ import pytest
 from health import signals
 from health.brake_pads import BrakePads, BrakePadsParameters
 from health.errors import HealthError
+from health.friction_energy import Deceleration
 from telemetry.records import Estimate, Quantity, Sample
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -133,3 +134,15 @@ def test_the_ecu_stands_beside_ours_per_wheel() -> None:
     pads.update(sample(0, pad=83))
     (ecu,) = pads.estimates(START)
     assert (ecu.quantity, ecu.position, ecu.source, ecu.value) == (Quantity.PAD_WEAR, "Row1.Left", "ecu", 83)
+
+
+def test_what_the_battery_clearly_did_not_get_counts_whole_and_what_load_may_feign_as_a_small_share() -> None:
+    parameters = BrakePadsParameters(mass_kg=1800)
+    energy_j = 1800 * 20**2 / 2
+
+    def friction(saved: float) -> float:
+        stop = Deceleration(at_drop_j=energy_j, lost_mps=20, seconds=8, saved_j=saved * energy_j)
+        return stop.friction_j(parameters, 0.0) / energy_j
+
+    assert friction(0.4) == pytest.approx(0.6)
+    assert friction(1.2) == friction(0.9) < 0.1

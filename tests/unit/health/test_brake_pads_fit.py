@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from tests.benchmarks.fit_pads import fitting_trips, share_seen
+from health.pad_parameters import BrakePadsParameters
+from tests.benchmarks.fit_pads import fitting_trips, recuperating, share_seen
 from tests.benchmarks.health_bench import DATA
 from tests.benchmarks.health_pads_fleet import determination, drive_fleet
 from tests.benchmarks.health_sim_braking import Life, Style, made_car, made_trip
@@ -38,3 +39,11 @@ def test_a_simulated_car_wears_by_the_energy_that_braking_leaves_to_friction() -
         metres = math.fsum(step[3] for step in life.drive(trip))
         assert metres == pytest.approx(1000 * trip.km, rel=0.01)
     assert 0 < lives[1].worn[0] < 0.7 * lives[0].worn[0]
+
+
+def test_friction_of_electric_cars_departs_from_the_truth_by_no_more_than_is_allowed_for() -> None:
+    parameters = BrakePadsParameters()
+    _, of_cars, of_routine = recuperating("fitdrift-made", None, 6)
+    recuperated = 6.0  # times the friction: what such cars save
+    assert of_cars < math.hypot(parameters.seen_error, parameters.recuperation_error * recuperated)
+    assert of_routine < 1.2 * math.hypot(parameters.drift_error, parameters.recuperation_drift * recuperated)
