@@ -13,6 +13,7 @@ import msgspec
 
 from health import capacity_filter
 from health.capacity_filter import FilterParameters, FilterState, Kind
+from health.errors import HealthError
 
 _FORGETTING: Final = 0.98  # of the log weights per window
 _DAY_S: Final = 86_400.0
@@ -46,6 +47,14 @@ def start(time: datetime, parameters: FilterParameters) -> Bank:
     """Before any window."""
     filters = [capacity_filter.start(parameters, fading) for fading in parameters.fadings]
     return Bank(filters, _shares(parameters), time)
+
+
+def check(bank: Bank, parameters: FilterParameters) -> None:
+    """HealthError where a saved bank is damaged, or of other ways to fade."""
+    if len(bank.filters) != len(parameters.fadings) or len(bank.weights) != len(parameters.fadings):
+        raise HealthError(f"a state of {len(bank.filters)} ways to fade, not {len(parameters.fadings)}; start anew")
+    for one in bank.filters:
+        capacity_filter.check(one)
 
 
 def advanced(bank: Bank, time: datetime, parameters: FilterParameters) -> Bank:

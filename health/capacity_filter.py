@@ -62,8 +62,8 @@ class FilterParameters:
     health: float = 0.90  # capacity before any window, share of nominal: a used car's
     health_error: float = 0.15
     fadings: tuple[Fading, ...] = (
-        Fading(share=0.6, per_day=7e-5, per_day_error=1e-4, walk=3e-4, per_day_walk=1e-6),
-        Fading(share=0.3, per_day=2e-4, per_day_error=3e-4, walk=1e-3, per_day_walk=7e-6),
+        Fading(share=0.6, per_day=7e-5, per_day_error=1e-4, walk=3e-4, per_day_walk=6e-6),
+        Fading(share=0.3, per_day=2e-4, per_day_error=3e-4, walk=1e-3, per_day_walk=1.2e-5),
         Fading(share=0.1, per_day=1.5e-3, per_day_error=1e-3, walk=6e-3, per_day_walk=3e-5),
     )
     low_bias: float = 0.004
@@ -104,6 +104,19 @@ def start(parameters: FilterParameters, fading: Fading) -> FilterState:
     )
     covariance = [[error * error if i == j else 0.0 for j in range(_STATES)] for i, error in enumerate(errors)]
     return FilterState(mean, covariance, {"gauge": 1.0, "rests": 1.0, "voltage": 1.0}, {}, {}, {})
+
+
+def check(state: FilterState) -> None:
+    """HealthError for a state that no recursion leads to."""
+    rows = [state.mean, *state.covariance]
+    if len(rows) != _STATES + 1 or any(len(row) != _STATES or not all(map(math.isfinite, row)) for row in rows):
+        raise HealthError(f"damaged state: a filter has {_STATES} finite means and their covariance; start anew")
+    errors = [math.sqrt(max(0.0, state.covariance[index][index])) for index in range(_STATES)]
+    for error, row in zip(errors, state.covariance, strict=True):
+        if any(abs(value) > 1.01 * error * other for value, other in zip(row, errors, strict=True)):
+            raise HealthError("damaged state: a covariance beyond its variances; start anew")
+    if set(state.noise) != set(_SCALES) or min(state.noise.values()) <= 0:
+        raise HealthError(f"damaged state: noise needs a positive share of each of {', '.join(_SCALES)}; start anew")
 
 
 def copy(state: FilterState) -> FilterState:

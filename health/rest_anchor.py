@@ -5,6 +5,7 @@ two rests everything must have been counted: a drive, whose current changes fast
 without a rest makes the counting worthless until the next rest.
 """
 
+import math
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,8 @@ REST_S: Final = 7200.0  # what is left of the relaxation then is in VOLTAGE_ERRO
 REST_CURRENT: Final = 0.02  # of the nominal capacity per hour: 0.3 % of the voltage falls over the resistance
 REST_DRIFT: Final = 2.0  # SOC points the gauge may move over a rest
 VOLTAGE_ERROR_V: Final = 0.003  # per cell: relaxation left over, spread of the cells, resolution
-_DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell (300 EVs: 4.3)
+_DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell
+_USUAL: Final = 4.3  # the same in 300 EVs with their own curves: mean -3.2, standard deviation 2.8
 _OUTSIDE: Final = 30.0  # SOC points: what a voltage that the curve does not have counts for
 _RESTS_TO_JUDGE: Final = 5
 
@@ -41,6 +43,11 @@ class Rests(msgspec.Struct, forbid_unknown_fields=True):
         """Whether the curve has proved to be of another cell, or the cell count wrong."""
         return self.judged >= _RESTS_TO_JUDGE and not self.trusted
 
+    @property
+    def curve_error(self) -> float:
+        """SOC points by which the curve is off, so far as the gauge's usual errors do not explain the difference."""
+        return math.sqrt(max(0.0, self.squared - _USUAL**2))
+
     def flow(self, charge_ah: float, *, counted: bool) -> None:
         """Charge that went in or out since the last sample, and whether that is all there was."""
         self.counted_ah += charge_ah
@@ -66,6 +73,7 @@ class Rests(msgspec.Struct, forbid_unknown_fields=True):
         """
         if gauge is not None:
             self._judge(gauge - soc)
+        error = (error**2 + self.curve_error**2) ** 0.5
         window = None
         if not self.taken and self.anchor is not None and not self.unknown:
             both = (error**2 + self.anchor[1] ** 2) ** 0.5 / 100

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from health import capacity_filter, signals
+from health import capacity_bank, capacity_filter, signals
 from health.capacity_bank import Bank
 from health.capacity_filter import FilterParameters, Kind
 from health.capacity_pool import Change, Pool, Window, started_from
@@ -256,7 +256,10 @@ class TractionBattery:
     def restore(self, state: Mapping[str, object]) -> None:
         """Go on from :meth:`state`; HealthError if it is not one of this estimator."""
         former = {1: lambda fields: taken_up(fields, self.parameters, self._priors)}
-        self._state = load(self.name, _VERSION, _State, state, former)
+        restored = load(self.name, _VERSION, _State, state, former)
+        if restored.pool.bank is not None:
+            capacity_bank.check(restored.pool.bank, self._priors)
+        self._state = restored
 
 
 def _measured(record: ServiceRecord) -> float:

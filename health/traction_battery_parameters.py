@@ -24,7 +24,7 @@ class TractionBatteryParameters:
     min_charges: int = 3  # before anything is said
     soc_error: float = 2.8  # SOC points, standard deviation of one reading (300 EVs in daily use)
     charge_error: float = 0.005  # share of the nominal capacity, standard deviation of one counting
-    systematic_error: float = 0.005  # share, standard deviation common to all charges: gain of the current sensor
+    systematic_error: float = 0.0075  # share, common to all charges: the gain of current sensors is off by 0.5 to 1 %
     memory_days: float = 60.0  # without effect: how fast a battery fades is learned; older profiles may have it
     max_gap_s: float = 120.0  # samples further apart end the counting
     discharges: bool = False  # also count while driving: only where current is sampled well above 1 Hz

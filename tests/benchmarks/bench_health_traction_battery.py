@@ -69,6 +69,7 @@ class Variant:
     told: Chemistry | None = None  # the curve the estimator is given
     curve: Chemistry | None = None  # the one the pack has; None: no voltage is sampled
     rests: bool = True  # where a curve is told
+    whole: bool = False  # a life from new to its end, else a part of it with a charge every five cycles at most
     cells: int = _FEW_CELLS
 
     @property
@@ -81,6 +82,11 @@ class Variant:
 
 RAW: Final = Variant(name="raw gauge", cells=_CELLS)
 RESTED: Final = Variant(name="rested voltage", told="nmc811", curve="nmc811", cells=_CELLS)
+LIVES: Final = (
+    replace(RAW, name="raw gauge, whole lives", whole=True),
+    replace(RESTED, name="rested voltage, whole lives", whole=True),
+)
+RESTED_532: Final = replace(RESTED, name="rested voltage, NMC 532", told="nmc532", curve="nmc532")
 VARIANTS: Final = (
     Variant(name="raw gauge without bias", gauge=Gauge(bias="none")),
     Variant(name="raw gauge, bias over the whole range", gauge=Gauge(bias="whole range")),
@@ -133,7 +139,7 @@ def _tracked(cell: Cell, variant: Variant, windows: Floats) -> Track:
     rng = np.random.default_rng(seed_of("traction", cell.name, variant.name))
     slow = variant.told is not None and not variant.rests
     pack = draw_pack(rng, voltage=variant.curve, rests=variant.told is not None and not slow, slow=slow)
-    charges = draw_charges(cell, windows, rng, most=_CHARGES)
+    charges = draw_charges(cell, windows, rng, most=_CHARGES, whole=variant.whole)
     return _followed(play(charges, pack, variant.gauge, rng), variant.parameters)
 
 
@@ -200,6 +206,11 @@ def rows() -> list[HealthRow]:
         for variant, goal in ((RAW, 2.5), (RESTED, 1.5)):
             for group in (*groups, "NASA") if variant is RAW else groups:
                 found += _main_rows(variant, split, group, goal)
+    for variant, goal in zip(LIVES, (2.5, 1.5), strict=True):
+        for group in cells("judged"):
+            found += _main_rows(variant, "judged", group, goal, brief=True)
+    for group in groups:
+        found += _main_rows(RESTED_532, "judged", group, 1.5, brief=True)
     for variant in (*VARIANTS, VOLTAGES):
         for group in groups:
             found += _main_rows(variant, "judged", group, 2.5, brief=True)

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from health.capacity_filter import FilterParameters
+from health.capacity_filter import Fading, FilterParameters
 from health.capacity_pool import Pool, Window
 from health.charge_observer import ChargeObserver
 from health.intervals import Z90
 from health.traction_battery_parameters import TractionBatteryParameters
-from tests.benchmarks.bench_health_traction_battery import RAW, RESTED, VARIANTS, Variant, field_cells
+from tests.benchmarks.bench_health_traction_battery import LIVES, RAW, RESTED, VARIANTS, Variant, field_cells
 from tests.benchmarks.health_bench import Floats, seed_of
 from tests.benchmarks.health_traction_data import Cell, cells, charge_windows, nasa_cells
 from tests.benchmarks.health_traction_pack import NOMINAL_AH, Played, draw_charges, draw_pack, play, play_discharges
@@ -25,6 +25,12 @@ from tests.benchmarks.health_traction_pack import NOMINAL_AH, Played, draw_charg
 _FROM: Final = 20  # charges
 CHOSEN: Final = FilterParameters()
 CALM, CELL, FAILING = CHOSEN.fadings
+
+
+def _bent(fading: Fading, times: float) -> Fading:
+    return replace(fading, per_day_walk=times * fading.per_day_walk)
+
+
 CANDIDATES: Final[dict[str, FilterParameters]] = {
     "as stored": CHOSEN,
     "gauge scale twice as uncertain": replace(CHOSEN, gauge_scale_error=2 * CHOSEN.gauge_scale_error),
@@ -36,6 +42,8 @@ CANDIDATES: Final[dict[str, FilterParameters]] = {
     "calm fading only": replace(CHOSEN, fadings=(CALM,)),
     "a cell's fading only": replace(CHOSEN, fadings=(CELL,)),
     "a failing cell's fading only": replace(CHOSEN, fadings=(FAILING,)),
+    "straighter fading": replace(CHOSEN, fadings=tuple(_bent(one, 1 / 3) for one in CHOSEN.fadings)),
+    "fading more bent": replace(CHOSEN, fadings=tuple(_bent(one, 3) for one in CHOSEN.fadings)),
     "no failing cell": replace(CHOSEN, fadings=(CALM, CELL)),
 }
 
@@ -75,7 +83,7 @@ def packs(variant: Variant, chosen: list[Cell], most: int) -> list[Seen]:
     for cell in chosen:
         rng = np.random.default_rng(seed_of("fit", cell.name, variant.name))
         pack = draw_pack(rng, voltage=variant.curve, rests=variant.told is not None)
-        charges = draw_charges(cell, windows, rng, most=most)
+        charges = draw_charges(cell, windows, rng, most=most, whole=variant.whole)
         found.append(collected(play(charges, pack, variant.gauge, rng), variant.parameters))
     return found
 
@@ -84,8 +92,10 @@ def data(count: int, most: int) -> dict[str, list[Seen]]:
     """All kinds of data of the side for fitting, ``count`` packs of each set with up to ``most`` charges."""
     found: dict[str, list[Seen]] = {}
     sets = {**cells("fit"), "linear fade": field_cells("fit")}
-    for variant in (RAW, RESTED, *VARIANTS[:1]):
+    for variant in (RAW, RESTED, *LIVES, *VARIANTS[:1]):
         for group, chosen in sets.items():
+            if variant.whole and group == "linear fade":  # all of it as it is
+                continue
             spread = chosen[:: max(1, len(chosen) // count)][:count]
             found[f"{group}, {variant.name}"] = packs(variant, spread, most)
     parameters = replace(RAW.parameters, discharges=True)

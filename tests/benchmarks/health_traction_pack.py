@@ -95,22 +95,28 @@ class Charge:
 
 
 def draw_pack(rng: np.random.Generator, *, voltage: Chemistry | None, rests: bool, slow: bool = False) -> Pack:
-    """A pack at random: sensor gain 0.5 %, curve off by 3 mV rms."""
+    """A pack at random: sensor gain 0.75 %, curve off by 3 mV rms."""
     amplitude = rng.normal(0, 0.0025, 3)
     phase = rng.uniform(0, 2 * np.pi, 3)
     return Pack(
         voltage=voltage,
         rests=rests,
         slow=slow,
-        gain=1 + float(rng.normal(0, 0.005)),
+        gain=1 + float(rng.normal(0, 0.0075)),
         curve_error_v=(float(amplitude[0]), float(amplitude[1]), float(amplitude[2])),
         curve_phase=(float(phase[0]), float(phase[1]), float(phase[2])),
     )
 
 
-def draw_charges(cell: Cell, windows: Floats, rng: np.random.Generator, *, most: int) -> list[Charge]:
-    """Up to ``most`` charges, one every cycle or up to every fifth; of a longer life a part drawn at random."""
-    every = min(_RAREST_CYCLES, -(-len(cell.capacity) // most))
+def draw_charges(
+    cell: Cell, windows: Floats, rng: np.random.Generator, *, most: int, whole: bool = False
+) -> list[Charge]:
+    """Up to ``most`` charges, one every cycle or up to every fifth; of a longer life a part drawn at random.
+
+    ``whole``: over all of the life, however rare the charges are then.
+    """
+    every = -(-len(cell.capacity) // most)
+    every = every if whole else min(_RAREST_CYCLES, every)
     begin = int(rng.integers(0, max(1, len(cell.capacity) - every * most)))
     cycles = np.arange(begin, min(len(cell.capacity), begin + every * most), every)
     chosen = windows[rng.integers(0, len(windows), len(cycles))]

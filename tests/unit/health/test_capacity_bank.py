@@ -1,6 +1,8 @@
 """The filters and their mixture on windows of known capacity: what they follow, learn and leave in the interval."""
 
+import math
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from health import capacity_bank, capacity_filter
 from health.capacity_bank import Bank
 from health.capacity_filter import FilterParameters, Kind
+from health.errors import HealthError
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PARAMETERS = FilterParameters()
@@ -31,6 +34,27 @@ def fed(
 
 def capacity(bank: Bank) -> float:
     return 1 / bank.mixture()[0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda bank: bank.filters.pop(),
+        lambda bank: bank.weights.append(0.0),
+        lambda bank: bank.filters[0].mean.pop(),
+        lambda bank: bank.filters[0].covariance[2].clear(),
+        lambda bank: bank.filters[0].covariance[0].__setitem__(0, -1.0),
+        lambda bank: bank.filters[0].covariance[0].__setitem__(1, 1e9),
+        lambda bank: bank.filters[0].mean.__setitem__(0, math.nan),
+        lambda bank: bank.filters[0].noise.pop("gauge"),
+    ],
+)
+def test_a_damaged_bank_is_refused(damage: Callable[[Bank], object]) -> None:
+    bank = capacity_bank.start(START, PARAMETERS)
+    capacity_bank.check(bank, PARAMETERS)
+    damage(bank)
+    with pytest.raises(HealthError):
+        capacity_bank.check(bank, PARAMETERS)
 
 
 def test_a_steady_capacity_is_pooled_and_what_is_common_stays_in_the_error() -> None:

@@ -97,6 +97,21 @@ def test_a_curve_has_to_prove_that_it_fits_first() -> None:
     assert (rests.trusted, rests.refuted) == (True, False)
 
 
+def test_where_gauge_and_curve_differ_more_than_gauges_do_the_anchor_is_worth_less() -> None:
+    def windows(difference: float) -> list[float]:
+        rests, errors = Rests(), []
+        for index, soc in enumerate((30.0, 80.0) * 4):
+            rested(rests, index * 50_000.0, soc)
+            window = rests.fix(soc + difference, 0.5, soc)
+            errors += [] if window is None else [window[1]]
+            rests.quiet(at(index * 50_000.0 + 20_000), soc, current_flows=True)
+            rests.flow(75.0, counted=True)
+        return errors
+
+    assert windows(4.0) == pytest.approx([0.005 * 2**0.5] * 7)
+    assert windows(6.0)[-1] > 0.05
+
+
 def test_voltages_that_the_curve_does_not_have_refute_it_once_a_rest() -> None:
     rests = Rests()
     for index in range(5):
