@@ -73,7 +73,7 @@ def wearcast(database_url: str, *arguments: str) -> Result:
 
 
 def test_what_is_known_is_shown_with_what_it_rests_on(connection: Connection, vehicle: UUID, database_url: str) -> None:
-    battery = an_estimate(Quantity.TRACTION_BATTERY_SOH, 91.0, limited_by="flat_voltage")
+    battery = an_estimate(Quantity.TRACTION_BATTERY_SOH, 91.0, limited_by="few_measurements")
     send(connection, drive(3), battery)
     today = datetime.now(UTC).date()
     registry.update_vehicle(connection, vehicle, in_service_since=date(today.year - 3, 1, 1))
@@ -81,12 +81,12 @@ def test_what_is_known_is_shown_with_what_it_rests_on(connection: Connection, ve
     told = json.loads(wearcast(database_url, "show", DEVICE, "--json").stdout)
     (row,) = told["estimates"]
     assert (row["value"], row["low"], row["high"], row["measurements"]) == (91, 89, 93, 23)
-    assert (row["limited_by"], row["source"], row["method"]) == ("flat_voltage", "estimated", "told/1")
+    assert (row["limited_by"], row["source"], row["method"]) == ("few_measurements", "estimated", "told/1")
     assert told["durability"]["stage"]["required"] == 72  # three years, but 120,000 km
     assert told["durability"]["margin"] == 19
     assert told["services"][0]["value"] == 6.5
     table = wearcast(database_url, "show", str(vehicle)).stdout
-    assert "flat_voltage" in table
+    assert "few_measurements" in table
     assert "Euro 7 (M1): 72 % required up to 8 years or 160,000 km; margin +19.0 points (+17.0 to +21.0)" in table
     assert "6.5 mm" in table
     assert "on its way" in table

@@ -121,6 +121,7 @@ def test_readings_of_one_moment_become_one() -> None:
         "ecus_read",
         "vin",
         "time",  # of a recording, which nobody listens to
+        "age_s",  # of a burst of voltages, which no bus tells
         "faults",
         "identified",
         "freeze_frames",
