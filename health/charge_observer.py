@@ -13,7 +13,7 @@ from health import signals, voltage_window
 from health.capacity_pool import Window
 from health.charge_window import Counting, Doubt
 from health.open_circuit_voltage import charge_at_rest, is_possible
-from health.rest_anchor import REST_CURRENT, VOLTAGE_ERROR_V, Rests
+from health.rest_anchor import REST_CURRENT, Rests, voltage_error
 from health.traction_battery_parameters import TractionBatteryParameters
 from telemetry.records import Sample
 
@@ -32,6 +32,7 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
     passing: voltage_window.VoltageCounting | None = None
     rests: Rests = msgspec.field(default_factory=Rests)
     soc: float | None = None  # percent, newest reading
+    temperature_c: float | None = None  # the same
     voltage_rise: float | None = None  # share per SOC point, pooled over charges
 
     def take(self, sample: Sample, nominal_ah: float, parameters: TractionBatteryParameters) -> list[Window | Doubt]:
@@ -44,6 +45,9 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
         ended = self._flow(sample, current, nominal_ah, parameters)
         if soc is not None:
             self.soc = soc
+        temperature_c = signals.read(sample, signals.TRACTION_BATTERY_TEMPERATURE)
+        if temperature_c is not None:
+            self.temperature_c = temperature_c
         if self.charging or parameters.discharges:
             self._read(soc, voltage, nominal_ah)
         return ended + self._rested(sample.time, voltage, nominal_ah, parameters)
@@ -139,10 +143,13 @@ class ChargeObserver(msgspec.Struct, forbid_unknown_fields=True):
         flows = abs(self.current) > REST_CURRENT * nominal_ah
         if parameters.curve is None or not self.rests.quiet(time, self.soc, current_flows=flows) or voltage is None:
             return []
+        error = voltage_error(self.temperature_c)
+        if error is None:
+            return []
         chemistry, cells = parameters.curve
         found, refuted = charge_at_rest(chemistry, voltage / cells), self.rests.refuted
         if found is not None:
-            window = self.rests.fix(found[0], VOLTAGE_ERROR_V / found[1], self.soc)
+            window = self.rests.fix(found[0], error / found[1], self.soc)
         else:
             window = None
             if not is_possible(chemistry, voltage / cells):

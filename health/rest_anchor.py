@@ -15,10 +15,22 @@ REST_S: Final = 7200.0  # what is left of the relaxation then is in VOLTAGE_ERRO
 REST_CURRENT: Final = 0.02  # of the nominal capacity per hour: 0.3 % of the voltage falls over the resistance
 REST_DRIFT: Final = 2.0  # SOC points the gauge may move over a rest
 VOLTAGE_ERROR_V: Final = 0.003  # per cell: relaxation left over, spread of the cells, resolution
+_CURVE_C: Final = 25.0  # temperature at which the curves were measured
+_VOLTAGE_PER_KELVIN: Final = 0.0002  # V of a cell: entropy of intercalation, either sign by charge (up to 0.3 mV/K)
+_COLDEST_C: Final = 0.0  # below, what is left of the relaxation after two hours is no longer a few millivolts
 _DISBELIEF: Final = 6.5  # SOC points rms between curve and gauge: the curve is of another cell
 _USUAL: Final = 4.3  # the same in 300 EVs with their own curves: mean -3.2, standard deviation 2.8
 _OUTSIDE: Final = 30.0  # SOC points: what a voltage that the curve does not have counts for
 _RESTS_TO_JUDGE: Final = 5
+
+
+def voltage_error(temperature_c: float | None) -> float | None:
+    """Error of a rested cell's voltage against its curve, V; None where it is too cold to say. None given: mild."""
+    if temperature_c is None:
+        return VOLTAGE_ERROR_V
+    if temperature_c < _COLDEST_C:
+        return None
+    return math.hypot(VOLTAGE_ERROR_V, _VOLTAGE_PER_KELVIN * (temperature_c - _CURVE_C))
 
 
 class Rests(msgspec.Struct, forbid_unknown_fields=True):

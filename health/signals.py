@@ -37,6 +37,7 @@ TRACTION_BATTERY_SOH: Final = _signal("traction_battery_soh")  # percent
 TRACTION_BATTERY_SOC: Final = _signal("traction_battery_soc")  # percent
 TRACTION_BATTERY_VOLTAGE: Final = _signal("traction_battery_voltage")  # V
 TRACTION_BATTERY_CURRENT: Final = _signal("traction_battery_current")  # A, positive into the battery (VSS)
+TRACTION_BATTERY_TEMPERATURE: Final = _signal("traction_battery_temperature")  # celsius
 TRACTION_BATTERY_CHARGING: Final = _signal("traction_battery_charging")  # bool
 TRACTION_BATTERY_NET_CAPACITY: Final = _signal("traction_battery_net_capacity")  # kWh
 PAD_WEAR: Final = _per_wheel("pad_wear")  # percent, 100 = worn out

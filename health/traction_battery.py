@@ -168,9 +168,7 @@ class TractionBattery:
         require_aware(time, "TractionBattery.reset(time)")
         if not reason.strip():
             raise HealthError("traction_battery: a reset needs a reason, e.g. 'pack replaced, workshop booking'")
-        old = self._state
-        newest = time if old.newest is None else max(old.newest, time)
-        self._state = _State(newest=newest, told=old.told)
+        self._state = _State(newest=self._state.newest, told=self._state.told)
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
         """Ours after ``min_charges`` charges, and the ECU's; the running charge counts once it has ended."""
@@ -237,7 +235,7 @@ class TractionBattery:
         if record.action is ServiceAction.REPLACED:
             self.reset(record.time, f"{record.by}: {record.reason}")
         elif measured is not None:
-            time = record.time if state.newest is None else max(record.time, state.newest)
+            time = state.newest or record.time  # whose clock may be ahead: nothing may wait for it
             started_from(state.pool, time, measured, _MEASURED_ERROR, self._priors)
             state.charges = max(state.charges, self.parameters.min_charges)
             state.newest_window = time

@@ -14,7 +14,7 @@ from health.open_circuit_voltage import (
     is_possible,
     open_circuit_voltage,
 )
-from health.rest_anchor import REST_S, Rests
+from health.rest_anchor import REST_S, VOLTAGE_ERROR_V, Rests, voltage_error
 from health.voltage_window import FROM_SOC, TO_SOC, VoltageCounting
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -95,6 +95,13 @@ def test_a_curve_has_to_prove_that_it_fits_first() -> None:
         rests.fix(31.0, 0.5, 30.0)
         rests.quiet(at(index * 50_000.0 + 20_000), 30, current_flows=True)
     assert (rests.trusted, rests.refuted) == (True, False)
+
+
+def test_a_cold_pack_tells_less_and_a_frozen_one_nothing() -> None:
+    mild, cool = voltage_error(25.0), voltage_error(5.0)
+    assert mild == voltage_error(None) == VOLTAGE_ERROR_V
+    assert cool == pytest.approx(0.005)
+    assert voltage_error(-20.0) is None
 
 
 def test_where_gauge_and_curve_differ_more_than_gauges_do_the_anchor_is_worth_less() -> None:

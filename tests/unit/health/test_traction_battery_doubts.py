@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -185,12 +186,26 @@ def test_a_wrong_number_of_cells_is_told_and_anchors_nothing(cells: int) -> None
     assert (told.kind, told.data["signal"]) == (EventKind.SIGNAL_DOUBTED, VOLTAGE)
 
 
+def test_a_frozen_pack_is_anchored_by_no_rest() -> None:
+    parameters = TractionBatteryParameters(nominal_capacity_ah=150, chemistry="nmc811", cells_in_series=96)
+    battery = TractionBattery(parameters)
+    frozen = {signals.TRACTION_BATTERY_TEMPERATURE.path: -20.0}
+    for day in range(15):
+        rest(battery, day - 0.5, 30.0, frozen)
+        rest(battery, day - 0.00001, 30.0, frozen)
+        played(battery, day, wrong_gauge, cell_voltage=lambda soc: open_circuit_voltage("nmc811", soc) + 0.02)
+        rest(battery, day + 0.2, 80.0, frozen)
+        drive(battery, day + 0.3)
+    (estimate,) = battery.estimates(START + timedelta(days=15))
+    assert estimate.limited_by == Limitation.STATE_OF_CHARGE
+
+
 def wrong_gauge(_: int, values: dict[str, float]) -> dict[str, float]:
     return {**values, SOC: 1.08 * (values[SOC] - 30) + 30}
 
 
-def rest(battery: TractionBattery, day: float, soc: float) -> None:
-    values = {CURRENT: 0.0, CHARGING: 0.0, VOLTAGE: 96 * open_circuit_voltage("nmc811", soc)}
+def rest(battery: TractionBattery, day: float, soc: float, more: dict[str, float] | None = None) -> None:
+    values = {CURRENT: 0.0, CHARGING: 0.0, VOLTAGE: 96 * open_circuit_voltage("nmc811", soc), **(more or {})}
     battery.update(Sample(time=START + timedelta(days=day), monotonic_ms=0, values=values))
 
 
@@ -223,6 +238,22 @@ def test_a_replaced_battery_is_forgotten_once() -> None:
         played(battery, day)
     battery.serviced(replaced)
     assert battery.charges == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "charges"),
+    [(ServiceAction.REPLACED, 5), (ServiceAction.MEASURED, 13)],
+)
+def test_a_record_dated_ahead_does_not_make_it_deaf_until_then(told: ServiceAction, charges: int) -> None:
+    battery = charged()
+    one = record(told, 86.0, "percent") if told is ServiceAction.MEASURED else record(told)
+    battery.serviced(replace(one, time=START + timedelta(days=900)))
+    for day in range(10, 15):
+        played(battery, day)
+    assert battery.charges == charges
+    (now,) = battery.estimates(START + timedelta(days=15))
+    (later,) = battery.estimates(START + timedelta(days=800))
+    assert later.high - later.low > now.high - now.low
 
 
 def test_a_measured_capacity_calibrates() -> None:
