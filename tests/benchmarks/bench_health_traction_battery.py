@@ -83,10 +83,10 @@ class Variant:
 RAW: Final = Variant(name="raw gauge", cells=_CELLS)
 RESTED: Final = Variant(name="rested voltage", told="nmc811", curve="nmc811", cells=_CELLS)
 LIVES: Final = (
-    replace(RAW, name="raw gauge, whole lives", whole=True),
-    replace(RESTED, name="rested voltage, whole lives", whole=True),
+    replace(RAW, name="raw gauge, whole lives", whole=True, cells=12),
+    replace(RESTED, name="rested voltage, whole lives", whole=True, cells=8),
 )
-RESTED_532: Final = replace(RESTED, name="rested voltage, NMC 532", told="nmc532", curve="nmc532")
+RESTED_532: Final = replace(RESTED, name="rested voltage, NMC 532", told="nmc532", curve="nmc532", cells=8)
 VARIANTS: Final = (
     Variant(name="raw gauge without bias", gauge=Gauge(bias="none")),
     Variant(name="raw gauge, bias over the whole range", gauge=Gauge(bias="whole range")),
@@ -94,7 +94,7 @@ VARIANTS: Final = (
     Variant(name="good gauge", gauge=Gauge(sigma=1.0, bias="none")),
 )
 VOLTAGES: Final = Variant(
-    name="wall box without rests, two voltages", told="nmc811", curve="nmc811", rests=False, cells=4
+    name="wall box without rests, two voltages", told="nmc811", curve="nmc811", rests=False, cells=8
 )
 OTHER_CURVE: Final = Variant(name="rested voltage by another cell's curve", told="nmc811", curve="nmc532")
 FLAT: Final = Variant(name="flat voltage (LFP)", gauge=Gauge(sigma=4.0), curve="lfp")

@@ -27,7 +27,8 @@ _STEP_S: Final = 10.0
 _RAREST_CYCLES: Final = 5  # between two charges that are seen: then a cell fades ten times as fast as a car's
 _SLOW_SHARE: Final = 0.1  # of the charges at the wall box
 _POLARISATION_V: Final = 0.020  # of a cell at the end of a charge or drive, gone by 1/e an hour
-_RESISTANCE_OHM: Final = 0.0011  # of one cell of 150 Ah
+_RESISTANCE_OHM: Final = 0.0011  # of one cell of 150 Ah, new
+_RESISTANCE_GROWTH: Final = 5.0  # share of it per share of capacity lost: twice at 80 %, as cells at their end of life
 _LFP: Final = (
     (0, 2.8),
     (5, 3.15),
@@ -173,7 +174,8 @@ def _samples(charge: Charge, pack: Pack, gauge: Gauge, errors: Floats, rng: np.r
         signals.SPEED.path: np.zeros(len(true)),
     }
     if pack.voltage is not None:
-        cell = _open_voltage(pack, pack.voltage, true) + current * _RESISTANCE_OHM + relaxing_v
+        resistance = _RESISTANCE_OHM * (1 + _RESISTANCE_GROWTH * max(0.0, 1 - charge.capacity_ah / NOMINAL_AH))
+        cell = _open_voltage(pack, pack.voltage, true) + current * resistance + relaxing_v
         columns[signals.TRACTION_BATTERY_VOLTAGE.path] = np.round(cell * CELLS, 1)
     return _rows(begin, seconds.tolist(), {path: column.tolist() for path, column in columns.items()})
 
