@@ -1,4 +1,4 @@
-"""Building estimates: percent stays within 0..100, and the value within its interval.
+"""Building estimates: percent stays within its range, and the value within its interval.
 
 Z90 is the half width of a normal distribution's 90 % interval in standard deviations.
 """
@@ -25,16 +25,17 @@ def percent_estimate(
     position: str = "",
     measurements: int | None = None,
     limited_by: str = "",
+    most: float = 100.0,
 ) -> Estimate:
-    """Estimate of a percent quantity, each number clipped to 0..100 and the interval opened to hold the value."""
-    clipped = _percent(value)
+    """Estimate of a percent quantity, each number clipped to 0..most and the interval opened to hold the value."""
+    clipped = min(most, max(0.0, value))
     return Estimate(
         time=time,
         quantity=quantity,
         position=position,
         value=clipped,
-        low=min(_percent(low), clipped),
-        high=max(_percent(high), clipped),
+        low=min(max(0.0, low), clipped),
+        high=max(min(most, high), clipped),
         source=source,
         method=method,
         measurements=measurements,
@@ -69,7 +70,3 @@ def interpolate(table: tuple[tuple[float, float], ...], x: float) -> float:
         if x <= x1:
             return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
     return table[-1][1]
-
-
-def _percent(value: float) -> float:
-    return min(100.0, max(0.0, value))

@@ -55,6 +55,7 @@ _FLAT_ERROR: Final = 0.05  # share, standard deviation: what the gauge of a flat
 _OLD_DAYS: Final = 60.0
 _FEW: Final = 10  # charges
 _DOUBTED: Final = 2  # windows in a row that make the readings doubtful
+_MOST: Final = 120.0  # percent of nominal: packs hold more than is promised, and cut at 100 the interval would lie
 _MEASURED_ERROR: Final = 0.02  # share, of a workshop's capacity test
 _AGAIN_S: Final = 90 * 86_400.0  # before the same doubt is told again
 _DOUBTS: Final[dict[Doubt, tuple[str, str]]] = {
@@ -200,6 +201,7 @@ class TractionBattery:
             low=100 / (u + half),
             high=100 / max(u - half, 0.5),
             method=METHOD,
+            most=_MOST,
             measurements=self._state.charges,
             limited_by=self._limited_by(carried.filters[0].windows, now),
         )

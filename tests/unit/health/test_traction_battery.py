@@ -52,6 +52,16 @@ def test_noisy_socs_are_pooled_without_bias_and_the_interval_holds_the_truth() -
     assert covered >= 34
 
 
+@pytest.mark.parametrize("capacity", [148.0, 153.0, 160.0])
+def test_a_pack_may_hold_more_than_its_nominal_capacity(capacity: float) -> None:
+    battery = TractionBattery(PARAMETERS)
+    for day in range(30):
+        charge(battery, day, capacity=capacity)
+    (estimate,) = battery.estimates(START + timedelta(days=30))
+    assert estimate.value == pytest.approx(100 * capacity / 150, abs=1.5)
+    assert estimate.low < 100 * capacity / 150 < estimate.high
+
+
 def test_fading_is_followed() -> None:
     battery = TractionBattery(PARAMETERS)
     for day in range(0, 400, 4):
