@@ -41,7 +41,7 @@ bench-health: environment ## how good the estimates and forecasts are, on record
 
 health-page: environment ## measure all estimates and put tables and plots onto docs/health.md
 	WEARCAST_BENCH_PLOTS=docs/health $(BIN)/python -m tests.benchmarks.bench_health
-	$(BIN)/python -m tests.benchmarks.health_page
+	$(BIN)/python -m tests.benchmarks.health.page
 
 check-arm64: environment ## whether a Raspberry Pi installs the agent without a compiler (asks the package index)
 	$(BIN)/python -m tests.benchmarks.check_arm64

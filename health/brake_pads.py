@@ -23,15 +23,16 @@ from typing import Final, cast
 
 import msgspec
 
-from health import pad_axle, signals
+from health import signals
 from health.checks import require_between
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import ecu_estimate, percent_estimate
-from health.pad_axle import SIDES, Axle, Measurement, Side
-from health.pad_calibration import Stretch
-from health.pad_driving import Brake, Driving
-from health.pad_parameters import ROWS, BrakePadsParameters, Row
+from health.pads import axle as pad_axle
+from health.pads.axle import SIDES, Axle, Measurement, Side
+from health.pads.calibration import Stretch
+from health.pads.driving import Brake, Driving
+from health.pads.parameters import ROWS, BrakePadsParameters, Row
 from health.persistence import dump, load
 from health.told import Told, is_new, suspect_service, take_findings
 from telemetry.records import (

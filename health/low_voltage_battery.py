@@ -1,14 +1,14 @@
 """12 V battery health from its rest voltage, and from the voltage it holds while cranking where that can be seen.
 
-Rest (:mod:`health.rest_voltage`): the charge the battery comes to rest at after ordinary use, smoothed over days. A
-battery that no longer takes or holds charge rests ever lower. One that rests well may still be too weak to crank: from
-rest alone the interval reaches down by 50 points.
+Rest (:mod:`health.starter_battery.rest_voltage`): the charge the battery comes to rest at after ordinary use, smoothed
+over days. A battery that no longer takes or holds charge rests ever lower. One that rests well may still be too weak to
+crank: from rest alone the interval reaches down by 50 points.
 
-Cranking (:mod:`health.cranking`, :mod:`health.cranking_line`): the voltage held at 21 celsius, learned on the car from
-starts after hours of standing. Health 0 is the voltage at which a battery fails the load test of the Battery Council
-International (9.6 V at 21 celsius), 100 that of a new battery: of this car's, if it was told when one was fitted, else
-11.0 V, known to +/-0.4 V only. The dip needs a sample every 20 ms: seen more slowly it is not used, and the method says
-"rest" only.
+Cranking (:mod:`health.starter_battery.cranking`, :mod:`health.starter_battery.cranking_line`): the voltage held at 21
+celsius, learned on the car from starts after hours of standing. Health 0 is the voltage at which a battery fails the
+load test of the Battery Council International (9.6 V at 21 celsius), 100 that of a new battery: of this car's, if it
+was told when one was fitted, else 11.0 V, known to +/-0.4 V only. The dip needs a sample every 20 ms: seen more slowly
+it is not used, and the method says "rest" only.
 
 Both, and what a workshop measured, are put together by the inverse of their variances; where they disagree by more than
 those explain, the interval grows by R. T. Birge's ratio (Physical Review 40 (1932) 207).
@@ -26,13 +26,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from health import cranking, signals
+from health import signals
 from health.checks import require_between, require_positive
-from health.cranking_line import CrankingLine, begin_anew, held_voltage, learn
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, percent_estimate
-from health.low_voltage_battery_evidence import (
+from health.persistence import dump, load
+from health.starter_battery import cranking
+from health.starter_battery.cranking_line import CrankingLine, begin_anew, held_voltage, learn
+from health.starter_battery.evidence import (
     REST_ONLY_DOWN,
     by_cranking_line,
     by_rest,
@@ -40,9 +42,8 @@ from health.low_voltage_battery_evidence import (
     rest_sd,
     together,
 )
-from health.low_voltage_battery_former import from_first
-from health.persistence import dump, load
-from health.rest_voltage import (
+from health.starter_battery.former import from_first
+from health.starter_battery.rest_voltage import (
     REST_VOLTAGE,
     RestVoltage,
     at_reference,

@@ -10,9 +10,9 @@ the oil (soot, dust).
 
 The patent gives the intervals this must come to (EP 0231055, paragraphs 3 and 4: 12,000 km or 12 months in normal use,
 4,800 km in severe use: trips below 6.4 km in freezing weather) and the shape of the penalty, not its numbers: those of
-the table are ours. The budget comes from the normal interval alone (see tests/benchmarks/fit_oil.py).
+the table are ours. The budget comes from the normal interval alone (see tests/benchmarks/health/fit_oil.py).
 
-Oil temperature is read (PID 5C) or modelled (health.oil_temperature). What the oil is really like, its level and what
+Oil temperature is read (PID 5C) or modelled (health.oil.temperature). What the oil is really like, its level and what
 was topped up are not seen: the interval is that of the meter, not of an oil analysis.
 """
 
@@ -22,17 +22,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from health import oil_change, oil_temperature, signals
+from health import signals
 from health.checks import require_between
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, interpolate, percent_estimate
-from health.oil_change import BELIEVED
-from health.oil_distance import unseen_km
-from health.oil_parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters, penalty_errors
-from health.oil_speed import watch_engine_speed
-from health.oil_state import OilLifeState, Suspicion, of_version_1
-from health.oil_usage import Used, checkpoint, copied, since, total_at, with_checkpoints
+from health.oil import change as oil_change
+from health.oil import temperature as oil_temperature
+from health.oil.change import BELIEVED
+from health.oil.distance import unseen_km
+from health.oil.parameters import NORMAL_INTERVAL_KM, PENALTY, OilLifeParameters, penalty_errors
+from health.oil.speed import watch_engine_speed
+from health.oil.state import OilLifeState, Suspicion, of_version_1
+from health.oil.usage import Used, checkpoint, copied, since, total_at, with_checkpoints
 from health.persistence import dump, load
 from health.told import doubt_signal, is_new, suspect_service, take_findings
 from telemetry.catalogue import Signal

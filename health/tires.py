@@ -1,7 +1,7 @@
 """Slow leak of a tyre: loss of pressure per day at constant temperature, against the other wheels.
 
 Source: Gay-Lussac's law for the absolute pressure of a closed volume; hourly means are made in
-:mod:`health.tire_pressures`, the line through them and its error in :mod:`health.fading_line`.
+:mod:`health.tire.pressures`, the line through them and its error in :mod:`health.tire.fading_line`.
 
     p20  = (p + p_air) * 293.15 / (T + 273.15) - p_air            kPa, T of the wheel
     y    = 341 kPa * (p20 + p_air) / P                            P: p20 + p_air when the wheel's line began
@@ -38,11 +38,11 @@ from health import signals
 from health.checks import require_positive
 from health.errors import HealthError
 from health.estimator import Json
-from health.fading_line import FadingLine, add_hour, fit, lift
 from health.intervals import Z90
 from health.persistence import dump, load
-from health.tire_pressures import AIR_KPA, EPOCH, EndedHour, Hour, forget_hour, take
-from health.tires_former import from_first
+from health.tire.fading_line import FadingLine, add_hour, fit, lift
+from health.tire.former import from_first
+from health.tire.pressures import AIR_KPA, EPOCH, EndedHour, Hour, forget_hour, take
 from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
 from telemetry.records import (
     Estimate,
@@ -60,7 +60,7 @@ _VERSION: Final = 2
 _CAR_KPA: Final = 240.0 + AIR_KPA  # absolute pressure of the tyre that all numbers here are of
 _PERMEATION: Final = 0.17  # kPa per day ...
 _PERMEATION_SD: Final = 0.07  # ... and by how much tyres and summers differ
-# Between the lines of short and long memory, no chance. On the fit side of bench_health_tires 2.0 is a day slower at
+# Between the lines of short and long memory, no chance. On the fit side of measure_tires 2.0 is a day slower at
 # 10 kPa per day, 1.2 no faster; false alarms are alike.
 _SHORT_HALF_WIDTHS: Final = 1.5
 _COMPARED: Final = 3  # wheels, at least

@@ -22,19 +22,21 @@ from typing import Final
 
 import msgspec
 
-from health import capacity_bank, capacity_filter, signals
-from health.capacity_bank import Bank
-from health.capacity_filter import FilterParameters, Kind
-from health.capacity_pool import Change, Pool, Window, started_from
-from health.charge_observer import ChargeObserver
-from health.charge_window import Doubt
+from health import signals
+from health.capacity import bank as capacity_bank
+from health.capacity import filter as capacity_filter
+from health.capacity.bank import Bank
+from health.capacity.charge_observer import ChargeObserver
+from health.capacity.charge_window import Doubt
+from health.capacity.filter import FilterParameters, Kind
+from health.capacity.former import taken_up
+from health.capacity.parameters import TractionBatteryParameters
+from health.capacity.pool import Change, Pool, Window, started_from
 from health.errors import HealthError
 from health.estimator import Json
 from health.intervals import Z90, ecu_estimate, percent_estimate
 from health.persistence import dump, load
 from health.told import Told, doubt_signal, is_new, suspect_service, take_findings
-from health.traction_battery_former import taken_up
-from health.traction_battery_parameters import TractionBatteryParameters
 from telemetry.records import (
     Estimate,
     Limitation,

@@ -18,14 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from health.cranking import FALL_V
+from health.starter_battery.cranking import FALL_V
 
 log = logging.getLogger(__name__)
 
 HERTZ: Final = 100.0
 LONGEST_S: Final = 3.0  # from the fall to the end of a burst
 _BEFORE_S: Final = 0.2
-_DENSE_S: Final = 1.2  # of cranking: longer than what health.cranking takes the mean of
+_DENSE_S: Final = 1.2  # of cranking: longer than what health.starter_battery.cranking takes the mean of
 _DENSE_STEP_S: Final = 0.015  # of 100 Hz each second sample is kept: at least 50 Hz
 _SPARSE_STEP_S: Final = 0.1
 _MOST_SAMPLES: Final = 110

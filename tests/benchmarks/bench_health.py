@@ -1,8 +1,9 @@
 """``make bench-health``: how good each estimate and forecast is, printed, and kept in build/bench/health.json.
 
-A part is a module ``bench_health_<part>`` beside this one (see health_bench). ``python -m tests.benchmarks.bench_health
-oil pads`` runs only these. The plots are written to build/health; ``WEARCAST_BENCH_PLOTS=docs/health`` puts them where
-the health page shows them. ``WEARCAST_BENCH_DATA`` names another folder of recordings of the same layout.
+A part is a module ``health/measure_<part>`` with ``rows() -> list[HealthRow]`` (see health/table.py). ``python -m
+tests.benchmarks.bench_health oil pads`` runs only these. The plots are written to build/health;
+``WEARCAST_BENCH_PLOTS=docs/health`` puts them where the health page shows them. ``WEARCAST_BENCH_DATA`` names another
+folder of recordings of the same layout.
 """
 
 import importlib
@@ -16,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.bench_row import RESULTS
-from tests.benchmarks.health_bench import DATA, PLOTS, HealthRow
+from tests.benchmarks.health.table import DATA, PLOTS, HealthRow
 
-PREFIX: Final = "bench_health_"
+PARTS: Final = Path(__file__).parent / "health"
+PREFIX: Final = "measure_"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class _Measured:
 
 def parts() -> list[str]:
     """Names of all parts."""
-    return sorted(file.stem.removeprefix(PREFIX) for file in Path(__file__).parent.glob(f"{PREFIX}*.py"))
+    return sorted(file.stem.removeprefix(PREFIX) for file in PARTS.glob(f"{PREFIX}*.py"))
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return 2
     measured = []
     for part in arguments or parts():
-        module = importlib.import_module(f"tests.benchmarks.{PREFIX}{part}")
+        module = importlib.import_module(f"tests.benchmarks.health.{PREFIX}{part}")
         found = [_Measured(part, row) for row in cast("list[HealthRow]", module.rows())]
         measured += found
         _show(part, [entry.row for entry in found])

@@ -13,10 +13,10 @@ from health.low_voltage_battery import LowVoltageBattery
 from health.oil_life import OilLife, OilLifeParameters
 from health.traction_battery import TractionBattery, TractionBatteryParameters
 from telemetry.records import Sample
-from tests.benchmarks.fit_oil import engine_speeds, idle_speeds
-from tests.benchmarks.oil_driving import ENGINE_SPEEDS
-from tests.benchmarks.oil_report import report
-from tests.benchmarks.oil_trips import RecordedTrip, recorded_trips
+from tests.benchmarks.health.fit_oil import engine_speeds, idle_speeds
+from tests.benchmarks.health.oil_driving import ENGINE_SPEEDS
+from tests.benchmarks.health.oil_report import report
+from tests.benchmarks.health.oil_trips import RecordedTrip, recorded_trips
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRIPS = sorted((DATA / "obd_trips").glob("*.csv.gz"))

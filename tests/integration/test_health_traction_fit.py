@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.fit_traction_battery import CANDIDATES, CHOSEN, Score, data, score
-from tests.benchmarks.health_bench import DATA
+from tests.benchmarks.health.fit_traction_battery import CANDIDATES, CHOSEN, Score, data, score
+from tests.benchmarks.health.table import DATA
 
 pytestmark = [
     pytest.mark.recordings,

@@ -5,7 +5,7 @@ import pytest
 from health import signals
 from health.brake_pads import BrakePads, BrakePadsParameters
 from health.errors import HealthError
-from health.friction_energy import Deceleration
+from health.pads.friction_energy import Deceleration
 from telemetry.records import Estimate, Quantity, Sample
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)

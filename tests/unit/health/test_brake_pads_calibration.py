@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health import friction_energy
-from health.pad_calibration import Factor, Posterior, Stretch, Thickness, posterior
-from health.pad_parameters import BrakePadsParameters
+from health.pads import friction_energy
+from health.pads.calibration import Factor, Posterior, Stretch, Thickness, posterior
+from health.pads.parameters import BrakePadsParameters
 
 
 def prior(start: float | None = 0.0, *measured: Thickness, known: Factor | None = None) -> Posterior:

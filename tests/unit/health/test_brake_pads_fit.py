@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from health.pad_parameters import BrakePadsParameters
-from tests.benchmarks.fit_pads import fitting_trips, recuperating, share_seen
-from tests.benchmarks.health_bench import DATA
-from tests.benchmarks.health_pads_fleet import determination, drive_fleet
-from tests.benchmarks.health_sim_braking import Life, Style, made_car, made_trip
+from health.pads.parameters import BrakePadsParameters
+from tests.benchmarks.health.fit_pads import fitting_trips, recuperating, share_seen
+from tests.benchmarks.health.pads_fleet import determination, drive_fleet
+from tests.benchmarks.health.sim_braking import Life, Style, made_car, made_trip
+from tests.benchmarks.health.table import DATA
 
 recorded = pytest.mark.skipif(not (DATA / "obd_trips").is_dir(), reason="the recordings are not part of the project")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from health.capacity_awtls import PooledWindows
+from health.capacity.awtls import PooledWindows
 from health.errors import HealthError
 
 SIGMA_X, SIGMA_Y = 0.04, 0.005

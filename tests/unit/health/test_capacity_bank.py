@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from health import capacity_bank, capacity_filter
-from health.capacity_bank import Bank
-from health.capacity_filter import FilterParameters, Kind
+from health.capacity import bank as capacity_bank
+from health.capacity import filter as capacity_filter
+from health.capacity.bank import Bank
+from health.capacity.filter import FilterParameters, Kind
 from health.errors import HealthError
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from health.capacity_filter import FilterParameters
-from health.capacity_pool import Change, Pool, Window, started_from
+from health.capacity.filter import FilterParameters
+from health.capacity.pool import Change, Pool, Window, started_from
 from health.errors import HealthError
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

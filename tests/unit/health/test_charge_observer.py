@@ -6,9 +6,9 @@ from random import Random
 import pytest
 
 from health import signals
-from health.capacity_pool import Window
-from health.charge_observer import ChargeObserver
-from health.charge_window import Doubt
+from health.capacity.charge_observer import ChargeObserver
+from health.capacity.charge_window import Doubt
+from health.capacity.pool import Window
 from telemetry.records import Sample
 from tests.unit.health.traction_support import PARAMETERS, START
 

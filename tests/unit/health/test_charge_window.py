@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from health.charge_window import Counting, low_shape
+from health.capacity.charge_window import Counting, low_shape
 
 NOMINAL_AH = 150.0
 

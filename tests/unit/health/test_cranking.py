@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.cranking import Start, Starts, watch
-from health.cranking_line import CrankingLine, begin_anew, held_voltage, learn
+from health.starter_battery.cranking import Start, Starts, watch
+from health.starter_battery.cranking_line import CrankingLine, begin_anew, held_voltage, learn
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.fading_line import FadingLine, add_hour, fit
+from health.tire.fading_line import FadingLine, add_hour, fit
 
 MEMORY = 10.0
 

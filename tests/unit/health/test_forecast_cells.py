@@ -7,11 +7,11 @@ import pytest
 
 from health.forecast import crossing_days, foresee
 from health.forecasting.prior import TrendPrior, prior_for
-from tests.benchmarks.fit_forecast import LIMIT, fit_cells, score, training, wear_levels, with_numbers
-from tests.benchmarks.forecast_cells import Cell, follow_all
-from tests.benchmarks.forecast_metrics import Track, warnings_of, weighted_quantile
-from tests.benchmarks.forecast_wear import WEARS
-from tests.benchmarks.health_bench import DATA
+from tests.benchmarks.health.fit_forecast import LIMIT, fit_cells, score, training, wear_levels, with_numbers
+from tests.benchmarks.health.forecast_cells import Cell, follow_all
+from tests.benchmarks.health.forecast_metrics import Track, warnings_of, weighted_quantile
+from tests.benchmarks.health.forecast_wear import WEARS
+from tests.benchmarks.health.table import DATA
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LFP = prior_for("traction_battery_soh", "lfp")

@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from health import oil_change
-from health.oil_change import BELIEVED, ChangeWatch
+from health.oil import change as oil_change
+from health.oil.change import BELIEVED, ChangeWatch
 from health.oil_life import OilLife, OilLifeParameters
 from telemetry.records import EventKind, Limitation, ServiceAction
 from tests.unit.health.oil_support import START, at, record, run, sample

@@ -1,6 +1,6 @@
 import pytest
 
-from health.oil_distance import SeenDistance, unseen_km
+from health.oil.distance import SeenDistance, unseen_km
 from health.oil_life import OilLife, OilLifeParameters
 from telemetry.records import Limitation
 from tests.unit.health.oil_support import at, sample

@@ -3,9 +3,9 @@
 import pytest
 
 from health.oil_life import OilLife, OilLifeParameters
-from tests.benchmarks.fit_oil import budget_revolutions, temperature_error_k
-from tests.benchmarks.oil_driving import ECE_15, EUDC, Car, kilometres
-from tests.benchmarks.oil_patterns import SEVERE, START, effective, trip, trips
+from tests.benchmarks.health.fit_oil import budget_revolutions, temperature_error_k
+from tests.benchmarks.health.oil_driving import ECE_15, EUDC, Car, kilometres
+from tests.benchmarks.health.oil_patterns import SEVERE, START, effective, trip, trips
 
 
 def test_the_cycles_are_as_long_as_the_regulation_says() -> None:

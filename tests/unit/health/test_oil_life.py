@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from health.errors import HealthError
+from health.oil.parameters import penalty_errors
 from health.oil_life import OilLife, OilLifeParameters
-from health.oil_parameters import penalty_errors
 from telemetry.records import Limitation, Quantity
 from tests.unit.health.oil_support import START, at, run, sample
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from health.errors import HealthError
+from health.oil.usage import Used, checkpoint, since, total_at
 from health.oil_life import OilLife, OilLifeParameters
-from health.oil_usage import Used, checkpoint, since, total_at
 from health.retime import retimed
 from telemetry.records import Limitation, ServiceAction
 from tests.unit.health.oil_support import START, at, record, run, sample

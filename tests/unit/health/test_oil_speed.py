@@ -1,8 +1,8 @@
 import pytest
 
 from health import signals
+from health.oil.speed import EngineSpeedWatch, watch_engine_speed
 from health.oil_life import OilLife, OilLifeParameters
-from health.oil_speed import EngineSpeedWatch, watch_engine_speed
 from telemetry.records import EventKind, Limitation
 from tests.unit.health.oil_support import at, sample
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from health.errors import HealthError
-from health.oil_temperature import OilTemperature, OilTemperatureModel, Source, follow, rest
+from health.oil.temperature import OilTemperature, OilTemperatureModel, Source, follow, rest
 from tests.unit.health.oil_support import sample
 
 MODEL = OilTemperatureModel(speed_rise_k=9.7, load_rise_k=20.0, lag_s=240.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.open_circuit_voltage import (
+from health.capacity.open_circuit_voltage import (
     CHEMISTRIES,
     Chemistry,
     charge_at_rest,
@@ -14,8 +14,8 @@ from health.open_circuit_voltage import (
     is_possible,
     open_circuit_voltage,
 )
-from health.rest_anchor import REST_S, VOLTAGE_ERROR_V, Rests, voltage_error
-from health.voltage_window import FROM_SOC, TO_SOC, VoltageCounting
+from health.capacity.rest_anchor import REST_S, VOLTAGE_ERROR_V, Rests, voltage_error
+from health.capacity.voltage_window import FROM_SOC, TO_SOC, VoltageCounting
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CURVES: tuple[Chemistry, ...] = ("nmc811", "nmc532")

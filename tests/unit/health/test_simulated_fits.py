@@ -3,10 +3,10 @@
 import pytest
 
 from health import tires
-from health.low_voltage_battery_evidence import REST_ONLY_DOWN
+from health.starter_battery.evidence import REST_ONLY_DOWN
 from health.tires import TiresParameters
-from tests.benchmarks.fit_low_voltage_battery import overstated_points
-from tests.benchmarks.fit_tires import WAYS, scatter_kpa
+from tests.benchmarks.health.fit_low_voltage_battery import overstated_points
+from tests.benchmarks.health.fit_tires import WAYS, scatter_kpa
 
 
 def test_the_scatter_of_tyre_pressures() -> None:

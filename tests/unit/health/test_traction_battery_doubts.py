@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from health import signals
+from health.capacity.open_circuit_voltage import open_circuit_voltage
 from health.errors import HealthError
-from health.open_circuit_voltage import open_circuit_voltage
 from health.traction_battery import TractionBattery, TractionBatteryParameters
 from telemetry.records import EventKind, Limitation, Quantity, Sample, ServiceAction, ServiceRecord, VehicleEvent
 from tests.unit.health.traction_support import PARAMETERS, START, soh

@@ -1,8 +1,8 @@
 """The urgency of codes against public guidance: which cases it judges otherwise is known, one by one."""
 
 from health.trouble_code_urgency import urgency
-from tests.benchmarks.bench_health_codes import rows
-from tests.benchmarks.trouble_code_cases import LEVELS, cases
+from tests.benchmarks.health.measure_codes import rows
+from tests.benchmarks.health.trouble_code_cases import LEVELS, cases
 
 # Guidance is harder where it calls a fault of a sensor or a plug the fault it may hide, and milder of a repaired car.
 _JUDGED_OTHERWISE = {

@@ -1,0 +1,1 @@
+"""Blocks of pad wear: friction energy, drives, calibration by thickness. Start with :mod:`health.brake_pads`."""
