@@ -52,18 +52,7 @@ class Keeping:
             self.found.append(sample.time.isoformat())
 
     def estimates(self, now: datetime) -> tuple[Estimate, ...]:
-        value = float(len(self.told))
-        return (
-            Estimate(
-                time=now,
-                quantity=Quantity.OIL_LIFE,
-                value=value,
-                low=value,
-                high=value,
-                source="estimated",
-                method="keeping/1",
-            ),
-        )
+        return (_estimate(now, len(self.told), "keeping/1"),)
 
     def serviced(self, record: ServiceRecord) -> None:
         self.told.append(str(record.id))
@@ -88,3 +77,37 @@ class Keeping:
         self.samples = int(str(state["samples"]))
         self.told = list(cast("list[str]", state["told"]))
         self.found = list(cast("list[str]", state["found"]))
+
+
+class Counting:
+    """Knows only how many samples it was fed."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def update(self, sample: Sample) -> None:
+        self.count += 1 if sample.values else 0
+
+    def estimates(self, now: datetime) -> tuple[Estimate, ...]:
+        return (_estimate(now, self.count, "counting/1"),)
+
+    def serviced(self, record: ServiceRecord) -> None:
+        pass
+
+    def findings(self) -> tuple[VehicleEvent, ...]:
+        return ()
+
+    def state(self) -> dict[str, object]:
+        return {"count": self.count}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        self.count = cast("int", state["count"])
+
+
+def _estimate(now: datetime, count: int, method: str) -> Estimate:
+    value = float(count)
+    return Estimate(
+        time=now, quantity=Quantity.OIL_LIFE, value=value, low=value, high=value, source="estimated", method=method
+    )

@@ -4,10 +4,9 @@ import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -26,15 +25,14 @@ from telemetry.records import (
     Estimate,
     EventKind,
     EventsBatch,
-    Quantity,
     ReadingsBatch,
     RejectedBatch,
     Sample,
-    ServiceRecord,
     VehicleEvent,
 )
 from telemetry.topics import Channel, DeviceTopic
 from telemetry.wire import decode_message
+from tests.unit.edge_agent.service_support import Counting
 
 SPEED = "Vehicle.Speed"
 DEVICE = "car-1"
@@ -70,44 +68,6 @@ class Backend:
 
     def told(self, kind: EventKind) -> list[VehicleEvent]:
         return [event for batch in self.events.values() for event in batch.events if event.kind is kind]
-
-
-class Counting:
-    """An estimator that knows only how many samples it was fed."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def update(self, sample: Sample) -> None:
-        self.count += 1 if sample.values else 0
-
-    def estimates(self, now: datetime) -> tuple[Estimate, ...]:
-        value = float(self.count)
-        return (
-            Estimate(
-                time=now,
-                quantity=Quantity.OIL_LIFE,
-                value=value,
-                low=value,
-                high=value,
-                source="estimated",
-                method="counting/1",
-            ),
-        )
-
-    def serviced(self, record: ServiceRecord) -> None:
-        pass
-
-    def findings(self) -> tuple[VehicleEvent, ...]:
-        return ()
-
-    def state(self) -> dict[str, object]:
-        return {"count": self.count}
-
-    def restore(self, state: Mapping[str, object]) -> None:
-        self.count = cast("int", state["count"])
 
 
 class Bench:

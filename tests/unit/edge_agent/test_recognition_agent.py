@@ -7,7 +7,8 @@ from edge_agent.sources.base import Identified, Reading
 from edge_agent.testing import ScriptedSource
 from health.estimator import Estimator
 from telemetry.records import EventKind
-from tests.unit.edge_agent.test_agent import SPEED, Bench, Counting, speeds
+from tests.unit.edge_agent.service_support import Counting
+from tests.unit.edge_agent.test_agent import SPEED, Bench, speeds
 
 IDENTIFIED = Identified(profile="kona", certainty=0.97, reasons=("The VIN begins with KM8K.", "ECU 7EC answers."))
 RECOGNITION = "recognition"
