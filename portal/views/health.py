@@ -142,6 +142,7 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         f"{say(f'source.{entry.source}', language)}: {_with_interval(entry, shown, language)}"
         for entry in curve.latest[1:]
     ]
+    ends = _ends(newest, shown)
     return HealthItem(
         key=key,
         quantity=curve.quantity,
@@ -160,15 +161,7 @@ def health_item(curve: Curve, *, now: datetime, language: Language, zone: ZoneIn
         limited_text=_limited_text(newest, language),
         uncertain=uncertain,
         value_text=value_text,
-        interval_text=""
-        if newest.high <= newest.low
-        else say(
-            "health.interval",
-            language,
-            low=number(newest.low, shown.digits),
-            high=number(newest.high, shown.digits),
-            unit=shown.unit,
-        ),
+        interval_text=say("health.interval", language, low=ends[0], high=ends[1], unit=shown.unit) if ends else "",
         source_text=say(f"source.{newest.source}", language),
         beside_text="; ".join(others) or None,
         tone=tone,
@@ -209,9 +202,14 @@ def _with_interval(entry: EstimateState, shown: Shown, language: Language) -> st
     text = f"{number(entry.value, shown.digits)} {shown.unit}"
     if entry.limited_by in UNCERTAIN:
         text = say("health.uncertain", language)
-    if entry.high <= entry.low:
-        return text
-    return f"{text} ({number(entry.low, shown.digits)}\N{EN DASH}{number(entry.high, shown.digits)})"
+    ends = _ends(entry, shown)
+    return f"{text} ({ends[0]}\N{EN DASH}{ends[1]})" if ends else text
+
+
+def _ends(entry: EstimateState, shown: Shown) -> tuple[str, str] | None:
+    """The interval as it is written; None where both ends read alike: what an ECU tells is as good as its digits."""
+    low, high = number(entry.low, shown.digits), number(entry.high, shown.digits)
+    return None if low == high else (low, high)
 
 
 def _foresee(

@@ -71,6 +71,14 @@ def test_the_ecus_value_comes_first_and_the_estimate_beside_it() -> None:
     assert card.main.beside_text == "Estimated: 44 % (43\N{EN DASH}45)"
 
 
+def test_an_interval_narrower_than_its_digits_is_not_written() -> None:
+    told = replace(estimate("pad_wear", 54.0), low=53.8, high=54.2)
+    (card,) = health_cards(
+        [Curve(quantity="pad_wear", position="", latest=(told,), points=())], now=NOW, language="en", zone=BERLIN
+    )
+    assert card.main.interval_text == ""
+
+
 def test_a_value_that_is_a_guess_is_called_uncertain_and_not_judged() -> None:
     found = curve("traction_battery_soh", now_at=79, per_day=-0.1)
     guess = replace(found, latest=(replace(found.latest[0], limited_by=Limitation.FLAT_VOLTAGE),))
