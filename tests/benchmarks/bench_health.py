@@ -87,6 +87,7 @@ def _write(measured: list[_Measured]) -> None:
                 "value": round(row.value, 5),
                 "unit": row.unit,
                 "goal": goal,
+                "bound": _goal(row),
                 "met": row.met,
                 "ratio": ratio,
                 "against": row.baseline_name or None,

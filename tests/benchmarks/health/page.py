@@ -19,32 +19,28 @@ Row = dict[str, Any]
 
 
 def filled(page: str, rows: list[Row]) -> str:
-    """The page with its tables made anew: the judged rows of a part, first those with a goal."""
+    """The page with its tables made anew: of each part the judged rows that have a goal, or all where none has."""
 
     def table(block: re.Match[str]) -> str:
-        return f"{block[1]}{_table([row for row in rows if row['part'] == block[2]])}{block[3]}"
+        judged = [row for row in rows if row["part"] == block[2] and row["name"].split(" | ")[2] == "judged"]
+        shown = [row for row in judged if row["goal"] is not None] or judged
+        more = len(judged) - len(shown)
+        further = f"\n{more} further figures: [figures.json](health/figures.json).\n" if more else ""
+        return f"{block[1]}{_table(shown)}{further}{block[3]}"
 
     return _BLOCK.sub(table, page)
 
 
 def _table(rows: list[Row]) -> str:
     lines = ["| data | kind | what | goal | reached | plain method |", "|---|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda entry: entry["goal"] is None):
-        _, data, split, what = (part.strip() for part in row["name"].split(" | "))
-        if split != "judged":
-            continue
+    for row in rows:
+        _, data, _, what = (part.strip() for part in row["name"].split(" | "))
         name, _, kind = data.rpartition(" (")
         verdict = "" if row["met"] is None else " met" if row["met"] else " **missed**"
         baseline = "" if row["baseline"] is None else f"{row['baseline']:.3g} ({row['against']})"
         reached = f"{row['value']:.4g} {row['unit']}{verdict}"
-        lines.append(f"| {name} | {kind.rstrip(')')} | {what} | {_goal(row['goal'])} | {reached} | {baseline} |")
+        lines.append(f"| {name} | {kind.rstrip(')')} | {what} | {row['bound']} | {reached} | {baseline} |")
     return "\n".join(lines) + "\n"
-
-
-def _goal(goal: float | list[float] | None) -> str:
-    if goal is None:
-        return ""
-    return f"{goal[0]:g} to {goal[1]:g}" if isinstance(goal, list) else f"{goal:g}"
 
 
 def main() -> None:
