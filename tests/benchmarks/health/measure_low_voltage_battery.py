@@ -8,6 +8,7 @@ import csv
 import gzip
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -23,7 +24,6 @@ from tests.benchmarks.health.table import (
     DATA,
     PLOTS,
     HealthRow,
-    Kind,
     Split,
     draw_estimate,
     figure,
@@ -31,6 +31,7 @@ from tests.benchmarks.health.table import (
     split_of,
 )
 
+_row = partial(HealthRow, Quantity.LOW_VOLTAGE_BATTERY_HEALTH)
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _PERIODS_S: Final = (0.5, 1.0, 5.0, 10.0)  # 0.5: as recorded
 _SAME_S: Final = 15.0  # between a start and its being found
@@ -266,34 +267,6 @@ def _plot(seen: _Life, rest: _Life) -> None:
     axes[0].set_ylabel("health, %")
     axes[0].legend()
     save(made, "low_voltage_battery")
-
-
-def _row(
-    data: str,
-    kind: Kind,
-    split: Split,
-    metric: str,
-    unit: str,
-    value: float,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    baseline: float | None = None,
-    baseline_name: str = "",
-) -> HealthRow:
-    return HealthRow(
-        quantity=Quantity.LOW_VOLTAGE_BATTERY_HEALTH,
-        data=data,
-        kind=kind,
-        split=split,
-        metric=metric,
-        unit=unit,
-        value=value,
-        low=low,
-        high=high,
-        baseline=baseline,
-        baseline_name=baseline_name,
-    )
 
 
 def rows() -> list[HealthRow]:

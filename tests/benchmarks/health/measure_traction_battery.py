@@ -24,7 +24,6 @@ from telemetry.records import Limitation, Quantity, Sample
 from tests.benchmarks.health.table import (
     Floats,
     HealthRow,
-    Kind,
     Split,
     draw_estimate,
     draw_reliability,
@@ -51,6 +50,7 @@ from tests.benchmarks.health.traction_pack import (
     play_discharges,
 )
 
+_row = partial(HealthRow, quantity=Quantity.TRACTION_BATTERY_SOH, unit="points")
 _CELLS: Final = 20  # of each set
 _FEW_CELLS: Final = 6  # in variants, and on the side of fitting
 _CHARGES: Final = 55
@@ -326,34 +326,6 @@ def by_two_voltages(discharges: list[Discharge]) -> tuple[Floats, Floats]:
         [np.diff(np.interp([-3.9, -3.5], -np.minimum.accumulate(one.voltage), one.given_ah))[0] for one in discharges]
     )
     return 100 * whole / whole[0], 100 * between / between[0]
-
-
-def _row(
-    *,
-    data: str,
-    split: Split,
-    kind: Kind,
-    metric: str,
-    value: float,
-    unit: str = "points",
-    low: float | None = None,
-    high: float | None = None,
-    baseline: float | None = None,
-    baseline_name: str = "",
-) -> HealthRow:
-    return HealthRow(
-        quantity=Quantity.TRACTION_BATTERY_SOH,
-        data=data,
-        kind=kind,
-        split=split,
-        metric=metric,
-        unit=unit,
-        value=value,
-        low=low,
-        high=high,
-        baseline=baseline,
-        baseline_name=baseline_name,
-    )
 
 
 def _rms(error: Floats) -> float:

@@ -7,7 +7,7 @@ A part is a module ``measure_<part>`` with ``rows() -> list[HealthRow]``. It may
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -30,7 +30,7 @@ PLOTS: Final = Path(os.environ.get("WEARCAST_BENCH_PLOTS", ROOT / "build" / "hea
 _SPLITS: Final[dict[str, list[str]]] = yaml.safe_load((Path(__file__).parent / "splits.yaml").read_text())
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class HealthRow:
     """One figure. ``low`` and ``high`` bound the goal, None: no bound there. ``baseline``: the plain method's."""
 
@@ -41,6 +41,7 @@ class HealthRow:
     metric: str
     unit: str
     value: float
+    _: KW_ONLY
     low: float | None = None
     high: float | None = None
     baseline: float | None = None
