@@ -29,11 +29,17 @@ class BrokerConfig:
 
 
 def mqtt_client(
-    config: BrokerConfig, *, client_id: str, clean_session: bool, timeout_s: float = 10.0
+    config: BrokerConfig,
+    *,
+    client_id: str,
+    clean_session: bool,
+    timeout_s: float = 10.0,
+    confirm_by_hand: bool = False,
 ) -> aiomqtt.Client:
     """A client, not yet connected. With ``clean_session`` the broker forgets it at the end.
 
-    ``timeout_s``: how long the broker has for each of its answers.
+    ``timeout_s``: how long the broker has for each of its answers. With ``confirm_by_hand`` no message is confirmed
+    to the broker (PUBACK) by the client itself.
     BrokerError where a file for TLS cannot be used.
     """
     tls = None
@@ -45,7 +51,7 @@ def mqtt_client(
         except OSError as error:  # ssl.SSLError is one
             files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
             raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
-    return aiomqtt.Client(
+    client = aiomqtt.Client(
         config.host,
         config.port,
         identifier=client_id,
@@ -59,6 +65,8 @@ def mqtt_client(
         # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
+    client._client.manual_ack_set(confirm_by_hand)  # noqa: SLF001 - paho's setting, which aiomqtt does not pass on
+    return client
 
 
 @asynccontextmanager

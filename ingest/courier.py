@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import aiomqtt
 import psycopg
 
 from ingest import services
 from ingest.database import Connection, connect
-from ingest.errors import DatabaseError
+from ingest.errors import BrokerError, DatabaseError
 from ingest.services import Parcel
+from ingest.sources.port import Source
 from telemetry.errors import WireError
 from telemetry.service import SERVICE_KIND, ServiceResult, decode_service_result, encode_service
 from telemetry.topics import DEVICE_ID, PREFIX, commands_topic
@@ -44,7 +44,7 @@ class CourierConfig:
 
 
 class Courier:
-    """Sends and notes, over the client of its worker; without a connection it waits."""
+    """Sends and notes, over the source of its worker; without a connection it waits."""
 
     def __init__(self, config: CourierConfig, *, database_url: str, name: str) -> None:
         self._config = config
@@ -52,7 +52,7 @@ class Courier:
         self._name = name
         self._results: asyncio.Queue[ServiceResult] = asyncio.Queue(_MOST_RESULTS)
         self._connection: Connection | None = None
-        self.client: aiomqtt.Client | None = None  # while connected
+        self.post: Source | None = None  # set before run()
 
     def offer(self, topic: str, payload: bytes) -> bool:
         """Take a message if it is an answer to a service record."""
@@ -73,7 +73,7 @@ class Courier:
             while True:
                 try:
                     await self._round()
-                except (DatabaseError, psycopg.Error, aiomqtt.MqttError) as error:
+                except (DatabaseError, psycopg.Error, BrokerError) as error:
                     logger.warning("service records wait: %s", (str(error) or type(error).__name__).splitlines()[0])
                 await self._pause()
         finally:
@@ -82,13 +82,13 @@ class Courier:
 
     async def _round(self) -> None:
         results = [self._results.get_nowait() for _ in range(self._results.qsize())]
-        client = self.client
-        parcels = await asyncio.to_thread(self._settle, results, may_send=client is not None)
-        if client is None:
+        post = self.post if self.post is not None and self.post.connected else None
+        parcels = await asyncio.to_thread(self._settle, results, may_send=post is not None)
+        if post is None:
             return
         for parcel in parcels:
             topic = commands_topic(parcel.device, SERVICE_KIND)
-            await client.publish(topic, encode_service(parcel.device, parcel.record), qos=1)
+            await post.publish([(topic, encode_service(parcel.device, parcel.record))])
             logger.info("sent service record %s to %s", parcel.record.id, parcel.device)
 
     def _settle(self, results: Sequence[ServiceResult], *, may_send: bool) -> list[Parcel]:

@@ -6,7 +6,7 @@ The wire format's own checks are in :mod:`telemetry.wire`; here stand those that
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -41,11 +41,12 @@ _NOT_FOR_THE_STORE: Final = re.compile(r"wearcast/v1/[^/]+/(acks|commands/.*|res
 
 @dataclass(frozen=True, kw_only=True)
 class Incoming:
-    """A message as the broker handed it over."""
+    """A message as the broker handed it over; ``receipt`` is what its source needs to settle it."""
 
     topic: str
     payload: bytes
     received_at: datetime
+    receipt: object = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         require_aware(self.received_at, "Incoming.received_at")

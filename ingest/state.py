@@ -12,6 +12,7 @@ from uuid import UUID
 
 from telemetry.catalogue import catalogue
 from telemetry.records import EventKind, EventsBatch, ReadingsBatch, Sample, Source, VehicleEvent
+from telemetry.trace import trace_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class VehicleState:
     version: int = 0
     last_sample_at: datetime | None = None
     changed_at: datetime | None = None
+    trace: str | None = None  # of the batch that changed it last (telemetry.trace)
     signals: Mapping[str, SignalState] = field(default_factory=dict)  # by column of the catalogue
     estimates: Mapping[str, EstimateState] = field(default_factory=dict)  # by :func:`estimate_key`
     trouble_codes: tuple[TroubleCode, ...] = ()  # by code, then control unit
@@ -79,7 +81,10 @@ def merge(state: VehicleState, batches: Iterable[ReadingsBatch | EventsBatch], n
     """State after these batches: the same object if they bring nothing newer, else of the next version."""
     merged = state
     for batch in batches:
+        before = merged
         merged = _merge_readings(merged, batch) if isinstance(batch, ReadingsBatch) else _merge_events(merged, batch)
+        if merged is not before:
+            merged = replace(merged, trace=trace_id(batch.key))
     if merged is state:
         return state
     return replace(merged, version=state.version + 1, changed_at=now)

@@ -17,7 +17,7 @@ _codes = msgspec.json.Decoder(tuple[TroubleCode, ...])
 _cleared = msgspec.json.Decoder(dict[str, datetime])
 
 _SELECT: Final = """
-    SELECT vehicle_id, version, last_sample_at, changed_at,
+    SELECT vehicle_id, version, last_sample_at, changed_at, trace,
            signals::text, estimates::text, trouble_codes::text, cleared_codes::text
     FROM vehicle_state WHERE vehicle_id = ANY(%s) AND version > 0
 """
@@ -54,8 +54,8 @@ def write_states(connection: Connection, states: Iterable[VehicleState]) -> None
     with connection.cursor() as cursor:
         cursor.executemany(
             """
-            UPDATE vehicle_state SET version = %s, last_sample_at = %s, changed_at = %s, signals = %s::jsonb,
-                estimates = %s::jsonb, trouble_codes = %s::jsonb, cleared_codes = %s::jsonb
+            UPDATE vehicle_state SET version = %s, last_sample_at = %s, changed_at = %s, trace = %s,
+                signals = %s::jsonb, estimates = %s::jsonb, trouble_codes = %s::jsonb, cleared_codes = %s::jsonb
             WHERE vehicle_id = %s
             """,
             [
@@ -63,6 +63,7 @@ def write_states(connection: Connection, states: Iterable[VehicleState]) -> None
                     state.version,
                     state.last_sample_at,
                     state.changed_at,
+                    state.trace,
                     _document(state.signals),
                     _document(state.estimates),
                     _document(state.trouble_codes),
@@ -78,13 +79,14 @@ def _document(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _state(row: tuple[UUID, int, datetime | None, datetime, str, str, str, str]) -> VehicleState:
-    vehicle_id, version, last_sample_at, changed_at, signals, estimates, codes, cleared = row
+def _state(row: tuple[UUID, int, datetime | None, datetime, str | None, str, str, str, str]) -> VehicleState:
+    vehicle_id, version, last_sample_at, changed_at, trace, signals, estimates, codes, cleared = row
     return VehicleState(
         vehicle_id=vehicle_id,
         version=version,
         last_sample_at=last_sample_at,
         changed_at=changed_at,
+        trace=trace,
         signals=_signals.decode(signals),
         estimates=_estimates.decode(estimates),
         trouble_codes=_codes.decode(codes),

@@ -1,28 +1,29 @@
-"""The worker: MQTT -> validate -> one transaction per group -> commit -> acknowledge. Beside it, the courier.
+"""The worker: source -> validate -> one transaction per group -> commit -> settle, acknowledge. Beside it, the courier.
 
-Why nothing is lost although the MQTT client confirms a message (PUBACK) when it receives it and not when it is
-committed: a device deletes a batch only on *our* acknowledgement, which is published after the commit. Whatever is
-between PUBACK and commit when this process dies is sent again by the device, and the ledger of batches drops what
-was committed after all. For the same reason any number of workers may receive the same messages.
+Why nothing is lost: a device deletes a batch only on *our* acknowledgement, which is published after the commit.
+Whatever is between receiving and commit when this process dies comes again, from the broker or from the device, and
+the ledger of batches drops what was committed after all. For the same reason any number of workers may receive the
+same messages.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-import aiomqtt
 import psycopg
 
-from ingest.broker import BrokerConfig, mqtt_client
+from ingest.broker import BrokerConfig
 from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection, connect
-from ingest.decode import Incoming, is_for_the_store
-from ingest.errors import DatabaseError
+from ingest.decode import Incoming
+from ingest.errors import BrokerError, DatabaseError
 from ingest.inbox import Inbox
+from ingest.pause import Pause
+from ingest.sources.mqtt import MqttSource
+from ingest.sources.port import Source
 from ingest.writer import Outcome, store
 from telemetry.records import Acknowledgement
 from telemetry.topics import acks_topic
@@ -30,9 +31,6 @@ from telemetry.wire import encode_ack
 
 logger = logging.getLogger(__name__)
 
-# Foreign topics are seen too, to be stored as rejected. NATS grants a shared subscription ($share) and then
-# delivers nothing: each worker receives everything.
-TOPIC_FILTER: Final = "wearcast/#"
 _STOP_SECONDS: Final = 10.0  # a stopping worker stores what it has received; beyond this the devices send it again
 
 
@@ -62,10 +60,10 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
     worker = _Worker(config, ready or asyncio.Event())
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(worker.store_groups(), name="store groups")
-        receiving = tasks.create_task(worker.receive(), name="receive messages")
+        receiving = tasks.create_task(worker.source.run(), name="receive messages")
         bringing = tasks.create_task(worker.courier.run(), name="bring service records")
         await stop.wait()
-        worker.inbox.close()
+        worker.source.close()
         await asyncio.wait([storing], timeout=_STOP_SECONDS)
         storing.cancel()
         receiving.cancel()
@@ -76,52 +74,22 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
 class _Worker:
     def __init__(self, config: WorkerConfig, ready: asyncio.Event) -> None:
         self.config = config
-        self.ready = ready
-        self.inbox = Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes)
         self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
-        self._client: aiomqtt.Client | None = None  # while connected
+        self.source = _source(config, self.courier, ready)
+        self.courier.post = self.source
         self._connection: Connection | None = None
 
-    async def receive(self) -> None:
-        """Keep connected to the broker and put what comes into the inbox."""
-        config = self.config
-        pause = _Pause(config)
-        while True:
-            try:
-                async with mqtt_client(config.broker, client_id=config.client_id, clean_session=False) as client:
-                    client.pending_calls_threshold = self.config.group_messages  # one acknowledgement per device
-                    await client.subscribe(TOPIC_FILTER, qos=1)
-                    self._client = self.courier.client = client
-                    logger.info("ingest worker ready")
-                    self.ready.set()
-                    pause.reset()
-                    async for message in client.messages:
-                        self._receive_one(message)
-            except aiomqtt.MqttError as error:
-                logger.warning("broker away, will connect again: %s", error)
-            finally:
-                self._client = self.courier.client = None
-            await pause.sleep()
-
-    def _receive_one(self, message: aiomqtt.Message) -> None:
-        topic = message.topic.value
-        assert isinstance(message.payload, bytes)
-        if self.courier.offer(topic, message.payload) or not is_for_the_store(topic):
-            return
-        incoming = Incoming(topic=topic, payload=message.payload, received_at=datetime.now(UTC))
-        if not self.inbox.offer(incoming) and self.inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
-            logger.warning("inbox full, %d messages left for their devices to send again", self.inbox.refused)
-
     async def store_groups(self) -> None:
-        """Store group after group and acknowledge each."""
+        """Store group after group; settle and acknowledge each."""
         config = self.config
         try:
-            while group := await self.inbox.take(
+            while group := await self.source.take(
                 max_messages=config.group_messages,
                 max_bytes=config.group_bytes,
                 linger_seconds=config.group_linger_seconds,
             ):
                 outcome = await self._store_with_patience(group)
+                await self.source.settle(group)
                 await self._acknowledge(outcome.acknowledgements)
                 if outcome.rejected:
                     logger.warning("rejected %d messages; list them with `wearcast ingest rejected`", outcome.rejected)
@@ -131,7 +99,7 @@ class _Worker:
 
     async def _store_with_patience(self, group: Sequence[Incoming]) -> Outcome:
         """Store a group however long the database is away: it is kept here, and the inbox fills."""
-        pause = _Pause(self.config)
+        pause = _pause(self.config)
         while True:
             try:
                 return await asyncio.to_thread(self._store, group)
@@ -148,29 +116,26 @@ class _Worker:
 
     async def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         """Tell the devices. An acknowledgement that gets lost costs a repetition, never a batch."""
-        client = self._client
-        if client is None:
-            return
-        with suppress(aiomqtt.MqttError):
-            await asyncio.gather(
-                *(client.publish(acks_topic(ack.device), encode_ack(ack), qos=1) for ack in acknowledgements)
-            )
+        try:
+            await self.source.publish([(acks_topic(ack.device), encode_ack(ack)) for ack in acknowledgements])
+        except BrokerError as error:
+            logger.warning("acknowledgements are lost, the devices will ask again: %s", error)
 
 
-class _Pause:
-    """Pauses that double, up to the longest, until something works again."""
+def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Source:
+    return MqttSource(
+        config.broker,
+        client_id=config.client_id,
+        inbox=Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes),
+        pause=_pause(config),
+        aside=courier.offer,
+        ready=ready,
+        most_calls=config.group_messages,  # one acknowledgement per device
+    )
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self._first = config.retry_seconds
-        self._longest = config.longest_retry_seconds
-        self._next = self._first
 
-    def reset(self) -> None:
-        self._next = self._first
-
-    async def sleep(self) -> None:
-        await asyncio.sleep(self._next)
-        self._next = min(2 * self._next, self._longest)
+def _pause(config: WorkerConfig) -> Pause:
+    return Pause(first_seconds=config.retry_seconds, longest_seconds=config.longest_retry_seconds)
 
 
 def _one_line(error: Exception) -> str:

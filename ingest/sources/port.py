@@ -1,0 +1,43 @@
+"""What a worker needs of a broker: messages in groups, to say that they are committed, and to publish."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from ingest.decode import Incoming
+
+# Takes a message that is not for the store (an answer to a command); False leaves it to the store.
+Aside: TypeAlias = Callable[[str, bytes], bool]
+
+
+class Source(Protocol):
+    """Messages from a broker, handed out in groups and settled once they are committed.
+
+    What is not settled comes again: from the broker where it keeps it, in any case from the device, which waits for
+    our acknowledgement. A source holds a bounded amount; beyond that the broker waits for it, and the device for the
+    broker.
+    """
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        ...
+
+    async def run(self) -> None:
+        """Keep connected and receive, until cancelled. A broker that is away is waited for."""
+        ...
+
+    async def take(self, *, max_messages: int, max_bytes: int, linger_seconds: float) -> list[Incoming]:
+        """Next group: waits for a first message, then at most ``linger_seconds`` for more. Empty once closed."""
+        ...
+
+    async def settle(self, messages: Sequence[Incoming]) -> None:
+        """These are committed: the broker may forget them. What cannot be said to it costs a repetition."""
+        ...
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish these (topic, payload), at least once each. BrokerError where the broker is away."""
+        ...
+
+    def close(self) -> None:
+        """Take in no more: :meth:`take` hands out what is left and then empty groups."""
+        ...
