@@ -4,8 +4,9 @@ Order inside the transaction, the same in every worker so that none waits for th
 rows, service records, state of vehicles, state of devices, rejected messages; each by ascending key.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -44,6 +45,8 @@ class Outcome:
     duplicates: int = 0  # stored before
     samples: int = 0  # stored now
     rejected: int = 0  # messages
+    reasons: Counter[str] = field(default_factory=Counter)  # of rejection, each with its number of messages
+    newest_sample_at: datetime | None = None  # of what was stored now
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -52,6 +55,8 @@ class Outcome:
             duplicates=self.duplicates + other.duplicates,
             samples=self.samples + other.samples,
             rejected=self.rejected + other.rejected,
+            reasons=self.reasons + other.reasons,
+            newest_sample_at=max(filter(None, (self.newest_sample_at, other.newest_sample_at)), default=None),
         )
 
 
@@ -96,7 +101,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     copy_events(connection, vehicles, events)
     applied_by_events(connection, [(vehicles[batch.key.device], batch) for batch in events], now)
     _merge_states(connection, vehicles, ledger.new, now)
-    _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)])
+    _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)], now)
     _keep_rejections(connection, rejections)
     refused = {
         entry.key: entry.reason
@@ -109,6 +114,8 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
         duplicates=ledger.duplicates,
         samples=samples,
         rejected=len(rejections),
+        reasons=Counter(entry.reason for entry in rejections),
+        newest_sample_at=max((batch.samples[-1].time for batch in readings if batch.samples), default=None),
     )
 
 
@@ -149,7 +156,7 @@ def _merge_states(connection: Connection, vehicles: dict[str, UUID], batches: Se
     write_states(connection, [state for state in merged if state is not states[state.vehicle_id]])
 
 
-def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus]) -> None:
+def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus], now: datetime) -> None:
     """Keep the newest status.
 
     The last will carries the time at which the device connected, long before the broker sends it: ``offline``
@@ -158,16 +165,39 @@ def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus]) -> 
     with connection.cursor() as cursor:
         cursor.executemany(
             """
-            INSERT INTO device_status AS known (device_id, boot, state, time, version, pending_batches)
-            VALUES (%s, %s, %s, %s, %s, %s)
+            INSERT INTO device_status AS known
+                (device_id, boot, state, time, version, pending_batches, oldest_pending_seconds, samples_given_up,
+                 batches_resent, certificate_ends, planned, heard_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (device_id) DO UPDATE SET boot = excluded.boot, state = excluded.state,
                 time = greatest(known.time, excluded.time), version = excluded.version,
                 pending_batches = CASE WHEN excluded.time < known.time THEN known.pending_batches
-                                       ELSE excluded.pending_batches END
+                                       ELSE excluded.pending_batches END,
+                oldest_pending_seconds = CASE WHEN excluded.time < known.time THEN known.oldest_pending_seconds
+                                              ELSE excluded.oldest_pending_seconds END,
+                samples_given_up = coalesce(excluded.samples_given_up, known.samples_given_up),
+                batches_resent = coalesce(excluded.batches_resent, known.batches_resent),
+                certificate_ends = coalesce(excluded.certificate_ends, known.certificate_ends),
+                planned = excluded.planned,
+                heard_at = CASE WHEN excluded.time > known.time THEN coalesce(excluded.heard_at, known.heard_at)
+                                ELSE known.heard_at END  -- a broker repeats what it retains
             WHERE excluded.time >= known.time OR (excluded.state = 'offline' AND excluded.boot = known.boot)
             """,
             [
-                (status.device, status.boot, status.state, status.time, status.version, status.pending_batches)
+                (
+                    status.device,
+                    status.boot,
+                    status.state,
+                    status.time,
+                    status.version,
+                    status.pending_batches,
+                    status.oldest_pending_seconds,
+                    status.samples_given_up,
+                    status.batches_resent,
+                    status.certificate_ends,
+                    status.planned,
+                    now if status.state == "online" or status.planned else None,
+                )
                 for status in sorted(statuses, key=lambda entry: entry.device)
             ],
         )

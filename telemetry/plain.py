@@ -37,6 +37,8 @@ MAX_DEPTH: Final = 16  # of an event's data; how deep a parser itself goes depen
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+BigCount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 ShortText = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
@@ -96,7 +98,12 @@ class StatusMessage(JsonMessage, frozen=True, kw_only=True):
     state: Literal["online", "offline"]
     time: Time
     version: ShortText
-    pending_batches: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    pending_batches: Count = 0
+    oldest_pending_seconds: Count | None = None
+    samples_given_up: BigCount | None = None
+    batches_resent: BigCount | None = None
+    certificate_ends: Time | None = None
+    planned: bool | None = None
 
 
 class _Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +249,11 @@ def encode_status(status: DeviceStatus) -> bytes:
             time=_utc(status.time),
             version=status.version,
             pending_batches=status.pending_batches,
+            oldest_pending_seconds=status.oldest_pending_seconds,
+            samples_given_up=status.samples_given_up,
+            batches_resent=status.batches_resent,
+            certificate_ends=None if status.certificate_ends is None else _utc(status.certificate_ends),
+            planned=status.planned,
         )
     )
 
@@ -256,6 +268,11 @@ def decode_status(device: str, payload: bytes) -> DeviceStatus:
         time=message.time,
         version=message.version,
         pending_batches=message.pending_batches,
+        oldest_pending_seconds=message.oldest_pending_seconds,
+        samples_given_up=message.samples_given_up,
+        batches_resent=message.batches_resent,
+        certificate_ends=message.certificate_ends,
+        planned=message.planned,
     )
 
 

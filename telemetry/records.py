@@ -205,6 +205,12 @@ class DeviceStatus:
     time: datetime
     version: str
     pending_batches: int = 0  # in the outbox, not yet acknowledged
+    # What an agent of a former version does not tell is None.
+    oldest_pending_seconds: int | None = None  # age of the oldest of them, from its sealing; 0: none waits
+    samples_given_up: int | None = None  # thinned or dropped since the outbox was made, for want of room
+    batches_resent: int | None = None  # since the agent's start: their acknowledgement was overdue
+    certificate_ends: datetime | None = None  # of the client certificate; None also without one
+    planned: bool | None = None  # an "offline" the device said itself: its silence is no fault. False: the last will
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,18 @@ def test_what_earlier_versions_send_decodes_without_the_later_fields(name: str) 
     assert decoded == replace(batch, estimates=estimates)
 
 
+def test_a_status_of_an_earlier_version_and_one_of_a_later_are_both_read() -> None:
+    topic = DeviceTopic(device=maker.DEVICE, channel="status")
+    former = wire.decode_message(topic, bytes.fromhex(STORED["status json"]["hex"]))
+    told = wire.decode_message(topic, bytes.fromhex(STORED["status told json"]["hex"]))
+    assert isinstance(former, DeviceStatus)
+    assert isinstance(told, DeviceStatus)
+    assert (former.oldest_pending_seconds, former.planned) == (None, None)
+    assert (told.oldest_pending_seconds, told.planned) == (40, False)
+    later = {**json.loads(bytes.fromhex(STORED["status told json"]["hex"])), "of_tomorrow": 1}
+    assert wire.decode_message(topic, json.dumps(later).encode()) == told
+
+
 def test_every_stored_vector_decodes() -> None:
     for vector in STORED.values():
         payload = bytes.fromhex(vector["hex"])

@@ -4,6 +4,7 @@ Changing them is a decision: devices in the field send what the old ones say.
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -74,6 +75,14 @@ def vectors() -> dict[str, dict[str, str]]:
         data={"code": "P0301", "ecu": "7E8", "status": "confirmed", "mil": True},
     )
     status = DeviceStatus(device=DEVICE, boot=BOOT, state="online", time=START, version="0.1.0", pending_batches=3)
+    told = replace(
+        status,
+        oldest_pending_seconds=40,
+        samples_given_up=2,
+        batches_resent=1,
+        certificate_ends=START + timedelta(days=30),
+        planned=False,
+    )
     ack = Acknowledgement(
         device=DEVICE, boot=BOOT, committed=((1, 6), (8, 8)), rejected=(RejectedBatch(sequence=7, reason="malformed"),)
     )
@@ -83,6 +92,7 @@ def vectors() -> dict[str, dict[str, str]]:
         "readings json": {"channel": "readings", "hex": plain.encode_readings(readings()).hex()},
         "events json": {"channel": "events", "hex": plain.encode_events(EventsBatch(key=key, events=(event,))).hex()},
         "status json": {"channel": "status", "hex": plain.encode_status(status).hex()},
+        "status told json": {"channel": "status", "hex": plain.encode_status(told).hex()},
         "ack json": {"channel": "acks", "hex": plain.encode_ack(ack).hex()},
     }
 
