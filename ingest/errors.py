@@ -27,3 +27,7 @@ class BrokerError(IngestError):
 
 class CommandError(IngestError):
     """A device cannot be asked, or may not be."""
+
+
+class EnrolmentError(IngestError):
+    """A device cannot be enrolled, or a certificate not be given or revoked."""
