@@ -8,6 +8,7 @@ same messages.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Final
 
 import psycopg
 
+from ingest import metrics, watch
 from ingest.broker import BrokerConfig
 from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection, connect
@@ -22,6 +24,7 @@ from ingest.decode import Incoming
 from ingest.errors import BrokerError, DatabaseError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
+from ingest.pulse import PULSE
 from ingest.sources.mqtt import MqttSource
 from ingest.sources.port import Source
 from ingest.writer import Outcome, store
@@ -62,12 +65,14 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
         storing = tasks.create_task(worker.store_groups(), name="store groups")
         receiving = tasks.create_task(worker.source.run(), name="receive messages")
         bringing = tasks.create_task(worker.courier.run(), name="bring service records")
+        watching = tasks.create_task(watch.keep_pulse(worker.source), name="keep the pulse")
         await stop.wait()
         worker.source.close()
         await asyncio.wait([storing], timeout=_STOP_SECONDS)
         storing.cancel()
         receiving.cancel()
         bringing.cancel()
+        watching.cancel()
     logger.info("ingest worker stopped")
 
 
@@ -88,7 +93,8 @@ class _Worker:
                 max_bytes=config.group_bytes,
                 linger_seconds=config.group_linger_seconds,
             ):
-                outcome = await self._store_with_patience(group)
+                with PULSE.work("storing a group", watch.LONGEST_GROUP_SECONDS):
+                    outcome = await self._store_with_patience(group)
                 await self.source.settle(group)
                 await self._acknowledge(outcome.acknowledgements)
                 if outcome.rejected:
@@ -102,9 +108,14 @@ class _Worker:
         pause = _pause(self.config)
         while True:
             try:
-                return await asyncio.to_thread(self._store, group)
+                begun = time.monotonic()
+                outcome = await asyncio.to_thread(self._store, group)
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("cannot store now, will try again: %s", _one_line(error))
+                watch.not_stored(_one_line(error))
+            else:
+                watch.stored(group, outcome, seconds=time.monotonic() - begun)
+                return outcome
             await pause.sleep()
 
     def _store(self, group: Sequence[Incoming]) -> Outcome:
@@ -118,7 +129,9 @@ class _Worker:
         """Tell the devices. An acknowledgement that gets lost costs a repetition, never a batch."""
         try:
             await self.source.publish([(acks_topic(ack.device), encode_ack(ack)) for ack in acknowledgements])
+            metrics.ACKNOWLEDGED.inc(len(acknowledgements))
         except BrokerError as error:
+            metrics.FAILURES.labels("acknowledgement").inc()
             logger.warning("acknowledgements are lost, the devices will ask again: %s", error)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 import aiomqtt
 
+from ingest import metrics
 from ingest.broker import BrokerConfig, mqtt_client
 from ingest.decode import Incoming, is_for_the_store
 from ingest.errors import BrokerError
@@ -96,12 +97,16 @@ class MqttSource:
             _confirm(client, receipt)
             return
         incoming = Incoming(topic=topic, payload=message.payload, received_at=datetime.now(UTC), receipt=receipt)
-        if not self._inbox.offer(incoming) and self._inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
-            logger.warning("inbox full, %d messages left for their devices to send again", self._inbox.refused)
+        if not self._inbox.offer(incoming):
+            metrics.INBOX_REFUSED.inc()
+            if self._inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
+                logger.warning("inbox full, %d messages left for their devices to send again", self._inbox.refused)
 
     async def take(self, *, max_messages: int, max_bytes: int, linger_seconds: float) -> list[Incoming]:
         """Next group; see :class:`ingest.sources.port.Source`."""
-        return await self._inbox.take(max_messages=max_messages, max_bytes=max_bytes, linger_seconds=linger_seconds)
+        group = await self._inbox.take(max_messages=max_messages, max_bytes=max_bytes, linger_seconds=linger_seconds)
+        metrics.INBOX_MESSAGES.set(len(self._inbox))
+        return group
 
     async def settle(self, messages: Sequence[Incoming]) -> None:
         """Confirm them, if the connection they came by still stands."""
