@@ -1,6 +1,8 @@
 """The portal on one screen: pages for each kind of user, who may see them, and what every answer carries."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -11,6 +13,8 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from ingest.database import open_pool
+from ingest.pulse import PULSE
+from portal import metrics
 from portal.config import PortalConfig
 from portal.errors import PageError
 from portal.guard import require_guards
@@ -19,6 +23,7 @@ from portal.rendering import error_answer
 
 log = logging.getLogger("wearcast.portal")
 
+_OVERDUE_S = 30.0  # an event loop that stands still for that long is dead
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
@@ -37,7 +42,10 @@ def create_app(config: PortalConfig) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with open_pool(config.database_url, application_name="wearcast portal", max_size=8) as pool:
             app.state.pool = pool
+            pulse = asyncio.create_task(_keep_pulse(app), name="keep the pulse")
             yield
+            pulse.cancel()
+            PULSE.ended("event loop")
 
     app = FastAPI(
         title="Wearcast portal",
@@ -57,16 +65,25 @@ def create_app(config: PortalConfig) -> FastAPI:
     return app
 
 
+async def _keep_pulse(app: FastAPI) -> None:
+    while True:
+        PULSE.turn("event loop", _OVERDUE_S)
+        metrics.look_at_pool(app)
+        await asyncio.sleep(1)
+
+
 async def _finish(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Headers of every answer, and a line in the log: the route and never the address, which may hold a token."""
+    begun = time.monotonic()
     response = await call_next(request)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     if request.app.state.config.cookies_are_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    route = request.scope.get("route")
-    log.info("%s %s %d", request.method, getattr(route, "path", "(no route)"), response.status_code)
+    template = getattr(request.scope.get("route"), "path", None)
+    metrics.answered(template, response.status_code, time.monotonic() - begun)
+    log.info("%s %s %d", request.method, template or "(no route)", response.status_code)
     return response
 
 
@@ -91,5 +108,6 @@ def _say_errors(app: FastAPI) -> None:
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(PoolTimeout)
     def no_database(request: Request, error: psycopg.OperationalError) -> Response:
+        PULSE.trouble("database", type(error).__name__)
         log.error("the database does not answer: %s", type(error).__name__)
         return error_answer(request, 503, "no_database")

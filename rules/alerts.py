@@ -34,6 +34,7 @@ class Alert:
     evidence: Mapping[str, Any]
     opened_at: datetime
     closed_at: datetime | None
+    trace: str | None = None  # of the batch it follows from (telemetry.trace); None before there were traces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +75,20 @@ class Explanation:
 
 _COLUMNS = (
     "id, vehicle_id, rule_id, rule_version, subject, severity, title_en, title_zh, text_en, text_zh,"
-    " job, evidence, opened_at, closed_at"
+    " job, evidence, opened_at, closed_at, trace"
 )
 
 
-def open_alert(connection: Connection, vehicle_id: UUID, decision: Decision, now: datetime) -> UUID | None:
+def open_alert(
+    connection: Connection, vehicle_id: UUID, decision: Decision, now: datetime, trace: str | None = None
+) -> UUID | None:
     """Insert the alert of a decision; None if this episode has one already (the index says so, not this code)."""
     assert decision.alert is not None
     row = connection.execute(
         """
         INSERT INTO alert (vehicle_id, rule_id, rule_version, subject, severity, title_en, title_zh, text_en, text_zh,
-                           job, evidence, opened_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                           job, evidence, opened_at, trace)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (vehicle_id, rule_id, subject) WHERE closed_at IS NULL DO NOTHING
         RETURNING id
         """,
@@ -102,6 +105,7 @@ def open_alert(connection: Connection, vehicle_id: UUID, decision: Decision, now
             decision.alert.job,
             Jsonb(decision.evidence),
             now,
+            trace,
         ],
     ).fetchone()
     return None if row is None else cast("UUID", row[0])

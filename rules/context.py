@@ -108,6 +108,7 @@ class VehicleContext:
     vehicle_id: UUID
     version: int = 0  # of vehicle_state
     last_sample_at: datetime | None = None
+    trace: str | None = None  # of the batch that changed the state last (telemetry.trace)
     profile: str = ""
     in_service_since: datetime | None = None
     time_zone: str = "UTC"  # IANA name of the owner's; dates in texts are in it

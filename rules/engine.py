@@ -21,6 +21,8 @@ import psycopg
 from health.errors import HealthError
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError, IngestError
+from ingest.pulse import PULSE
+from rules import metrics
 from rules.alerts import close_alert, has_booking, job_is_booked, open_alert, raise_alert
 from rules.booking import desk
 from rules.errors import RulesError
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 _LONGEST_BACKOFF = timedelta(minutes=5)
 _RULE_RETRY = timedelta(minutes=5)  # a rule that cannot be computed is tried again then, or with the next data
 _HOLDS_PERIOD_S = 5.0  # between two looks at slots whose owners did not answer
+_OVERDUE_S = 120.0  # an engine that took so long over one vehicle stands still; a connection attempt takes 10
 _RECONNECT_S = (1.0, 30.0)  # first and longest wait, seconds
 # One vehicle's fault. Psycopg counts deadlocks and lock timeouts as operational: retried too, on a living connection.
 _VEHICLE_FAULTS = (
@@ -74,16 +77,21 @@ def run_engine(config: EngineConfig, stop: threading.Event) -> None:
                 log.info("rules engine ready, %d rules", len(config.rules))
                 wait_s = _RECONNECT_S[0]
                 holds_due = time.monotonic()
+                PULSE.well("database")
                 while not stop.is_set():
+                    PULSE.turn("rules engine", _OVERDUE_S)
                     if time.monotonic() >= holds_due:
                         config.expire_holds(connection, config.clock())
                         holds_due = time.monotonic() + _HOLDS_PERIOD_S
                     if not run_once(connection, config, stop):
                         stop.wait(config.poll_s)
         except (DatabaseError, psycopg.OperationalError) as error:
+            PULSE.trouble("database", _brief(error))
+            PULSE.turn("rules engine", _OVERDUE_S + wait_s)
             log.warning("database not reachable, trying again in %.0f s: %s", wait_s, _brief(error))
             stop.wait(wait_s)
             wait_s = min(2 * wait_s, longest_s)
+    PULSE.ended("rules engine")
 
 
 def run_once(connection: Connection, config: EngineConfig, stop: threading.Event | None = None) -> int:
@@ -92,6 +100,7 @@ def run_once(connection: Connection, config: EngineConfig, stop: threading.Event
     for vehicle_id in _due_vehicles(connection, config.clock(), config.batch):
         if stop is not None and stop.is_set():
             break
+        PULSE.turn("rules engine", _OVERDUE_S)
         claimed += _judge_if_due(connection, config, vehicle_id, config.clock())
     return claimed
 
@@ -99,16 +108,19 @@ def run_once(connection: Connection, config: EngineConfig, stop: threading.Event
 def _judge_if_due(connection: Connection, config: EngineConfig, vehicle_id: UUID, now: datetime) -> bool:
     """One vehicle, one transaction: rule states, alerts, booking, outgoing messages and progress, or nothing."""
     with connection.transaction():
-        if not _claim(connection, vehicle_id, now):
+        waited_s = _claim(connection, vehicle_id, now)
+        if waited_s is None:
             return False
+        metrics.CLAIM_AGE_SECONDS.observe(max(0.0, waited_s))
+        metrics.EVALUATIONS.inc()
         try:
-            with connection.transaction():
+            with metrics.EVALUATION_SECONDS.time(), connection.transaction():
                 context = load_context(connection, config.rules, vehicle_id, now)
                 before = load_states(connection, vehicle_id)
                 judged = evaluate_vehicle(config.rules, context, before, now)
                 for decision in judged.decisions:
                     _remember(connection, vehicle_id, before, decision)
-                    _act(connection, config, vehicle_id, decision, now)
+                    _act(connection, config, vehicle_id, decision, context.trace, now)
                 _progress(connection, vehicle_id, context.version, judged, now)
         except _VEHICLE_FAULTS as error:
             if connection.broken or connection.closed:
@@ -126,18 +138,38 @@ def _remember(
         save_state(connection, vehicle_id, decision.state)
 
 
-def _act(connection: Connection, config: EngineConfig, vehicle_id: UUID, decision: Decision, now: datetime) -> None:
+def _act(
+    connection: Connection,
+    config: EngineConfig,
+    vehicle_id: UUID,
+    decision: Decision,
+    trace: str | None,
+    now: datetime,
+) -> None:
+    if decision.action in {"open", "raise", "close"}:
+        metrics.DECISIONS.labels(decision.action).inc()
     if decision.action == "close":
         close_alert(connection, vehicle_id, decision, now)
         log.info("alert closed: rule %s, vehicle %s %s", decision.rule.id, vehicle_id, decision.subject)
     if decision.action not in {"open", "raise"}:
         return
     opens = decision.action == "open"
-    alert_id = (open_alert if opens else raise_alert)(connection, vehicle_id, decision, now)
+    if opens:
+        alert_id = open_alert(connection, vehicle_id, decision, now, trace)
+    else:
+        alert_id = raise_alert(connection, vehicle_id, decision, now)
     if alert_id is None:
         return
     done = "opened" if opens else "raised"
-    log.info("alert %s %s: rule %s, vehicle %s %s", alert_id, done, decision.rule.id, vehicle_id, decision.subject)
+    log.info(
+        "alert %s %s: rule %s, vehicle %s %s",
+        alert_id,
+        done,
+        decision.rule.id,
+        vehicle_id,
+        decision.subject,
+        extra={"trace_id": trace},
+    )
     if not _propose(connection, config, vehicle_id, alert_id, decision, now):
         (config.announce if opens else config.announce_rise)(connection, alert_id, now)
 
@@ -171,8 +203,8 @@ def _due_vehicles(connection: Connection, now: datetime, limit: int) -> list[UUI
     return [row[0] for row in rows]
 
 
-def _claim(connection: Connection, vehicle_id: UUID, now: datetime) -> bool:
-    """Lock the vehicle for this transaction; False if another engine has it or was here first."""
+def _claim(connection: Connection, vehicle_id: UUID, now: datetime) -> float | None:
+    """Lock the vehicle for this transaction: for how many seconds it was due. None: another engine has or had it."""
     connection.execute(
         "INSERT INTO rule_progress (vehicle_id, evaluated_version, evaluated_at) VALUES (%s, 0, %s)"
         " ON CONFLICT (vehicle_id) DO NOTHING",
@@ -180,14 +212,16 @@ def _claim(connection: Connection, vehicle_id: UUID, now: datetime) -> bool:
     )
     row = connection.execute(
         """
-        SELECT FROM rule_progress AS done JOIN vehicle_state AS state USING (vehicle_id)
+        SELECT extract(epoch FROM %s - CASE WHEN state.version > done.evaluated_version AND done.failures = 0
+                                            THEN state.changed_at ELSE done.due_at END)::float8
+        FROM rule_progress AS done JOIN vehicle_state AS state USING (vehicle_id)
         WHERE vehicle_id = %s
           AND (done.due_at <= %s OR (state.version > done.evaluated_version AND done.failures = 0))
         FOR UPDATE OF done SKIP LOCKED
         """,
-        [vehicle_id, now],
+        [now, vehicle_id, now],
     ).fetchone()
-    return row is not None
+    return None if row is None else float(row[0])
 
 
 def _progress(connection: Connection, vehicle_id: UUID, version: int, judged: VehicleDecision, now: datetime) -> None:
@@ -195,6 +229,7 @@ def _progress(connection: Connection, vehicle_id: UUID, version: int, judged: Ve
     if judged.failures:
         error = "; ".join(f"rule {rule_id}: {_brief(fault)}" for rule_id, fault in sorted(judged.failures.items()))
         due_at = min(due_at or now + _RULE_RETRY, now + _RULE_RETRY)
+        metrics.ERRORS.labels("rule").inc(len(judged.failures))
     # The join sees the row as it was: the same error with each new batch is logged once.
     row = connection.execute(
         """
@@ -216,6 +251,7 @@ def _record_failure(connection: Connection, vehicle_id: UUID, error: Exception, 
         [_brief(error), vehicle_id],
     ).fetchone()
     failures: int = 1 if row is None else row[0]
+    metrics.ERRORS.labels("vehicle").inc()
     wait = min(timedelta(seconds=2 ** min(failures, 10)), _LONGEST_BACKOFF)
     connection.execute("UPDATE rule_progress SET due_at = %s WHERE vehicle_id = %s", [now + wait, vehicle_id])
     log.warning("vehicle %s cannot be judged, trying again in %s: %s", vehicle_id, wait, _brief(error))

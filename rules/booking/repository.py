@@ -12,6 +12,8 @@ from psycopg.rows import scalar_row
 from psycopg.types.range import Range
 
 from ingest.database import Connection
+from ingest.personal.vault import the_vault
+from rules import metrics
 from rules.booking.errors import UnknownBookingError
 from rules.booking.records import Offer, Period, Severity
 from rules.booking.rows import all_of, one
@@ -42,10 +44,12 @@ def alert(connection: Connection, alert_id: UUID) -> AlertFacts:
         connection,
         """
         SELECT alert.id, alert.vehicle_id, vehicle.label AS vehicle_label, alert.severity, alert.title_en,
-               alert.title_zh, alert.text_en, alert.text_zh, alert.job, owner.latitude, owner.longitude
+               alert.title_zh, alert.text_en, alert.text_zh, alert.job, owner.id AS owner_id, owner.position,
+               personal_key.wrapped
         FROM alert
         JOIN vehicle ON vehicle.id = alert.vehicle_id
         JOIN owner ON owner.id = vehicle.owner_id
+        LEFT JOIN personal_key ON personal_key.owner_id = owner.id
         WHERE alert.id = %s
         FOR NO KEY UPDATE OF alert
         """,
@@ -53,7 +57,10 @@ def alert(connection: Connection, alert_id: UUID) -> AlertFacts:
     )
     if row is None:
         raise UnknownBookingError(f"There is no alert {alert_id}.")
-    return AlertFacts(**row)
+    person = the_vault().person(row.pop("owner_id"), row.pop("wrapped"))
+    position = person.unseal("owner", "position", person.owner_id, row.pop("position"))
+    latitude, longitude = position if isinstance(position, list) else (None, None)
+    return AlertFacts(**row, latitude=latitude, longitude=longitude)
 
 
 @contextmanager
@@ -127,6 +134,7 @@ def insert_booking(
             ),
         ).fetchone()
     assert isinstance(booking_id, UUID)
+    metrics.BOOKINGS.labels("proposed").inc()
     return booking_id
 
 
@@ -171,6 +179,7 @@ def set_state(
         """,
         (state, report, int(next_sequence), now, booking_id),
     )
+    metrics.BOOKINGS.labels(state.value).inc()
 
 
 def expired_holds(connection: Connection, now: datetime) -> list[UUID]:
@@ -192,11 +201,12 @@ _BOOKING_VIEW: LiteralString = """
            booking.bay_id, bay.name AS bay_name, booking.job, lower(booking.period) AS start,
            upper(booking.period) AS "end", booking.price, booking.currency, booking.state, booking.held_until,
            booking.calendar_sequence AS sequence, booking.report, booking.created_at, booking.changed_at,
-           alert.severity, alert.title_en, alert.title_zh, alert.text_en, alert.text_zh
+           alert.severity, alert.title_en, alert.title_zh, alert.text_en, alert.text_zh, personal_key.wrapped
     FROM booking
     JOIN alert ON alert.id = booking.alert_id
     JOIN vehicle ON vehicle.id = booking.vehicle_id
     JOIN owner ON owner.id = vehicle.owner_id
+    LEFT JOIN personal_key ON personal_key.owner_id = owner.id
     JOIN workshop ON workshop.id = booking.workshop_id
     JOIN bay ON bay.id = booking.bay_id
 """
@@ -283,6 +293,9 @@ def offers_of(connection: Connection, booking: BookingView) -> list[OfferView]:
 
 def _view(row: dict[str, Any]) -> BookingView:
     period = _period(row)
+    person = the_vault().person(row["owner_id"], row.pop("wrapped"))
+    row["owner_name"] = person.unseal_text("owner", "name", person.owner_id, row["owner_name"])
+    row["vin"] = person.unseal_text("vehicle", "vin", row["vehicle_id"], row["vin"])
     row["state"] = BookingState(row["state"])
     return BookingView(**row, period=period)
 

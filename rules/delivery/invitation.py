@@ -58,7 +58,7 @@ def description(message: WorkshopMessage) -> str:
     lines = [
         f"{message.fault}. {message.findings}",
         f"Car: {message.vehicle} ({message.profile})" + (f", VIN {message.vin}" if message.vin else ""),
-        f"Customer: {message.customer}",
+        *([f"Customer: {message.customer}"] if message.customer else []),
         f"Price: {message.price:.2f} {message.currency}",
     ]
     return "\n".join(lines)

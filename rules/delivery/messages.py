@@ -47,11 +47,11 @@ class OwnerMessage(msgspec.Struct, frozen=True, kw_only=True):
     report: str | None = None
 
 
-class WorkshopMessage(msgspec.Struct, frozen=True, kw_only=True):
+class WorkshopMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the workshop needs for the work: when, where, which car, what is wrong with it.
 
     Nothing of the owner but the name of who brings the car: no address, no number, no position. It is written from
-    the confirmation on, never before.
+    the confirmation on, never before. Name and VIN are not stored: delivery looks them up and fills them in.
     """
 
     event: WorkshopEvent
@@ -67,9 +67,9 @@ class WorkshopMessage(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal
     currency: str
     vehicle: str
-    vin: str | None
+    vin: str | None = None
     profile: str
-    customer: str
+    customer: str = ""
     severity: str
     fault: str  # the alert's title
     findings: str  # the alert's text

@@ -32,6 +32,7 @@ class Claimed:
     created_at: datetime
     attempts: int  # this one included
     delivered_to: list[str]  # digests of the owner's channels that have it
+    trace: str | None  # of the batch that its alert follows from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def claim(connection: Connection, now: datetime, lease: timedelta) -> Claimed | 
                 LIMIT 1
                 FOR UPDATE SKIP LOCKED)
             RETURNING id, kind, idempotency_key, booking_id, vehicle_id, workshop_id, payload, created_at, attempts,
-                      delivered_to
+                      delivered_to, (SELECT trace FROM alert WHERE alert.id = outgoing.alert_id) AS trace
             """,
             {"now": now, "lease_end": now + lease},
         ).fetchone()

@@ -16,6 +16,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from rules.delivery.errors import DeliveryError, UndeliverableError
 from rules.delivery.messages import WorkshopMessage
+from telemetry.trace import traceparent
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
@@ -37,10 +38,11 @@ def event_type(message: WorkshopMessage) -> str:
     return f"com.wearcast.booking.{message.event}.v1"
 
 
-def cloud_event(message: WorkshopMessage, *, key: str, source: str, time: datetime) -> bytes:
+def cloud_event(message: WorkshopMessage, *, key: str, source: str, time: datetime, trace: str | None = None) -> bytes:
     """Return the event as JSON. ``source`` is the portal's address; ``time`` when it was decided.
 
-    Start and end carry the workshop's offset from UTC, the price is text: no receiver rounds it.
+    Start and end carry the workshop's offset from UTC, the price is text: no receiver rounds it. ``trace`` becomes the
+    attribute ``traceparent`` (CloudEvents 1.0, extension Distributed Tracing).
     """
     zone = ZoneInfo(message.time_zone)
     return msgspec.json.encode(
@@ -52,6 +54,7 @@ def cloud_event(message: WorkshopMessage, *, key: str, source: str, time: dateti
             "subject": str(message.booking_id),
             "time": time.astimezone(UTC),
             "datacontenttype": "application/json",
+            **({} if trace is None else {"traceparent": traceparent(trace, key)}),
             "data": {
                 "booking_id": message.booking_id,
                 "sequence": message.sequence,

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,10 @@ import psycopg
 
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError
+from ingest.personal.access import Role, record_access
+from ingest.personal.mask import mask_channel
+from ingest.pulse import PULSE
+from rules import metrics
 from rules.booking.links import offer_token
 from rules.delivery import addresses, outbox
 from rules.delivery.backoff import retry_delay
@@ -78,10 +82,15 @@ def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
 
 def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], bool], stop: threading.Event) -> None:
     failures = 0
+    loop = threading.current_thread().name
+    # One message may go to several channels, each of which may use its time out: the lease is made for that too.
+    overdue_s = config.lease.total_seconds()
     while not stopped():
         try:
             with connect(config.database_url, application_name="wearcast delivery", autocommit=True) as connection:
+                PULSE.well("database")
                 while not stopped():
+                    PULSE.turn(loop, overdue_s)
                     delivered = deliver_next(connection, config, transports, datetime.now(UTC))
                     failures = 0
                     if not delivered:
@@ -91,8 +100,11 @@ def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], 
             delay = retry_delay(
                 failures, first=config.poll_interval, longest=config.first_retry, jitter=random.random()
             )
+            PULSE.trouble("database", type(error).__name__)
+            PULSE.turn(loop, overdue_s)
             log.warning("delivery lost the database (%s), trying again", type(error).__name__)
             stop.wait(delay.total_seconds())
+    PULSE.ended(loop)
 
 
 def deliver_next(connection: Connection, config: DeliveryConfig, transports: Transports, now: datetime) -> bool:
@@ -100,16 +112,28 @@ def deliver_next(connection: Connection, config: DeliveryConfig, transports: Tra
     claimed = outbox.claim(connection, now, config.lease)
     if claimed is None:
         return False
+    metrics.DELIVERY_ATTEMPTS.labels(claimed.kind).inc()
+    traced = {"trace_id": claimed.trace}
     try:
-        _send(connection, config, transports, claimed, now)
+        with metrics.DELIVERY_SEND_SECONDS.labels(claimed.kind).time():
+            _send(connection, config, transports, claimed, now)
     except UndeliverableError as error:
         outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
-        log.warning("gave up %s %s: %s", claimed.kind, claimed.idempotency_key, error)
+        metrics.DELIVERY_FAILURES.labels(claimed.kind, "given_up").inc()
+        log.warning("gave up %s %s: %s", claimed.kind, claimed.idempotency_key, error, extra=traced)
     except DeliveryError as error:
         if now - claimed.created_at >= config.give_up_after and claimed.attempts >= config.least_attempts:
             outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
-            log.warning("gave up %s %s after %d attempts", claimed.kind, claimed.idempotency_key, claimed.attempts)
+            metrics.DELIVERY_FAILURES.labels(claimed.kind, "given_up").inc()
+            log.warning(
+                "gave up %s %s after %d attempts",
+                claimed.kind,
+                claimed.idempotency_key,
+                claimed.attempts,
+                extra=traced,
+            )
             return True
+        metrics.DELIVERY_FAILURES.labels(claimed.kind, "later").inc()
         delay = retry_delay(
             claimed.attempts, first=config.first_retry, longest=config.longest_retry, jitter=random.random()
         )
@@ -127,10 +151,12 @@ def deliver_next(connection: Connection, config: DeliveryConfig, transports: Tra
             claimed.attempts,
             delay.total_seconds(),
             error,
+            extra=traced,
         )
     else:
         outbox.mark_delivered(connection, claimed.id, now)
-        log.info("delivered %s %s", claimed.kind, claimed.idempotency_key)
+        metrics.DELIVERY_AGE_SECONDS.observe(max(0.0, (now - claimed.created_at).total_seconds()))
+        log.info("delivered %s %s", claimed.kind, claimed.idempotency_key, extra=traced)
     return True
 
 
@@ -145,8 +171,14 @@ def _send(
             workshop = addresses.workshop(connection, claimed.workshop_id)
             if workshop.webhook_url is None or workshop.webhook_secret is None:
                 raise UndeliverableError("the workshop has no webhook, or one without a secret; register both")
-            message = _read(claimed, WorkshopMessage)
-            body = cloud_event(message, key=claimed.idempotency_key, source=config.portal_url, time=claimed.created_at)
+            message = _with_customer(connection, claimed)
+            body = cloud_event(
+                message,
+                key=claimed.idempotency_key,
+                source=config.portal_url,
+                time=claimed.created_at,
+                trace=claimed.trace,
+            )
             headers = signed_headers(workshop.webhook_secret, key=claimed.idempotency_key, now=now, body=body)
             transports.webhooks.post(workshop.webhook_url, headers, body)
         case "workshop_invitation":
@@ -154,13 +186,34 @@ def _send(
             workshop = addresses.workshop(connection, claimed.workshop_id)
             transports.mail.send(
                 invitation_mail(
-                    _read(claimed, WorkshopMessage),
+                    _with_customer(connection, claimed),
                     sender=config.sender,
                     to=workshop.email,
                     key=claimed.idempotency_key,
                     stamp=claimed.created_at,
                 )
             )
+
+
+def _with_customer(connection: Connection, claimed: Claimed) -> WorkshopMessage:
+    """The message with who brings the car; without, where they were erased meanwhile."""
+    message = _read(claimed, WorkshopMessage)
+    customer = None if claimed.booking_id is None else addresses.customer(connection, claimed.booking_id)
+    if customer is None:
+        return message
+    fields = ("name", "vin") if customer.vin else ("name",)
+    _log(connection, claimed, customer.owner_id, role="workshop", actor=str(claimed.workshop_id), fields=fields)
+    return msgspec.structs.replace(message, customer=customer.name, vin=customer.vin)
+
+
+def _log(
+    connection: Connection, claimed: Claimed, owner_id: UUID, *, role: Role, actor: str, fields: Sequence[str]
+) -> None:
+    """Enter what leaves into the access log: once for a message, before its first attempt."""
+    if claimed.attempts == 1:
+        record_access(
+            connection, owner_id, role=role, actor=actor, fields=fields, purpose=f"message {claimed.idempotency_key}"
+        )
 
 
 def _read(claimed: Claimed, kind: type[_M]) -> _M:
@@ -191,6 +244,9 @@ def _send_to_owner(
     channels = owner.notify_urls or ([mail_address_url(owner.email)] if owner.email else [])
     if not channels:
         raise UndeliverableError("the owner has no channel; register a notify URL or an e-mail address")
+    actor = ", ".join(sorted({mask_channel(channel) for channel in channels}))
+    field = "notify_urls" if owner.notify_urls else "email"
+    _log(connection, claimed, owner.id, role="delivery", actor=actor, fields=[field])
     failures: list[DeliveryError] = []
     for channel in channels:
         digest = hashlib.sha256(channel.encode()).hexdigest()[:16]
