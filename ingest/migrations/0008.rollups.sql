@@ -1,0 +1,354 @@
+-- Roll-ups per hour and day, and keeping and dropping what is stored: docs/storage.md tells why.
+-- depends: 0007.trace
+
+-- The wide rows of `reading` as one row per value; signal: its wire code in the catalogue, which also has the unit.
+CREATE VIEW reading_value AS
+SELECT time, vehicle_id, signal::smallint AS signal, value
+FROM reading CROSS JOIN LATERAL (VALUES
+    (1, speed::double precision),
+    (2, traveled_distance),
+    (3, engine_speed),
+    (4, coolant_temperature),
+    (5, oil_temperature),
+    (6, oil_life_remaining),
+    (7, oil_life),
+    (10, engine_load),
+    (11, throttle_position),
+    (12, relative_throttle_position),
+    (13, throttle_position_b),
+    (14, accelerator_position_d),
+    (15, accelerator_position_e),
+    (16, throttle_actuator),
+    (17, long_term_fuel_trim_1),
+    (18, short_term_fuel_trim_1),
+    (19, intake_manifold_pressure),
+    (20, mass_air_flow),
+    (21, fuel_level),
+    (22, commanded_equivalence_ratio),
+    (23, barometric_pressure),
+    (24, intake_temperature),
+    (25, timing_advance),
+    (26, catalyst_temperature_1),
+    (27, catalyst_temperature_2),
+    (28, control_module_voltage),
+    (29, commanded_evap),
+    (30, engine_run_time),
+    (31, run_time_mil),
+    (32, time_since_dtc_cleared),
+    (33, distance_with_mil),
+    (34, distance_since_dtc_clear),
+    (35, warmups_since_dtc_clear),
+    (36, mil_on::int),
+    (37, fuel_rate),
+    (50, ambient_temperature),
+    (51, dtc_count),
+    (52, low_voltage_battery_voltage),
+    (53, brake_pedal_position),
+    (54, service_due::int),
+    (55, distance_to_service),
+    (56, time_to_service),
+    (60, pad_wear_row1_left),
+    (61, pad_wear_row1_right),
+    (62, pad_wear_row2_left),
+    (63, pad_wear_row2_right),
+    (64, tire_pressure_row1_left),
+    (65, tire_pressure_row1_right),
+    (66, tire_pressure_row2_left),
+    (67, tire_pressure_row2_right),
+    (68, tire_temperature_row1_left),
+    (69, tire_temperature_row1_right),
+    (70, tire_temperature_row2_left),
+    (71, tire_temperature_row2_right),
+    (80, traction_battery_soh),
+    (81, traction_battery_soc),
+    (82, traction_battery_soc_displayed),
+    (83, traction_battery_voltage),
+    (84, traction_battery_current),
+    (85, traction_battery_temperature),
+    (86, traction_battery_charging::int),
+    (87, traction_battery_net_capacity)
+) AS unpivoted (signal, value)
+WHERE value IS NOT NULL;
+
+-- Hours whose roll-up does not hold all rows yet, written in the transaction of the rows. A row for each group that
+-- brought some, and no key: with one, ingest would wait for a roll-up's transaction, or its mark would go with that.
+CREATE TABLE rollup_pending (
+    vehicle_id uuid NOT NULL,
+    hour timestamptz NOT NULL,
+    marked_at timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+
+-- Buckets begin on the hour and on the day in UTC. Values in the catalogue's unit; booleans as 0 and 1.
+CREATE TABLE rollup_hour (
+    vehicle_id uuid NOT NULL,
+    bucket timestamptz NOT NULL,
+    minimum double precision NOT NULL,
+    maximum double precision NOT NULL,
+    mean double precision NOT NULL,
+    last double precision NOT NULL,
+    last_at timestamptz NOT NULL,
+    count integer NOT NULL,
+    signal smallint NOT NULL,
+    PRIMARY KEY (vehicle_id, signal, bucket)
+);
+CREATE TABLE rollup_day (LIKE rollup_hour INCLUDING ALL);
+DO $$ BEGIN
+    -- Both divide into whole days: a day's hours are dropped together.
+    PERFORM create_hypertable('rollup_hour', by_range('bucket', INTERVAL '30 days'), create_default_indexes => false);
+    PERFORM create_hypertable('rollup_day', by_range('bucket', INTERVAL '90 days'), create_default_indexes => false);
+END $$;
+
+-- One row: what maintenance has done, and who does it.
+CREATE TABLE storage_state (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    retention jsonb NOT NULL DEFAULT '{}',          -- {table: days or null for ever}, from ingest.rollups.retention
+    settled_before timestamptz,                     -- every hour before it is rolled up but for what is pending
+    raw_dropped_before timestamptz,                 -- rows of hours before it are dropped: late ones are merged
+    hours_dropped_before timestamptz,               -- likewise the roll-ups per hour
+    scheduler text NOT NULL DEFAULT 'process' CHECK (scheduler IN ('process', 'database')),
+    reason text NOT NULL DEFAULT 'no maintenance has run yet',
+    last_run_at timestamptz,
+    last_run_seconds real,
+    last_run_buckets integer
+);
+INSERT INTO storage_state DEFAULT VALUES;
+
+-- What was stored before has no marks.
+INSERT INTO rollup_pending (vehicle_id, hour)
+SELECT DISTINCT vehicle_id, date_trunc('hour', time, 'UTC') FROM reading;
+
+-- The ledger's old rows are found without a scan: they lie in the order of their time, so a few bytes per range of
+-- pages do, and inserting costs next to nothing.
+CREATE INDEX batch_committed ON batch USING brin (committed_at) WITH (pages_per_range = 32, autosummarize = on);
+
+-- Roll up to `most` pending hours that begin before `settled`; returns how many there were.
+-- An hour is computed anew from its raw rows and its day from the hours, so that late and repeated rows are counted
+-- as they are stored. Marks are taken first: every row that belongs to one is then seen.
+CREATE FUNCTION refresh_rollups(most integer, settled timestamptz) RETURNS integer
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET lc_messages = 'C' AS $$
+DECLARE
+    state storage_state;
+    vehicles uuid[];
+    hours timestamptz[];
+BEGIN
+    -- Two at once: the one with the older snapshot could write last.
+    PERFORM pg_advisory_xact_lock(hashtext('wearcast.rollups'));
+    SELECT * INTO STRICT state FROM storage_state;
+    WITH chosen AS (
+        SELECT DISTINCT vehicle_id, hour FROM rollup_pending WHERE hour < settled ORDER BY hour, vehicle_id LIMIT most
+    ), taken AS (
+        DELETE FROM rollup_pending AS mark USING chosen
+        WHERE mark.vehicle_id = chosen.vehicle_id AND mark.hour = chosen.hour
+    )
+    SELECT array_agg(vehicle_id), array_agg(hour) INTO vehicles, hours FROM chosen;
+    IF vehicles IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM rollup_days(touched.vehicles, touched.signals, touched.days)
+    FROM rollup_hours(vehicles, hours, coalesce(state.raw_dropped_before, '-infinity')) AS touched;
+    IF state.raw_dropped_before > ANY (hours) THEN
+        PERFORM rollup_days(touched.vehicles, touched.signals, touched.days)
+        FROM merge_late(
+            vehicles, hours, state.raw_dropped_before, coalesce(state.hours_dropped_before, '-infinity')
+        ) AS touched;
+    END IF;
+    RETURN cardinality(vehicles);
+END $$;
+
+-- Hours from `from_hour` on, from their raw rows; returns the days and signals that changed.
+CREATE FUNCTION rollup_hours(
+    wanted_vehicles uuid[], wanted_hours timestamptz[], from_hour timestamptz,
+    OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
+) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    first_hour CONSTANT timestamptz := (SELECT min(hour) FROM unnest(wanted_hours) AS hour);
+    last_hour CONSTANT timestamptz := (SELECT max(hour) FROM unnest(wanted_hours) AS hour);
+BEGIN
+    WITH stored AS (
+        INSERT INTO rollup_hour AS known
+            (vehicle_id, bucket, minimum, maximum, mean, last, last_at, count, signal)
+        SELECT wanted.vehicle_id, wanted.hour, found.*
+        FROM unnest(wanted_vehicles, wanted_hours) AS wanted (vehicle_id, hour)
+        CROSS JOIN LATERAL (
+            SELECT min(value), max(value), avg(value), last(value, time), max(time), count(*)::integer, signal
+            FROM reading_value
+            WHERE vehicle_id = wanted.vehicle_id
+              AND time >= wanted.hour AND time < wanted.hour + INTERVAL '1 hour'
+              AND time >= first_hour AND time < last_hour + INTERVAL '1 hour'   -- excludes chunks when planning
+            GROUP BY signal
+        ) AS found
+        WHERE wanted.hour >= from_hour
+        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET minimum = excluded.minimum, maximum = excluded.maximum,
+            mean = excluded.mean, last = excluded.last, last_at = excluded.last_at, count = excluded.count
+        WHERE known.* IS DISTINCT FROM excluded.*
+        RETURNING vehicle_id, signal, bucket
+    )
+    SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day) INTO vehicles, signals, days
+    FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM stored) AS touched;
+END $$;
+
+-- Days from their hours.
+CREATE FUNCTION rollup_days(vehicles uuid[], signals smallint[], days timestamptz[]) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    first_day CONSTANT timestamptz := (SELECT min(day) FROM unnest(days) AS day);
+    last_day CONSTANT timestamptz := (SELECT max(day) FROM unnest(days) AS day);
+BEGIN
+    INSERT INTO rollup_day AS known (vehicle_id, signal, bucket, minimum, maximum, mean, last, last_at, count)
+    SELECT wanted.vehicle_id, wanted.signal, wanted.day, found.*
+    FROM unnest(vehicles, signals, days) AS wanted (vehicle_id, signal, day)
+    CROSS JOIN LATERAL (
+        SELECT min(minimum), max(maximum), sum(mean * count) / sum(count), last(last, last_at), max(last_at),
+               sum(count)::integer
+        FROM rollup_hour
+        WHERE vehicle_id = wanted.vehicle_id AND signal = wanted.signal
+          AND bucket >= wanted.day AND bucket < wanted.day + INTERVAL '1 day'
+          AND bucket >= first_day AND bucket < last_day + INTERVAL '1 day'
+    ) AS found
+    ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET minimum = excluded.minimum, maximum = excluded.maximum,
+        mean = excluded.mean, last = excluded.last, last_at = excluded.last_at, count = excluded.count
+    WHERE known.* IS DISTINCT FROM excluded.*;
+END $$;
+
+-- Rows that came after the raw rows of their hour were dropped: they are put into what is kept of it and deleted, in
+-- one statement, so that each counts once. Where the roll-ups per hour are dropped too, into the day.
+CREATE FUNCTION merge_late(
+    wanted_vehicles uuid[], wanted_hours timestamptz[], before_hour timestamptz, hours_from timestamptz,
+    OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
+) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    WITH wanted AS (
+        SELECT vehicle_id, hour FROM unnest(wanted_vehicles, wanted_hours) AS given (vehicle_id, hour)
+        WHERE hour < before_hour
+    ), late AS MATERIALIZED (
+        SELECT vehicle_id, CASE WHEN hour < hours_from THEN date_trunc('day', hour, 'UTC') ELSE hour END AS bucket,
+               min(value) AS minimum, max(value) AS maximum, avg(value) AS mean, last(value, time) AS last,
+               max(time) AS last_at, count(*)::integer AS count, signal
+        FROM wanted JOIN reading_value USING (vehicle_id)
+        WHERE time >= hour AND time < hour + INTERVAL '1 hour' AND time < before_hour
+        GROUP BY vehicle_id, 2, hour < hours_from, signal
+    ), gone AS (
+        DELETE FROM reading USING wanted
+        WHERE reading.vehicle_id = wanted.vehicle_id
+          AND time >= hour AND time < hour + INTERVAL '1 hour' AND time < before_hour
+    ), into_days AS (
+        INSERT INTO rollup_day AS known SELECT * FROM late WHERE bucket < hours_from
+        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
+            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
+            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
+            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
+            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
+    ), into_hours AS (
+        INSERT INTO rollup_hour AS known SELECT * FROM late WHERE bucket >= hours_from
+        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
+            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
+            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
+            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
+            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
+        RETURNING vehicle_id, signal, bucket
+    )
+    SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day) INTO vehicles, signals, days
+    FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM into_hours) AS touched;
+END $$;
+
+-- Drop the oldest chunk whose time is over, if nothing stands against it; returns its name or NULL.
+-- Raw rows go only when their hours are rolled up. The lock waits for those who write into the chunk, so that none of
+-- their marks is missed; whoever comes later finds raw_dropped_before.
+CREATE FUNCTION drop_oldest_chunk(moment timestamptz) RETURNS text
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+DECLARE
+    state storage_state;
+    chunk record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('wearcast.rollups'));
+    SELECT * INTO STRICT state FROM storage_state;
+    FOR chunk IN
+        SELECT hypertable_name AS parent, chunk_schema, chunk_name, range_start, range_end
+        FROM timescaledb_information.chunks
+        WHERE hypertable_name IN ('reading', 'rollup_hour', 'rollup_day', 'estimate')
+          AND range_end <= moment - (state.retention ->> hypertable_name)::integer * INTERVAL '1 day'
+          -- A roll-up per hour is kept as long as its raw rows: it can only be computed again from all of them.
+          AND (hypertable_name <> 'rollup_hour' OR range_end <= state.raw_dropped_before)
+        ORDER BY range_end, hypertable_name
+    LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', chunk.chunk_schema, chunk.chunk_name);
+            IF chunk.parent = 'reading' THEN
+                CONTINUE WHEN EXISTS (
+                    SELECT 1 FROM rollup_pending WHERE hour >= chunk.range_start AND hour < chunk.range_end
+                );
+                UPDATE storage_state SET raw_dropped_before = greatest(raw_dropped_before, chunk.range_end);
+            ELSIF chunk.parent = 'rollup_hour' THEN
+                UPDATE storage_state SET hours_dropped_before = greatest(hours_dropped_before, chunk.range_end);
+            END IF;
+            PERFORM drop_chunks(
+                format('%I', chunk.parent)::regclass, older_than => chunk.range_end, newer_than => chunk.range_start
+            );
+            RETURN format('%s %s', chunk.parent, chunk.range_start::date);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;  -- somebody writes into it just now: the next run
+        END;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- Delete up to `most` rows each of the plain tables whose time is over; returns how many went.
+CREATE FUNCTION delete_expired_rows(moment timestamptz, most integer) RETURNS bigint
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    expiry record;
+    deleted bigint;
+    total bigint := 0;
+BEGIN
+    FOR expiry IN
+        SELECT kept.relation, kept.column_name, (retention ->> kept.relation)::integer AS days FROM storage_state,
+        (VALUES ('batch', 'committed_at'), ('device_command', 'issued_at'), ('rejected_message', 'last_received_at'))
+            AS kept (relation, column_name)
+        WHERE retention ->> kept.relation IS NOT NULL
+    LOOP
+        EXECUTE format(
+            'DELETE FROM %1$I WHERE ctid = ANY (ARRAY(SELECT ctid FROM %1$I WHERE %2$I < $1 LIMIT $2))',
+            expiry.relation, expiry.column_name
+        ) USING moment - expiry.days * INTERVAL '1 day', most;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        total := total + deleted;
+    END LOOP;
+    RETURN total;
+END $$;
+
+-- All of it, in transactions of their own. Run by `wearcast db maintain`, or by the database's scheduler, whose jobs
+-- have these arguments; config: {"scheduler": who calls, "passes": how often to take 1000 hours, all if missing}.
+-- The scheduler that is not the chosen one does nothing: a job left over from another edition does no harm.
+CREATE PROCEDURE maintain_storage(job_id integer, config jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    most CONSTANT integer := 1000;
+    begun CONSTANT timestamptz := clock_timestamp();
+    -- An hour is rolled up ten minutes after its end, when what a driving car sends has come.
+    settled CONSTANT timestamptz := date_trunc('hour', begun - INTERVAL '10 minutes', 'UTC');
+    passes integer := coalesce((config ->> 'passes')::integer, 2147483647);
+    rolled integer;
+    buckets integer := 0;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM storage_state WHERE scheduler = config ->> 'scheduler') THEN
+        RETURN;
+    END IF;
+    LOOP
+        rolled := refresh_rollups(most, settled);
+        COMMIT;
+        buckets := buckets + rolled;
+        passes := passes - 1;
+        EXIT WHEN rolled < most OR passes = 0;
+    END LOOP;
+    IF rolled < most THEN
+        UPDATE storage_state SET settled_before = settled;
+        COMMIT;
+        WHILE drop_oldest_chunk(begun) IS NOT NULL LOOP
+            COMMIT;
+        END LOOP;
+        WHILE delete_expired_rows(begun, 10000) > 0 LOOP
+            COMMIT;
+        END LOOP;
+    END IF;
+    UPDATE storage_state SET last_run_at = clock_timestamp(), last_run_buckets = buckets,
+        last_run_seconds = extract(epoch FROM clock_timestamp() - begun);
+END $$;
