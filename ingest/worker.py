@@ -25,7 +25,9 @@ from ingest.errors import BrokerError, DatabaseError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.pulse import PULSE
+from ingest.sources.jetstream import JetstreamSource
 from ingest.sources.mqtt import MqttSource
+from ingest.sources.nats_connection import NatsConfig
 from ingest.sources.port import Source
 from ingest.writer import Outcome, store
 from telemetry.records import Acknowledgement
@@ -43,6 +45,7 @@ class WorkerConfig:
 
     database_url: str = field(repr=False)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
+    nats: NatsConfig | None = None  # take messages from a NATS cluster, which workers share, instead of by MQTT
     client_id: str = "wearcast-ingest-1"
     group_messages: int = 500  # per transaction, at most
     group_bytes: int = 8 * 1024 * 1024
@@ -136,6 +139,17 @@ class _Worker:
 
 
 def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Source:
+    if config.nats is not None:
+        return JetstreamSource(
+            config.nats,
+            name=config.client_id,
+            inbox=Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes),
+            pause=_pause(config),
+            aside=courier.offer,
+            ready=ready,
+            most_messages=2 * config.group_messages,  # one being stored and one waiting: others may have the rest
+            most_bytes=2 * config.group_bytes,
+        )
     return MqttSource(
         config.broker,
         client_id=config.client_id,

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
 from health.durability import Category
 from ingest.broker import BrokerConfig
+from ingest.sources.nats_connection import NatsConfig
 from ingest.worker import WorkerConfig
 from portal.access import signin_url
 from portal.config import PortalConfig
@@ -32,9 +34,22 @@ def broker_config(settings: Settings) -> BrokerConfig:
     )
 
 
-def worker_config(settings: Settings, database_url: str, name: str) -> WorkerConfig:
+def nats_config(settings: Settings) -> NatsConfig:
+    """Where the backend's services find the NATS servers."""
+    nats = settings.nats
+    return NatsConfig(servers=nats.servers, username=nats.username, password=nats.password, ca_file=settings.broker_ca)
+
+
+def worker_config(
+    settings: Settings, database_url: str, name: str, source: Literal["mqtt", "jetstream"] = "mqtt"
+) -> WorkerConfig:
     """An ingest worker's: the name makes its MQTT session, which the broker keeps while the worker is away."""
-    return WorkerConfig(database_url=database_url, broker=broker_config(settings), client_id=f"wearcast-{name}")
+    return WorkerConfig(
+        database_url=database_url,
+        broker=broker_config(settings),
+        nats=nats_config(settings) if source == "jetstream" else None,
+        client_id=f"wearcast-{name}",
+    )
 
 
 def delivery_config(settings: Settings, database_url: str) -> DeliveryConfig:

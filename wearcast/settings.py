@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from telemetry.logs import parse_log_setting
 
 PREFIX = "WEARCAST_"
 
@@ -34,8 +36,16 @@ SETTINGS = (
         default="mqtt://127.0.0.1:1883",
     ),
     Setting(
+        name="WEARCAST_NATS_URL",
+        meaning=(
+            "NATS servers of `wearcast ingest run --source jetstream`, as nats://user:password@host:4222,"
+            "nats://host2:4222 or tls://…; user and password of the first hold for all"
+        ),
+        default="nats://127.0.0.1:4222",
+    ),
+    Setting(
         name="WEARCAST_BROKER_CA",
-        meaning="file with the certificate authority of the broker, for mqtts",
+        meaning="file with the certificate authority of the broker, for mqtts and tls",
         default="the system's authorities",
     ),
     Setting(
@@ -59,6 +69,16 @@ SETTINGS = (
         default="secret in the user's cache",
     ),
     Setting(
+        name="WEARCAST_PERSONAL_KEY_FILE",
+        meaning="file with the keys to personal data and backups (lost, both are); made on first use, mode 0600",
+        default="personal-keys in the user's cache",
+    ),
+    Setting(
+        name="WEARCAST_BACKUP_DIR",
+        meaning="folder of backups, with the list of erased people that every restore applies again",
+        default="backups in the user's cache",
+    ),
+    Setting(
         name="WEARCAST_SMTP_URL",
         meaning="mail server for invitations, as smtp://user:password@host:587 or smtps://…",
         default="none: mail goes to WEARCAST_MAIL_DIR",
@@ -72,6 +92,31 @@ SETTINGS = (
         name="WEARCAST_MAIL_FROM",
         meaning="sender of mail and organizer of calendar invitations",
         default="bookings@wearcast.invalid",
+    ),
+    Setting(
+        name="WEARCAST_LOG",
+        meaning="log lines for people or machines, and from which level on: text, json, json:debug",
+        default="text",
+    ),
+    Setting(
+        name="WEARCAST_WATCH_LISTEN",
+        meaning="where a process serves metrics and health: the first free port from host:port on; off: nowhere",
+        default="127.0.0.1:9464",
+    ),
+    Setting(
+        name="WEARCAST_BROKER_MONITOR",
+        meaning="monitoring address of a NATS server, as http://127.0.0.1:8222: its storage is watched there",
+        default="none: watch the broker's disk by WEARCAST_WATCH_FOLDERS",
+    ),
+    Setting(
+        name="WEARCAST_WATCH_FOLDERS",
+        meaning="folders whose disks must not fill, as broker=/var/lib/nats,database=/var/lib/postgresql",
+        default="none",
+    ),
+    Setting(
+        name="WEARCAST_OPERATOR_NOTIFY_FILE",
+        meaning="file with Apprise addresses, one a line, that are told of alerts on Wearcast itself",
+        default="none: wearcast status shows them",
     ),
 )
 
@@ -92,18 +137,42 @@ class BrokerAddress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NatsAddress:
+    """Where the NATS servers are, without user and password, which stay out of ``repr``."""
+
+    servers: tuple[str, ...]
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenAddress:
+    """Where to listen; port 0 takes any that is free."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the environment says, checked."""
 
     database_url: str | None
     broker: BrokerAddress
+    nats: NatsAddress
     broker_ca: Path | None
     operator_token_file: Path
     portal_url: str
     secret_file: Path
+    personal_key_file: Path
+    backup_dir: Path
     smtp_url: str | None
     mail_dir: Path
     mail_from: str
+    watch_listen: ListenAddress | None
+    broker_monitor: str | None
+    watch_folders: Mapping[str, Path]  # by what lies there
+    operator_notify_file: Path | None
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -120,14 +189,58 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         database_url=given("DATABASE_URL"),
         broker=parse_broker_url(given("BROKER_URL") or "mqtt://127.0.0.1:1883"),
+        nats=parse_nats_url(given("NATS_URL") or "nats://127.0.0.1:4222"),
         broker_ca=Path(broker_ca) if broker_ca else None,
         operator_token_file=Path(given("OPERATOR_TOKEN_FILE") or _cache(environment) / "operator-token"),
         portal_url=(given("PORTAL_URL") or "http://127.0.0.1:8080").rstrip("/"),
         secret_file=Path(given("SECRET_FILE") or _cache(environment) / "secret"),
+        personal_key_file=Path(given("PERSONAL_KEY_FILE") or _cache(environment) / "personal-keys"),
+        backup_dir=Path(given("BACKUP_DIR") or _cache(environment) / "backups"),
         smtp_url=given("SMTP_URL"),
         mail_dir=Path(given("MAIL_DIR") or "mail"),
         mail_from=given("MAIL_FROM") or "bookings@wearcast.invalid",
+        watch_listen=parse_listen(given("WATCH_LISTEN") or "127.0.0.1:9464"),
+        broker_monitor=_monitor(given("BROKER_MONITOR")),
+        watch_folders=parse_folders(given("WATCH_FOLDERS") or ""),
+        operator_notify_file=Path(given("OPERATOR_NOTIFY_FILE") or "") if given("OPERATOR_NOTIFY_FILE") else None,
     )
+
+
+def log_setting(environment: Mapping[str, str] = os.environ) -> str:
+    """``WEARCAST_LOG``, checked. Apart from the others: the log is set up before it is known what a command needs."""
+    text = environment.get(PREFIX + "LOG") or "text"
+    try:
+        parse_log_setting(text)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return text
+
+
+def parse_listen(text: str) -> ListenAddress | None:
+    """Where to listen of ``host:port``; None for ``off``."""
+    if text == "off":
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingsError(f"WEARCAST_WATCH_LISTEN: give it as 127.0.0.1:9464, or off, not {text!r}")
+    return ListenAddress(host=host.strip("[]"), port=int(port))
+
+
+def parse_folders(text: str) -> dict[str, Path]:
+    """Folders by what lies there, of ``broker=/var/lib/nats,database=/var/lib/postgresql``."""
+    found: dict[str, Path] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, path = part.partition("=")
+        if not equals or not name.isidentifier() or not path.startswith("/"):
+            raise SettingsError(f"WEARCAST_WATCH_FOLDERS: give each as broker=/var/lib/nats, not {part!r}")
+        found[name] = Path(path)
+    return found
+
+
+def _monitor(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise SettingsError("WEARCAST_BROKER_MONITOR: give it as http://127.0.0.1:8222")
+    return None if url is None else url.rstrip("/")
 
 
 def parse_broker_url(url: str) -> BrokerAddress:
@@ -146,6 +259,33 @@ def parse_broker_url(url: str) -> BrokerAddress:
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         tls=tls,
+    )
+
+
+def parse_nats_url(urls: str) -> NatsAddress:
+    """Parts of ``nats://user:password@host:4222,nats://host2:4222``; SettingsError without repeating the password."""
+    form = "give it as nats://user:password@host:4222,nats://host2:4222 (tls:// with TLS)"
+    servers: list[str] = []
+    users: list[tuple[str | None, str | None]] = []
+    for number, url in enumerate(urls.split(","), start=1):
+        parts = urlsplit(url.strip())
+        try:
+            host, port = parts.hostname, parts.port or 4222
+        except ValueError as error:
+            raise SettingsError(
+                f"WEARCAST_NATS_URL: the port of server {number} is no number from 1 to 65535 ({error})"
+            ) from error
+        if parts.scheme not in {"nats", "tls"} or not host:
+            raise SettingsError(f"WEARCAST_NATS_URL: server {number} is not understood; {form}")
+        servers.append(f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        users.append((parts.username, parts.password))
+    if len({server.split(":", 1)[0] for server in servers}) > 1:
+        raise SettingsError("WEARCAST_NATS_URL: either all servers with TLS (tls://) or none (nats://)")
+    username, password = users[0]
+    return NatsAddress(
+        servers=tuple(servers),
+        username=unquote(username) if username else None,
+        password=unquote(password) if password else None,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
@@ -11,6 +11,8 @@ import typer
 from wearcast.commands.common import JsonOption, connection, database_url
 from wearcast.output import print_rows
 from wearcast.settings import load_settings
+
+Source = Literal["mqtt", "jetstream"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,10 +35,15 @@ app.add_typer(workshop, name="workshop")
 @app.command()
 def run(
     name: Annotated[str, typer.Option(help="Name of this worker: its MQTT session waits under it.")] = "ingest-1",
+    source: Annotated[
+        Source,
+        typer.Option(help="mqtt: one worker at any broker. jetstream: any number of workers at a NATS cluster."),
+    ] = "mqtt",
 ) -> None:
     """Run a worker until it is stopped (SIGTERM finishes the group at hand)."""
     from ingest.worker import run_worker
     from wearcast.services import worker_config
+    from wearcast.watch.observed import observed
 
     settings = load_settings()
     with database_url(settings) as url:
@@ -46,9 +53,30 @@ def run(
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
-            await run_worker(worker_config(settings, url, name), stop)
+            await run_worker(worker_config(settings, url, name, source), stop)
 
-        asyncio.run(main())
+        with observed("ingest", settings, url, instance=name):
+            asyncio.run(main())
+
+
+@app.command()
+def prepare(
+    replicas: Annotated[int, typer.Option(min=1, max=5, help="Nodes that keep each message; 1 on a single node.")] = 3,
+    gibibytes: Annotated[
+        int, typer.Option(min=1, help="What each node keeps at most; beyond it devices keep what they have.")
+    ] = 64,
+) -> None:
+    """Make the stream and the consumer that workers with --source jetstream share, before devices connect.
+
+    May be repeated: it changes what differs. docs/scaling.md says how much each number has to be.
+    """
+    from ingest.sources.nats_stream import StreamLimits
+    from ingest.sources.nats_stream import prepare as make
+    from wearcast.services import nats_config
+
+    limits = StreamLimits(replicas=replicas, most_bytes=gibibytes * 1024**3)
+    asyncio.run(make(nats_config(load_settings()), limits))
+    print("stream and consumer are ready; run: wearcast ingest run --source jetstream")
 
 
 @app.command()
