@@ -3,11 +3,13 @@
 They take 16 MB and half of the time to start, and a service never prints a table.
 """
 
-import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
+
+from telemetry.logs import LOG_VARIABLE, configure
 
 
 def main(arguments: list[str]) -> int:
@@ -15,9 +17,11 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m edge_agent AGENT.YAML\nEverything else: wearcast agent --help\n")
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for chatty in ("can", "isotp"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        configure(os.environ.get(LOG_VARIABLE) or "text", process="agent")
+    except ValueError as error:
+        sys.stderr.write(f"wearcast: {error}\n")
+        return 1
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())  # before anything slow: systemd may change its mind

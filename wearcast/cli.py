@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from telemetry.logs import configure
 from wearcast import __version__
 from wearcast.commands import (
     agent,
@@ -27,6 +28,7 @@ from wearcast.commands import (
     remote,
     rules,
 )
+from wearcast.settings import SettingsError, log_setting
 
 app = typer.Typer(
     name="wearcast",
@@ -70,13 +72,10 @@ def _options(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details to standard error.")] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for chatty in ("httpx", "httpcore", "apprise", "can", "isotp", "asyncio", "yoyo"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        configure(log_setting(), process="wearcast", verbose=verbose)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
     logging.getLogger("UdsClient").setLevel(logging.CRITICAL)  # an unanswered request is a fault in its reading
 
 

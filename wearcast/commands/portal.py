@@ -27,9 +27,10 @@ def run(
     """Serve the portal until it is stopped. Put a proxy with TLS before it where it leaves this machine."""
     from portal.server import serve
     from wearcast.services import portal_config
+    from wearcast.watch.observed import observed
 
     settings = load_settings()
-    with database_url(settings) as url:
+    with database_url(settings) as url, observed("portal", settings, url):
         serve(portal_config(settings, url), host, port)
 
 

@@ -96,8 +96,10 @@ def backtest(
 def run() -> None:
     """Run the rules engine until it is stopped. Any number may run at once."""
     from rules.engine import EngineConfig, run_engine
+    from wearcast.watch.observed import observed
 
-    with stop_on_signal() as stop, database_url(load_settings()) as url:
+    settings = load_settings()
+    with stop_on_signal() as stop, database_url(settings) as url, observed("rules", settings, url):
         run_engine(EngineConfig(database_url=url), stop)
 
 
@@ -106,9 +108,10 @@ def deliver() -> None:
     """Deliver owner messages, workshop webhooks and invitations until it is stopped."""
     from rules.delivery.worker import run_delivery
     from wearcast.services import delivery_config
+    from wearcast.watch.observed import observed
 
     settings = load_settings()
-    with stop_on_signal() as stop, database_url(settings) as url:
+    with stop_on_signal() as stop, database_url(settings) as url, observed("delivery", settings, url):
         run_delivery(delivery_config(settings, url), stop)
 
 

@@ -1,0 +1,121 @@
+"""A process under watch: its endpoint over HTTP, and its heartbeat in a real database."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from psycopg.rows import dict_row
+
+from ingest import metrics
+from ingest.database import Connection
+from ingest.pulse import Pulse
+from tests.integration.watch_support import eventually
+from wearcast.settings import ListenAddress
+from wearcast.watch.endpoint import pages, serving
+from wearcast.watch.heartbeat import beating
+
+pytestmark = pytest.mark.database
+ANY_PORT = ListenAddress(host="127.0.0.1", port=0)
+
+
+class Standing:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def endpoint(pulse: Pulse) -> Iterator[str]:
+    with serving(ANY_PORT, pages("test", pulse)) as listens:
+        assert listens is not None
+        yield f"http://{listens}"
+
+
+def get(url: str) -> tuple[int, str]:
+    answer = httpx.get(url, trust_env=False)
+    return answer.status_code, answer.text
+
+
+def test_endpoint_tells_dead_from_unready() -> None:
+    clock = Standing()
+    pulse = Pulse(clock)
+    pulse.turn("loop", 5)
+    with endpoint(pulse) as url:
+        assert get(f"{url}/healthz")[0] == 200
+        assert get(f"{url}/readyz")[0] == 200
+        pulse.trouble("broker", "not connected")
+        status, body = get(f"{url}/readyz")
+        assert (status, json.loads(body)["problems"]) == (503, ["broker: not connected"])
+        assert get(f"{url}/healthz")[0] == 200
+        clock.now = 60
+        status, body = get(f"{url}/healthz")
+        assert (status, json.loads(body)["alive"]) == (503, False)
+        assert get(f"{url}/elsewhere")[0] == 404
+
+
+def test_metrics_are_in_the_text_format() -> None:
+    metrics.REJECTED.labels("malformed").inc(0)
+    with endpoint(Pulse()) as url:
+        status, body = get(f"{url}/metrics")
+    assert status == 200
+    assert "# TYPE wearcast_ingest_commit_seconds histogram" in body
+    assert 'wearcast_ingest_rejected_total{reason="malformed"}' in body
+
+
+def test_processes_of_one_machine_share_the_setting() -> None:
+    with serving(ANY_PORT, {}) as first:
+        assert first is not None
+        taken = ListenAddress(host="127.0.0.1", port=int(first.rpartition(":")[2]))
+        with serving(taken, {}) as second:
+            assert second is not None
+            assert second != first
+
+
+def test_off_listens_nowhere() -> None:
+    with serving(None, {}) as listens:
+        assert listens is None
+
+
+def beats(connection: Connection) -> list[dict[str, object]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("SELECT * FROM process_heartbeat ORDER BY process, instance").fetchall()
+
+
+def test_heartbeat_comes_with_figures_and_goes_with_the_process(connection: Connection, database_url: str) -> None:
+    metrics.BATCHES.inc(3)
+    with beating("ingest", database_url, instance="ingest-1", listens="127.0.0.1:9464", period_s=0.05):
+        eventually(lambda: bool(beats(connection)) and bool(beats(connection)[0]["rates"]), "two beats")
+        (row,) = beats(connection)
+        assert (row["process"], row["instance"], row["pid"]) == ("ingest", "ingest-1", os.getpid())
+        assert (row["alive"], row["problems"], row["listens"]) == (True, [], "127.0.0.1:9464")
+        figures, rates = row["figures"], row["rates"]
+        assert isinstance(figures, dict)
+        assert isinstance(rates, dict)
+        assert figures["wearcast_ingest_batches_total"] >= 3
+        assert rates["wearcast_ingest_batches_total"] == 0
+    assert beats(connection) == []
+
+
+def test_a_killed_process_is_taken_over_and_a_second_gets_a_name_of_its_own(
+    connection: Connection, database_url: str
+) -> None:
+    with beating("rules", database_url, period_s=0.05):
+        eventually(lambda: len(beats(connection)) == 1, "a beat")
+        # Of another process of this machine that runs: its parent.
+        connection.execute("UPDATE process_heartbeat SET pid = %s, instance = 'kept'", [os.getppid()])
+        eventually(lambda: len(beats(connection)) == 2, "a beat under the former name")
+        connection.execute("DELETE FROM process_heartbeat WHERE instance <> 'kept'")
+        eventually(lambda: len(beats(connection)) == 2, "another beat")
+        host = next(row["instance"] for row in beats(connection) if row["instance"] != "kept")
+    connection.execute("UPDATE process_heartbeat SET instance = %s, period = '1 hour'", [host])
+    with beating("rules", database_url, period_s=0.05):
+        eventually(lambda: len(beats(connection)) == 2, "a beat beside the one that runs")
+        assert {row["instance"] for row in beats(connection)} == {host, f"{host}-2"}
+    connection.execute("UPDATE process_heartbeat SET beat_at = now() - interval '1 day'")
+    with beating("rules", database_url, period_s=0.05):
+        eventually(lambda: beats(connection)[0]["pid"] == os.getpid(), "taking the old name over")
+        assert [row["instance"] for row in beats(connection)] == [host]

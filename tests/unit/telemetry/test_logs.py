@@ -1,0 +1,54 @@
+"""Lines of the log: JSON with the trace, and nothing in it that nobody listed."""
+
+import json
+import logging
+
+import pytest
+
+from telemetry.logs import JsonLines, TraceText, parse_log_setting
+
+
+def record(message: str, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("ingest.watch", logging.INFO, __file__, 1, message, (), None)
+    for name, value in extra.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_json_line_carries_trace_and_device_and_no_other_field() -> None:
+    line = JsonLines("ingest").format(record("committed", trace_id="ab" * 16, device="wc-1", owner="Ada"))
+    told = json.loads(line)
+    assert told.pop("time").endswith("+00:00")
+    assert told == {
+        "level": "info",
+        "process": "ingest",
+        "logger": "ingest.watch",
+        "message": "committed",
+        "trace_id": "ab" * 16,
+        "device": "wc-1",
+    }
+
+
+def test_json_line_of_an_error_repeats_no_row() -> None:
+    made = record("a bug")
+    with pytest.raises(ValueError, match="duplicate") as caught:
+        raise ValueError("duplicate key\nDETAIL: (name)=(Ada Beispiel)")
+    made.exc_info = (ValueError, caught.value, caught.tb)
+    line = JsonLines("rules").format(made)
+    told = json.loads(line)
+    assert told["error"] == "ValueError: duplicate key"
+    assert "Ada" not in line
+    assert any("test_logs.py" in frame for frame in told["stack"])
+
+
+def test_text_line_ends_with_its_trace_where_it_has_one() -> None:
+    assert TraceText().format(record("committed", trace_id="ab")).endswith("ingest.watch: committed [ab]")
+    assert TraceText().format(record("committed")).endswith("ingest.watch: committed")
+
+
+def test_setting_names_form_and_level() -> None:
+    assert parse_log_setting("json:debug") == ("json", logging.DEBUG)
+    assert parse_log_setting("text") == ("text", logging.INFO)
+    for wrong in ("xml", "json:loud", ""):
+        with pytest.raises(ValueError, match="WEARCAST_LOG"):
+            parse_log_setting(wrong)

@@ -1,0 +1,1 @@
+"""Watching ourselves: endpoints and heartbeats of every process, facts about the whole, and what is wrong with it."""
