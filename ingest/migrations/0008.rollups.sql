@@ -1,74 +1,31 @@
 -- Roll-ups per hour and day, and keeping and dropping what is stored: docs/storage.md tells why.
 -- depends: 0007.trace
 
--- The wide rows of `reading` as one row per value; signal: its wire code in the catalogue, which also has the unit.
-CREATE VIEW reading_value AS
-SELECT time, vehicle_id, signal::smallint AS signal, value
-FROM reading CROSS JOIN LATERAL (VALUES
-    (1, speed::double precision),
-    (2, traveled_distance),
-    (3, engine_speed),
-    (4, coolant_temperature),
-    (5, oil_temperature),
-    (6, oil_life_remaining),
-    (7, oil_life),
-    (10, engine_load),
-    (11, throttle_position),
-    (12, relative_throttle_position),
-    (13, throttle_position_b),
-    (14, accelerator_position_d),
-    (15, accelerator_position_e),
-    (16, throttle_actuator),
-    (17, long_term_fuel_trim_1),
-    (18, short_term_fuel_trim_1),
-    (19, intake_manifold_pressure),
-    (20, mass_air_flow),
-    (21, fuel_level),
-    (22, commanded_equivalence_ratio),
-    (23, barometric_pressure),
-    (24, intake_temperature),
-    (25, timing_advance),
-    (26, catalyst_temperature_1),
-    (27, catalyst_temperature_2),
-    (28, control_module_voltage),
-    (29, commanded_evap),
-    (30, engine_run_time),
-    (31, run_time_mil),
-    (32, time_since_dtc_cleared),
-    (33, distance_with_mil),
-    (34, distance_since_dtc_clear),
-    (35, warmups_since_dtc_clear),
-    (36, mil_on::int),
-    (37, fuel_rate),
-    (50, ambient_temperature),
-    (51, dtc_count),
-    (52, low_voltage_battery_voltage),
-    (53, brake_pedal_position),
-    (54, service_due::int),
-    (55, distance_to_service),
-    (56, time_to_service),
-    (60, pad_wear_row1_left),
-    (61, pad_wear_row1_right),
-    (62, pad_wear_row2_left),
-    (63, pad_wear_row2_right),
-    (64, tire_pressure_row1_left),
-    (65, tire_pressure_row1_right),
-    (66, tire_pressure_row2_left),
-    (67, tire_pressure_row2_right),
-    (68, tire_temperature_row1_left),
-    (69, tire_temperature_row1_right),
-    (70, tire_temperature_row2_left),
-    (71, tire_temperature_row2_right),
-    (80, traction_battery_soh),
-    (81, traction_battery_soc),
-    (82, traction_battery_soc_displayed),
-    (83, traction_battery_voltage),
-    (84, traction_battery_current),
-    (85, traction_battery_temperature),
-    (86, traction_battery_charging::int),
-    (87, traction_battery_net_capacity)
-) AS unpivoted (signal, value)
-WHERE value IS NOT NULL;
+-- The signals that are rolled up: the wire code in the catalogue, which also has the unit, and the value as a number.
+CREATE TABLE reading_signal (
+    signal smallint PRIMARY KEY,
+    expression text NOT NULL UNIQUE                 -- over the columns of `reading`
+);
+INSERT INTO reading_signal (signal, expression) VALUES
+    (1, 'speed'), (2, 'traveled_distance'), (3, 'engine_speed'), (4, 'coolant_temperature'), (5,
+    'oil_temperature'), (6, 'oil_life_remaining'), (7, 'oil_life'), (10, 'engine_load'), (11,
+    'throttle_position'), (12, 'relative_throttle_position'), (13, 'throttle_position_b'), (14,
+    'accelerator_position_d'), (15, 'accelerator_position_e'), (16, 'throttle_actuator'), (17,
+    'long_term_fuel_trim_1'), (18, 'short_term_fuel_trim_1'), (19, 'intake_manifold_pressure'), (20,
+    'mass_air_flow'), (21, 'fuel_level'), (22, 'commanded_equivalence_ratio'), (23, 'barometric_pressure'), (24,
+    'intake_temperature'), (25, 'timing_advance'), (26, 'catalyst_temperature_1'), (27,
+    'catalyst_temperature_2'), (28, 'control_module_voltage'), (29, 'commanded_evap'), (30, 'engine_run_time'),
+    (31, 'run_time_mil'), (32, 'time_since_dtc_cleared'), (33, 'distance_with_mil'), (34,
+    'distance_since_dtc_clear'), (35, 'warmups_since_dtc_clear'), (36, 'mil_on::int'), (37, 'fuel_rate'), (50,
+    'ambient_temperature'), (51, 'dtc_count'), (52, 'low_voltage_battery_voltage'), (53,
+    'brake_pedal_position'), (54, 'service_due::int'), (55, 'distance_to_service'), (56, 'time_to_service'),
+    (60, 'pad_wear_row1_left'), (61, 'pad_wear_row1_right'), (62, 'pad_wear_row2_left'), (63,
+    'pad_wear_row2_right'), (64, 'tire_pressure_row1_left'), (65, 'tire_pressure_row1_right'), (66,
+    'tire_pressure_row2_left'), (67, 'tire_pressure_row2_right'), (68, 'tire_temperature_row1_left'), (69,
+    'tire_temperature_row1_right'), (70, 'tire_temperature_row2_left'), (71, 'tire_temperature_row2_right'),
+    (80, 'traction_battery_soh'), (81, 'traction_battery_soc'), (82, 'traction_battery_soc_displayed'), (83,
+    'traction_battery_voltage'), (84, 'traction_battery_current'), (85, 'traction_battery_temperature'), (86,
+    'traction_battery_charging::int'), (87, 'traction_battery_net_capacity');
 
 -- Hours whose roll-up does not hold all rows yet, written in the transaction of the rows. A row for each group that
 -- brought some, and no key: with one, ingest would wait for a roll-up's transaction, or its mark would go with that.
@@ -125,7 +82,7 @@ CREATE INDEX batch_committed ON batch USING brin (committed_at) WITH (pages_per_
 -- An hour is computed anew from its raw rows and its day from the hours, so that late and repeated rows are counted
 -- as they are stored. Marks are taken first: every row that belongs to one is then seen.
 CREATE FUNCTION refresh_rollups(most integer, settled timestamptz) RETURNS integer
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET lc_messages = 'C' AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     state storage_state;
     vehicles uuid[];
@@ -155,36 +112,47 @@ BEGIN
     RETURN cardinality(vehicles);
 END $$;
 
+-- The query of the roll-up of wanted.vehicle_id in wanted.hour, a row per signal; $1 and $2 bound the time, so that
+-- chunks are excluded when planning. Aggregating the wide row before it becomes a row per signal is five times as fast.
+CREATE FUNCTION hour_query() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT format(
+        'SELECT found.* FROM (SELECT %s FROM reading WHERE vehicle_id = wanted.vehicle_id AND time >= $1 AND time < $2'
+        ' AND time >= wanted.hour AND time < wanted.hour + INTERVAL ''1 hour'') AS wide CROSS JOIN LATERAL (VALUES %s)'
+        ' AS found (minimum, maximum, mean, last, last_at, count, signal) WHERE found.count > 0',
+        string_agg(format(
+            'min(%1$s) AS n%2$s, max(%1$s) AS x%2$s, avg(%1$s) AS m%2$s, count(%1$s)::integer AS c%2$s,'
+            ' last(%1$s, time) FILTER (WHERE %1$s IS NOT NULL) AS l%2$s,'
+            ' max(time) FILTER (WHERE %1$s IS NOT NULL) AS t%2$s', expression, signal
+        ), ', '),
+        string_agg(format('(n%1$s, x%1$s, m%1$s, l%1$s, t%1$s, c%1$s, %1$s::smallint)', signal), ', ')
+    ) FROM reading_signal
+$$;
+
 -- Hours from `from_hour` on, from their raw rows; returns the days and signals that changed.
 CREATE FUNCTION rollup_hours(
     wanted_vehicles uuid[], wanted_hours timestamptz[], from_hour timestamptz,
     OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
-) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
-DECLARE
-    first_hour CONSTANT timestamptz := (SELECT min(hour) FROM unnest(wanted_hours) AS hour);
-    last_hour CONSTANT timestamptz := (SELECT max(hour) FROM unnest(wanted_hours) AS hour);
+) LANGUAGE plpgsql AS $$
 BEGIN
-    WITH stored AS (
-        INSERT INTO rollup_hour AS known
-            (vehicle_id, bucket, minimum, maximum, mean, last, last_at, count, signal)
-        SELECT wanted.vehicle_id, wanted.hour, found.*
-        FROM unnest(wanted_vehicles, wanted_hours) AS wanted (vehicle_id, hour)
-        CROSS JOIN LATERAL (
-            SELECT min(value), max(value), avg(value), last(value, time), max(time), count(*)::integer, signal
-            FROM reading_value
-            WHERE vehicle_id = wanted.vehicle_id
-              AND time >= wanted.hour AND time < wanted.hour + INTERVAL '1 hour'
-              AND time >= first_hour AND time < last_hour + INTERVAL '1 hour'   -- excludes chunks when planning
-            GROUP BY signal
-        ) AS found
-        WHERE wanted.hour >= from_hour
-        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET minimum = excluded.minimum, maximum = excluded.maximum,
-            mean = excluded.mean, last = excluded.last, last_at = excluded.last_at, count = excluded.count
-        WHERE known.* IS DISTINCT FROM excluded.*
-        RETURNING vehicle_id, signal, bucket
-    )
-    SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day) INTO vehicles, signals, days
-    FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM stored) AS touched;
+    EXECUTE format($query$
+        WITH stored AS (
+            INSERT INTO rollup_hour AS known
+                (vehicle_id, bucket, minimum, maximum, mean, last, last_at, count, signal)
+            SELECT wanted.vehicle_id, wanted.hour, rolled.*
+            FROM unnest($3, $4) AS wanted (vehicle_id, hour) CROSS JOIN LATERAL (%s) AS rolled
+            WHERE wanted.hour >= $5
+            ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
+                minimum = excluded.minimum, maximum = excluded.maximum, mean = excluded.mean,
+                last = excluded.last, last_at = excluded.last_at, count = excluded.count
+            WHERE known.* IS DISTINCT FROM excluded.*
+            RETURNING vehicle_id, signal, bucket
+        )
+        SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day)
+        FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM stored) AS touched
+    $query$, hour_query()) INTO vehicles, signals, days
+    USING (SELECT min(hour) FROM unnest(wanted_hours) AS hour),
+          (SELECT max(hour) + INTERVAL '1 hour' FROM unnest(wanted_hours) AS hour),
+          wanted_vehicles, wanted_hours, from_hour;
 END $$;
 
 -- Days from their hours.
@@ -215,40 +183,40 @@ END $$;
 CREATE FUNCTION merge_late(
     wanted_vehicles uuid[], wanted_hours timestamptz[], before_hour timestamptz, hours_from timestamptz,
     OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
-) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+) LANGUAGE plpgsql AS $$
+DECLARE
+    merging CONSTANT text := $merge$
+        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
+            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
+            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
+            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
+            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
+    $merge$;
 BEGIN
-    WITH wanted AS (
-        SELECT vehicle_id, hour FROM unnest(wanted_vehicles, wanted_hours) AS given (vehicle_id, hour)
-        WHERE hour < before_hour
-    ), late AS MATERIALIZED (
-        SELECT vehicle_id, CASE WHEN hour < hours_from THEN date_trunc('day', hour, 'UTC') ELSE hour END AS bucket,
-               min(value) AS minimum, max(value) AS maximum, avg(value) AS mean, last(value, time) AS last,
-               max(time) AS last_at, count(*)::integer AS count, signal
-        FROM wanted JOIN reading_value USING (vehicle_id)
-        WHERE time >= hour AND time < hour + INTERVAL '1 hour' AND time < before_hour
-        GROUP BY vehicle_id, 2, hour < hours_from, signal
-    ), gone AS (
-        DELETE FROM reading USING wanted
-        WHERE reading.vehicle_id = wanted.vehicle_id
-          AND time >= hour AND time < hour + INTERVAL '1 hour' AND time < before_hour
-    ), into_days AS (
-        INSERT INTO rollup_day AS known SELECT * FROM late WHERE bucket < hours_from
-        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
-            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
-            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
-            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
-            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
-    ), into_hours AS (
-        INSERT INTO rollup_hour AS known SELECT * FROM late WHERE bucket >= hours_from
-        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
-            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
-            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
-            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
-            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
-        RETURNING vehicle_id, signal, bucket
-    )
-    SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day) INTO vehicles, signals, days
-    FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM into_hours) AS touched;
+    EXECUTE format($query$
+        WITH wanted AS MATERIALIZED (
+            SELECT vehicle_id, hour FROM unnest($3, $4) AS given (vehicle_id, hour) WHERE hour < $2
+        ), late AS MATERIALIZED (
+            SELECT wanted.vehicle_id, wanted.hour, rolled.* FROM wanted CROSS JOIN LATERAL (%1$s) AS rolled
+        ), gone AS (
+            DELETE FROM reading USING wanted
+            WHERE reading.vehicle_id = wanted.vehicle_id AND time >= $1 AND time < $2
+              AND time >= hour AND time < hour + INTERVAL '1 hour'
+        ), into_days AS (
+            INSERT INTO rollup_day AS known
+            SELECT vehicle_id, date_trunc('day', hour, 'UTC') AS day, min(minimum), max(maximum),
+                   sum(mean * count) / sum(count), last(last, last_at), max(last_at), sum(count)::integer, signal
+            FROM late WHERE hour < $5 GROUP BY vehicle_id, day, signal
+            %2$s
+        ), into_hours AS (
+            INSERT INTO rollup_hour AS known SELECT * FROM late WHERE hour >= $5
+            %2$s
+            RETURNING vehicle_id, signal, bucket
+        )
+        SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day)
+        FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM into_hours) AS touched
+    $query$, hour_query(), merging) INTO vehicles, signals, days
+    USING (SELECT min(hour) FROM unnest(wanted_hours) AS hour), before_hour, wanted_vehicles, wanted_hours, hours_from;
 END $$;
 
 -- Drop the oldest chunk whose time is over, if nothing stands against it; returns its name or NULL.
