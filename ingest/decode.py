@@ -5,16 +5,19 @@ The wire format's own checks are in :mod:`telemetry.wire`; here stand those that
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
+from ingest.column_reader import ColumnReader
+from ingest.columns import ColumnarBatch, columnar
+from telemetry.compact import is_compact
 from telemetry.errors import WireError
 from telemetry.records import BatchKey, DeviceStatus, EventKind, EventsBatch, ReadingsBatch, require_aware
 from telemetry.topics import parse_device_topic
+from telemetry.wire import MAX_PAYLOAD_BYTES, decode_message
 from telemetry.wire import REJECT_REASONS as WIRE_REASONS
-from telemetry.wire import decode_message
 
 # Beside those of the wire.
 REJECT_REASONS: Final = (
@@ -28,6 +31,12 @@ REJECT_REASONS: Final = (
 )
 # The sender may be registered or enabled tomorrow: its batches stay in its outbox and come again.
 TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device"})
+
+Readings: TypeAlias = ReadingsBatch | ColumnarBatch
+
+# A thousand full batches. A payload of a kilobyte can hold half a million values: not all of a group may be unpacked
+# before some are stored.
+MOST_VALUES: Final = 1_200_000
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=10)  # dongle clocks drift, and GNSS time may jump
 EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
@@ -57,7 +66,7 @@ class Accepted:
     """A message that is what it says; ``digest`` tells its content apart from another of the same key."""
 
     message: Incoming
-    record: ReadingsBatch | EventsBatch | DeviceStatus
+    record: Readings | EventsBatch | DeviceStatus
     digest: bytes
 
 
@@ -74,6 +83,54 @@ class Rejection:
 def is_for_the_store(topic: str) -> bool:
     """Whether a topic under ``wearcast/`` is one to store or reject, rather than the backend's own talk."""
     return _NOT_FOR_THE_STORE.fullmatch(topic) is None
+
+
+def decode_group(messages: Sequence[Incoming], most_values: int = MOST_VALUES) -> list[Accepted | Rejection]:
+    """As :func:`decode` does, many at once: the first messages, up to the one that makes it ``most_values``.
+
+    Compact readings are decoded together, column by column; whatever is odd about one is for :func:`decode` to say.
+    """
+    reader = ColumnReader(EARLIEST)
+    begun: list[int | Accepted | Rejection] = []
+    plain_values = 0
+    for message in messages:
+        number = _add_compact(reader, message)
+        if number is None:
+            entry = decode(message)
+            begun.append(entry)
+            plain_values += _values(entry)
+        else:
+            begun.append(number)
+        if reader.value_count + plain_values >= most_values:
+            break
+    batches = columnar(reader)
+    decoded: list[Accepted | Rejection] = []
+    for message, entry_or_number in zip(messages, begun, strict=False):
+        if not isinstance(entry_or_number, int):
+            decoded.append(entry_or_number)
+        elif (batch := batches[entry_or_number]) is None:
+            decoded.append(decode(message))
+        else:
+            decoded.append(Accepted(message=message, record=batch, digest=digest(message.payload)))
+    return decoded
+
+
+def _add_compact(reader: ColumnReader, message: Incoming) -> int | None:
+    if not is_compact(message.payload) or len(message.payload) > MAX_PAYLOAD_BYTES:
+        return None
+    try:
+        topic = parse_device_topic(message.topic)
+    except WireError:
+        return None
+    if topic.channel != "readings":
+        return None
+    return reader.add(topic.device, message.payload, message.received_at + FUTURE_TOLERANCE)
+
+
+def _values(entry: Accepted | Rejection) -> int:
+    if isinstance(entry, Accepted) and isinstance(entry.record, ReadingsBatch):
+        return sum(len(sample.values) for sample in entry.record.samples)
+    return 0
 
 
 def decode(message: Incoming) -> Accepted | Rejection:

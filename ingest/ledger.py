@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 from psycopg.rows import tuple_row
 
+from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import Accepted, Rejection
-from telemetry.records import BatchKey, DeviceStatus, EventsBatch, ReadingsBatch
+from ingest.decode import Accepted, Readings, Rejection
+from telemetry.records import BatchKey, DeviceStatus, EventsBatch
 
-Batch: TypeAlias = ReadingsBatch | EventsBatch
+Batch: TypeAlias = Readings | EventsBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def _insert_batches(connection: Connection, batches: dict[BatchKey, tuple[Accept
         cursor.execute(
             """
             INSERT INTO batch (device_id, boot, sequence, channel, items, digest)
-            SELECT * FROM unnest(%s::text[], %s::uuid[], %s::bigint[], %s::text[], %s::integer[], %s::bytea[])
+            SELECT * FROM unnest(%b::text[], %b::uuid[], %b::bigint[], %b::text[], %b::integer[], %b::bytea[])
                 AS entry (device_id, boot, sequence, channel, items, digest)
             ORDER BY device_id, boot, sequence
             ON CONFLICT DO NOTHING
@@ -80,13 +81,15 @@ def _insert_batches(connection: Connection, batches: dict[BatchKey, tuple[Accept
             """,
             [list(column) for column in zip(*rows, strict=True)],
         )
+        if cursor.rowcount == len(batches):
+            return set(batches)
         return {BatchKey(device=device, boot=boot, sequence=sequence) for device, boot, sequence in cursor}
 
 
 def _channel_and_items(batch: Batch) -> tuple[str, int]:
-    if isinstance(batch, ReadingsBatch):
-        return "readings", len(batch.samples)
-    return "events", len(batch.events)
+    if isinstance(batch, EventsBatch):
+        return "events", len(batch.events)
+    return "readings", batch.rows if isinstance(batch, ColumnarBatch) else len(batch.samples)
 
 
 def _digests(connection: Connection, keys: Iterable[BatchKey]) -> dict[BatchKey, bytes]:

@@ -4,17 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, LiteralString
 from uuid import UUID
 
+import numpy as np
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ingest.columns import Block, ColumnarBatch, table
+from ingest.copy_format import ColumnType, Rows
 from ingest.database import Connection
+from ingest.decode import Readings
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import EventsBatch, ReadingsBatch
 
 _REAL_HOLDS: Final = 2**24  # whole numbers up to here are exact in 32 bits
 
 
-def column_type(signal: Signal) -> str:
+def column_type(signal: Signal) -> ColumnType:
     """PostgreSQL type of a signal's column in ``reading``: the smallest that holds its range."""
     if signal.datatype == "boolean":
         return "boolean"
@@ -22,11 +26,37 @@ def column_type(signal: Signal) -> str:
     return "double precision" if wide else "real"
 
 
-def copy_readings(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:
+def copy_readings(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[Readings]) -> int:
     """Copy all samples; returns how many. Only columns that occur are named: the others stay NULL at no cost."""
+    blocks: dict[Block, list[ColumnarBatch]] = {}
+    plain: list[ReadingsBatch] = []
+    for batch in batches:
+        if isinstance(batch, ColumnarBatch):
+            blocks.setdefault(batch.block, []).append(batch)
+        elif batch.samples:
+            plain.append(batch)
+    count = sum(_copy_block(connection, vehicles, members) for members in blocks.values())
+    return count + (_copy_plain(connection, vehicles, plain) if plain else 0)
+
+
+def _copy_block(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ColumnarBatch]) -> int:
+    found = table(batches)
+    ids = b"".join(vehicles[batch.key.device].bytes for batch in batches)
+    rows = Rows(
+        times_ms=found.times_ms,
+        uuids=np.frombuffer(ids, "V16")[found.batches],
+        types=[column_type(signal) for signal in found.signals],
+        columns=found.columns,
+    )
+    statement = _statement("reading", ["time", "vehicle_id", *(signal.column for signal in found.signals)])
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for piece in rows.pieces():
+            copy.write(piece)
+    return rows.times_ms.size
+
+
+def _copy_plain(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:
     paths = sorted({path for batch in batches for sample in batch.samples for path in sample.values})
-    if not any(batch.samples for batch in batches):
-        return 0
     signals = [catalogue().by_path(path) for path in paths]
     booleans = [number for number, signal in enumerate(signals, start=2) if signal.datatype == "boolean"]
 
@@ -44,7 +74,7 @@ def copy_readings(connection: Connection, vehicles: Mapping[str, UUID], batches:
     return _copy(connection, "reading", {"time": "timestamptz", "vehicle_id": "uuid", **columns}, rows())
 
 
-def copy_estimates(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:
+def copy_estimates(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[Readings]) -> int:
     """Copy all estimates; returns how many."""
     columns = {
         "time": "timestamptz",
@@ -94,15 +124,18 @@ _COPY_TYPE: Final = {"boolean": "bool", "double precision": "float8", "real": "f
 
 
 def _copy(
-    connection: Connection, table: LiteralString, columns: Mapping[str, str], rows: Iterable[Sequence[object]]
+    connection: Connection, table_name: LiteralString, columns: Mapping[str, str], rows: Iterable[Sequence[object]]
 ) -> int:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
     count = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with connection.cursor() as cursor, cursor.copy(_statement(table_name, list(columns))) as copy:
         copy.set_types(list(columns.values()))
         for row in rows:
             copy.write_row(row)
             count += 1
     return count
+
+
+def _statement(table_name: LiteralString, columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(table_name), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )

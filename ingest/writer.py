@@ -15,14 +15,15 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from ingest.acknowledge import acknowledgements
+from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Rejection, decode, digest
+from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group, digest
 from ingest.ledger import Batch, enter
 from ingest.rows import copy_estimates, copy_events, copy_readings
 from ingest.services import applied_by_events
 from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
-from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch, ReadingsBatch
+from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch
 
 KEPT_PAYLOAD_BYTES: Final = 1024 * 1024  # of a rejected message: whole, as no broker of ours takes a larger one
 _LONGEST_TEXT: Final = 500
@@ -66,24 +67,30 @@ def store(connection: Connection, messages: Sequence[Incoming], now: datetime) -
     One bad message spoils no other: if the database refuses the data of a group, its halves are tried apart until the
     culprit stands alone. Raises psycopg.Error when the database cannot take anything now: nothing is stored then.
     """
-    return _store(connection, [decode(message) for message in messages], now)
+    outcome, left = Outcome(), messages
+    while left:
+        decoded = decode_group(left)
+        outcome += store_decoded(connection, decoded, now)
+        left = left[len(decoded) :]
+    return outcome
 
 
-def _store(connection: Connection, decoded: Sequence[Accepted | Rejection], now: datetime) -> Outcome:
+def store_decoded(connection: Connection, decoded: Sequence[Accepted | Rejection], now: datetime) -> Outcome:
+    """As :func:`store`, of messages decoded before."""
     try:
         with connection.transaction():
             return _store_group(connection, decoded, now)
     except _DATA_FAULTS as error:
         if len(decoded) > 1:
             half = len(decoded) // 2
-            return _store(connection, decoded[:half], now) + _store(connection, decoded[half:], now)
+            return store_decoded(connection, decoded[:half], now) + store_decoded(connection, decoded[half:], now)
         (culprit,) = decoded
         if isinstance(culprit, Rejection):
             raise
         key = None if isinstance(culprit.record, DeviceStatus) else culprit.record.key
         detail = f"{type(error).__name__}: {error.diag.message_primary}"
         refusal = Rejection(message=culprit.message, reason="unstorable", detail=detail, key=key)
-        return _store(connection, [refusal], now)
+        return store_decoded(connection, [refusal], now)
 
 
 def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection], now: datetime) -> Outcome:
@@ -94,8 +101,8 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     ledger = enter(connection, accepted)
     rejections += ledger.replayed
 
-    readings = [batch for batch in ledger.new if isinstance(batch, ReadingsBatch)]
     events = [batch for batch in ledger.new if isinstance(batch, EventsBatch)]
+    readings = [batch for batch in ledger.new if not isinstance(batch, EventsBatch)]
     samples = copy_readings(connection, vehicles, readings)
     copy_estimates(connection, vehicles, readings)
     copy_events(connection, vehicles, events)
@@ -115,8 +122,14 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
         samples=samples,
         rejected=len(rejections),
         reasons=Counter(entry.reason for entry in rejections),
-        newest_sample_at=max((batch.samples[-1].time for batch in readings if batch.samples), default=None),
+        newest_sample_at=max(filter(None, map(_last_sample_at, readings)), default=None),
     )
+
+
+def _last_sample_at(batch: Readings) -> datetime | None:
+    if isinstance(batch, ColumnarBatch):
+        return batch.last_sample_at
+    return batch.samples[-1].time if batch.samples else None
 
 
 def _device(record: Batch | DeviceStatus) -> str:

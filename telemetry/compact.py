@@ -54,7 +54,9 @@ _STEP_SHARE = 0.01
 _PRINT_ROUNDING = 5e-7
 
 
-class _Column(msgspec.Struct, array_like=True, frozen=True):
+class Column(msgspec.Struct, array_like=True, frozen=True):
+    """Values of a signal as integers, each times ``numerator`` / ``denominator``, in the rows of ``presence``."""
+
     code: int
     numerator: int
     denominator: int
@@ -62,7 +64,9 @@ class _Column(msgspec.Struct, array_like=True, frozen=True):
     integers: Packed
 
 
-class _RawColumn(msgspec.Struct, array_like=True, frozen=True):
+class RawColumn(msgspec.Struct, array_like=True, frozen=True):
+    """Values of a signal that lie on no grid, as 64-bit floats."""
+
     code: int
     presence: bytes | None
     floats: bytes
@@ -87,7 +91,9 @@ class _Estimate(msgspec.Struct, array_like=True, frozen=True):
     limited_by: _ShortText = ""
 
 
-class _Body(msgspec.Struct, array_like=True, frozen=True):
+class Body(msgspec.Struct, array_like=True, frozen=True):
+    """A batch as it lies on the wire: types are checked, nothing else is (see :func:`batch_of` for what must hold)."""
+
     boot: bytes
     sequence: int
     time_ms: int
@@ -95,13 +101,13 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     rows: int
     times: Packed | None
     monotonic: Packed | None
-    columns: list[_Column]
-    raw_columns: list[_RawColumn]
+    columns: list[Column]
+    raw_columns: list[RawColumn]
     estimates: list[_Estimate]
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Body)
+_decoder = msgspec.msgpack.Decoder(Body)
 
 
 def is_compact(payload: bytes) -> bool:
@@ -120,6 +126,11 @@ def encode(batch: ReadingsBatch, compression: int = DEFLATED) -> bytes:
 
 def decode(device: str, payload: bytes) -> ReadingsBatch:
     """Batch of bytes that begin with the magic; WireError malformed, oversized or wrong-schema."""
+    return batch_of(*read(device, payload))
+
+
+def read(device: str, payload: bytes) -> tuple[BatchKey, Body]:
+    """Key and body of bytes that begin with the magic, columns still packed; WireError as :func:`decode`."""
     if len(payload) < 4 or payload[2] != VERSION:
         raise WireError(
             "wrong-schema",
@@ -132,6 +143,11 @@ def decode(device: str, payload: bytes) -> ReadingsBatch:
         raise WireError("malformed", f"compact readings cannot be read: {error}") from error
     if body.rows > MAX_ROWS:
         raise WireError("oversized", f"batch {key} claims {body.rows} samples, more than {MAX_ROWS}", key)
+    return key, body
+
+
+def batch_of(key: BatchKey, body: Body) -> ReadingsBatch:
+    """Batch of a body; WireError malformed, unknown-signal or out-of-range."""
     try:
         return _batch(key, body)
     except (ValueError, OverflowError, struct.error) as error:
@@ -152,7 +168,7 @@ def _inflate(compression: int, raw: bytes) -> bytes:
     return body
 
 
-def _body(batch: ReadingsBatch) -> _Body:
+def _body(batch: ReadingsBatch) -> Body:
     samples = batch.samples
     if not samples and not batch.estimates:
         raise ValueError(f"batch {batch.key} has neither samples nor estimates")
@@ -162,8 +178,8 @@ def _body(batch: ReadingsBatch) -> _Body:
     boot_times = [sample.monotonic_ms for sample in samples]
     start = times[0] if times else ms_from_utc(batch.estimates[0].time)
     runs_along = all(boot - wall == boot_times[0] - start for boot, wall in zip(boot_times, times, strict=True))
-    columns: list[_Column] = []
-    raw_columns: list[_RawColumn] = []
+    columns: list[Column] = []
+    raw_columns: list[RawColumn] = []
     for path in sorted(
         {path for sample in samples for path in sample.values},
         key=lambda path: catalogue().by_path(path).code,
@@ -173,11 +189,11 @@ def _body(batch: ReadingsBatch) -> _Body:
         values = [float(sample.values[path]) for sample in samples if path in sample.values]
         fitted = _fit(signal, values)
         if fitted is None:
-            raw_columns.append(_RawColumn(signal.code, presence, struct.pack(f"<{len(values)}d", *values)))
+            raw_columns.append(RawColumn(signal.code, presence, struct.pack(f"<{len(values)}d", *values)))
         else:
             step, integers = fitted
-            columns.append(_Column(signal.code, step.numerator, step.denominator, presence, pack(integers)))
-    return _Body(
+            columns.append(Column(signal.code, step.numerator, step.denominator, presence, pack(integers)))
+    return Body(
         boot=batch.key.boot.bytes,
         sequence=batch.key.sequence,
         time_ms=start,
@@ -224,7 +240,7 @@ def _fit(signal: Signal, values: list[float]) -> tuple[Fraction, list[int]] | No
     return None
 
 
-def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
+def _batch(key: BatchKey, body: Body) -> ReadingsBatch:
     if key.sequence < 1:
         raise ValueError("sequence numbers start at 1")
     if body.rows < 0 or (body.rows == 0) != (body.times is None) or (body.rows == 0 and not body.estimates):
@@ -254,21 +270,26 @@ def _batch(key: BatchKey, body: _Body) -> ReadingsBatch:
             Sample(time=utc_from_ms(time), monotonic_ms=boot_time, values=values)
             for time, boot_time, values in zip(times, boot_times, rows, strict=True)
         ),
-        estimates=tuple(
-            Estimate(
-                time=utc_from_ms(body.time_ms + entry.after_ms),
-                quantity=entry.quantity,
-                position=entry.position,
-                value=entry.value,
-                low=entry.low,
-                high=entry.high,
-                source="ecu" if entry.from_ecu else "estimated",
-                method=entry.method,
-                measurements=entry.measurements,
-                limited_by=entry.limited_by,
-            )
-            for entry in body.estimates
-        ),
+        estimates=estimates_of(body),
+    )
+
+
+def estimates_of(body: Body) -> tuple[Estimate, ...]:
+    """Estimates of a body; ValueError where one contradicts itself or its time is outside the calendar."""
+    return tuple(
+        Estimate(
+            time=utc_from_ms(body.time_ms + entry.after_ms),
+            quantity=entry.quantity,
+            position=entry.position,
+            value=entry.value,
+            low=entry.low,
+            high=entry.high,
+            source="ecu" if entry.from_ecu else "estimated",
+            method=entry.method,
+            measurements=entry.measurements,
+            limited_by=entry.limited_by,
+        )
+        for entry in body.estimates
     )
 
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from ingest import reading_store, writer
+from ingest import reading_store
 from ingest.database import Connection, connect
 from ingest.decode import Accepted, Incoming, decode, digest
-from ingest.writer import store
+from ingest.writer import store, store_decoded
 from telemetry import compact
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch
 from telemetry.topics import Channel, publish_topic
@@ -88,7 +88,7 @@ def test_data_beyond_a_limit_of_the_database_is_rejected_and_not_tried_for_ever(
     )
     good = decode(incoming(encode_readings(readings("d1", UUID(int=2), 1))))
     with connect(database_url, autocommit=True) as own:
-        outcome = writer._store(own, [culprit, good], NOW)
+        outcome = store_decoded(own, [culprit, good], NOW)
     assert (outcome.batches, outcome.rejected) == (1, 1)
     (refused,) = [ack for ack in outcome.acknowledgements if ack.boot == key.boot]
     assert refused.rejected[0].reason == "unstorable"

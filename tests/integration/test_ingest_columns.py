@@ -1,0 +1,54 @@
+"""The columnar path against the real database: it stores what the plain path stores, to the bit."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from ingest.columns import ColumnarBatch
+from ingest.database import Connection
+from ingest.decode import Accepted, Incoming, decode, decode_group
+from ingest.rows import column_type, copy_readings
+from telemetry.catalogue import catalogue
+from telemetry.records import BatchKey, ReadingsBatch, Sample
+from telemetry.topics import publish_topic
+from telemetry.wire import encode_readings
+from tests.integration.ingest_support import START, readings
+
+pytestmark = pytest.mark.database
+
+
+def every_signal(sequence: int) -> ReadingsBatch:
+    """A row with all signals, one with half of them, one with those of one type, and one with none."""
+    signals = tuple(catalogue())
+    shares = (signals, signals[::2], [signal for signal in signals if column_type(signal) == "boolean"], ())
+    samples = tuple(
+        Sample(
+            time=START,
+            monotonic_ms=0,
+            values={
+                signal.path: float(signal.maximum if sequence % 2 else signal.minimum + signal.resolutions[0])
+                for signal in share
+            },
+        )
+        for share in shares
+    )
+    return ReadingsBatch(key=BatchKey(device="d1", boot=UUID(int=9), sequence=sequence), samples=samples)
+
+
+def test_both_paths_store_the_same_rows(connection: Connection) -> None:
+    sent = [every_signal(1), readings("d1", UUID(int=9), 2), every_signal(3), every_signal(4)]
+    topic = publish_topic("d1", "readings")
+    messages = [Incoming(topic=topic, payload=encode_readings(batch), received_at=datetime.now(UTC)) for batch in sent]
+    stored = []
+    for decoded in (decode_group(messages), [decode(message) for message in messages]):
+        records = [entry.record for entry in decoded if isinstance(entry, Accepted)]
+        batches = [record for record in records if isinstance(record, ColumnarBatch | ReadingsBatch)]
+        vehicle = uuid4()
+        assert copy_readings(connection, {"d1": vehicle}, batches) == 15
+        rows = connection.execute(
+            "SELECT to_jsonb(reading) - 'vehicle_id' FROM reading WHERE vehicle_id = %s ORDER BY 1", [vehicle]
+        ).fetchall()
+        stored.append((len({type(batch) for batch in batches}), rows))
+    assert stored[0] == stored[1]
+    assert len(stored[0][1]) == 15
