@@ -31,3 +31,7 @@ class CommandError(IngestError):
 
 class EnrolmentError(IngestError):
     """A device cannot be enrolled, or a certificate not be given or revoked."""
+
+
+class PersonalDataError(IngestError):
+    """Personal data cannot be opened, sealed, given out or erased."""

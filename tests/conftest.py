@@ -1,6 +1,7 @@
 """Real services for tests that ask for them: a TimescaleDB for the session, a clean database and a broker per test."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,8 @@ from psycopg import sql
 import ingest.migrate
 import rules
 from ingest.database import Connection, connect
+from ingest.personal.keyring import KeyRingFile
+from ingest.personal.vault import use_keys
 from wearcast.embedded.nats import Broker, private_broker
 from wearcast.embedded.timescaledb import Database, private_database
 
@@ -27,6 +30,17 @@ settings.load_profile("any speed")
 
 _TEMPLATE = "wearcast_migrated"
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def personal_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyRingFile]:
+    """Keys to personal data for this session, here and in the processes it starts."""
+    ring = KeyRingFile(tmp_path_factory.mktemp("keys") / "personal-keys")
+    os.environ["WEARCAST_PERSONAL_KEY_FILE"] = str(ring.path)
+    use_keys(lambda: ring)
+    yield ring
+    use_keys(None)
+    del os.environ["WEARCAST_PERSONAL_KEY_FILE"]
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,15 @@
 """The schema as a whole: the migrations of every package that has some, in one order."""
 
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import ingest.migrate
 import rules
+from ingest.database import connect
+from ingest.personal.seal_rows import seal_existing
+
+_HELD_PLAIN = ("owner", "vehicle", "outgoing")  # tables that held personal data in plain before it was sealed
 
 
 def migration_folders() -> tuple[Path, ...]:
@@ -13,8 +18,10 @@ def migration_folders() -> tuple[Path, ...]:
 
 
 def migrate(url: str) -> None:
-    """Bring the database's schema up to date; nothing happens where it is."""
+    """Bring the database's schema up to date, and seal personal data that is not; nothing happens where it is so."""
     ingest.migrate.apply(url, migration_folders())
+    with closing(connect(url, autocommit=True)) as connection:
+        seal_existing(connection, _HELD_PLAIN)
 
 
 def _folder(package: ModuleType) -> Path:

@@ -22,11 +22,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def database_url(settings: Settings) -> Iterator[str]:
     """Where the database is: the one that is set, or the private cluster, which runs while this does.
 
-    Its schema is brought up to date, so that a first command on a new machine works.
+    Its schema is brought up to date, so that a first command on a new machine works. The keys to personal data are at
+    hand from here on.
     """
     from wearcast.database import migrate
     from wearcast.embedded.timescaledb import private_database
+    from wearcast.keys import open_keys
 
+    open_keys(settings)
     if settings.database_url is not None:
         yield settings.database_url
         return

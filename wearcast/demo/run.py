@@ -21,7 +21,9 @@ from wearcast.demo.story import HISTORY_DAYS, STORIES, WORKSHOPS
 from wearcast.demo.watch import Watch
 from wearcast.embedded.nats import Broker
 from wearcast.embedded.timescaledb import private_database
+from wearcast.keys import open_keys
 from wearcast.output import print_rows
+from wearcast.settings import load_settings
 
 FOLDER = Path("build") / "demo"
 # Limits for a slow and busy machine; an idle one needs a tenth of each.
@@ -52,6 +54,7 @@ def run_demo(*, stay: bool) -> None:
             open_stage(FOLDER.absolute(), database.url) as stage,
             Receiver(secrets, file=FOLDER / "received.jsonl") as receiver,
         ):
+            open_keys(load_settings(stage.environment))
             migrate(database.url)
             with connect(database.url) as connection:
                 cast = register(connection, receiver.url)

@@ -1,0 +1,31 @@
+"""Where persons' keys are: the table ``personal_key``. All functions leave the transaction to the caller."""
+
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import scalar_row
+
+from ingest.database import Connection
+from ingest.personal.vault import Person, the_vault
+
+
+def open_person(connection: Connection, owner_id: UUID, *, lock: bool = False) -> Person | None:
+    """Open a person; None where there is no such owner.
+
+    ``lock`` keeps the key as it is until the transaction ends: whoever seals something with it needs that.
+    """
+    query = sql.SQL("SELECT wrapped FROM personal_key WHERE owner_id = %s {}").format(
+        sql.SQL("FOR SHARE" if lock else "")
+    )
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        wrapped = cursor.execute(query, [owner_id]).fetchone()
+    return None if wrapped is None else the_vault().person(owner_id, wrapped)
+
+
+def keep_person(connection: Connection, person: Person) -> None:
+    """Keep a person's key, wrapped; in place of the one before if there is one."""
+    connection.execute(
+        "INSERT INTO personal_key (owner_id, wrapped) VALUES (%s, %s)"
+        " ON CONFLICT (owner_id) DO UPDATE SET wrapped = excluded.wrapped",
+        [person.owner_id, the_vault().wrap(person)],
+    )
