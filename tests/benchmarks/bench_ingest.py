@@ -1,189 +1,157 @@
-"""Samples per second into the database: a bare COPY, our writer with its decoding, and all through the broker.
+"""Values a second into the database: what it takes, what one worker reaches, and what others reach.
 
-``make bench-ingest`` measures the three side by side, alternating, on a private database and broker of its own, and
-writes build/bench/ingest.json with the medians.
+``make bench-ingest`` measures all side by side, alternating, on a private database and broker of its own, and writes
+build/bench/ingest.json with the medians. A worker is a process as a service runs it; its clock runs from messages
+that wait at the broker to the last acknowledgement.
 """
 
-import asyncio
-import json
-import random
-import socket
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
 
-import aiomqtt
+from tests.benchmarks.bench_row import Row, row, show, write
+from tests.benchmarks.ingest import limit, peers, strain
+from tests.benchmarks.ingest.corpus import FULL, FULL_EACH, OVERLOAD, SMALL, SMALL_EACH, STEADY, Fleet
+from tests.benchmarks.ingest.site import Site, Taken, drain, site
 
-from ingest import registry
-from ingest.broker import BrokerConfig
-from ingest.database import Connection, connect
-from ingest.decode import Incoming
-from ingest.rows import copy_readings
-from ingest.worker import WorkerConfig, run_worker
-from ingest.writer import store
-from telemetry.catalogue import catalogue
-from telemetry.records import BatchKey, ReadingsBatch, Sample
-from telemetry.topics import publish_topic
-from telemetry.wire import decode_ack, encode_readings
-from wearcast.database import migrate
-from wearcast.embedded.nats import Broker, private_broker
-from wearcast.embedded.timescaledb import private_database
-
-ROOT: Final = Path(__file__).parents[2]
-RESULT: Final = ROOT / "build" / "bench" / "ingest.json"
 RUNS: Final = 3
-DEVICES: Final = 50
-BATCHES: Final = 20  # of each device
-SAMPLES: Final = 60  # in a batch, one second apart
-SIGNALS: Final = tuple(signal for signal in catalogue() if signal.datatype != "boolean")[:20]
-GROUP: Final = WorkerConfig(database_url="").group_messages
-START: Final = datetime(2026, 3, 1, 8, tzinfo=UTC)
-TOTAL: Final = DEVICES * BATCHES * SAMPLES
-
-
-def fleet() -> list[ReadingsBatch]:
-    """The batches of all devices, mixed as they would arrive: each device's first ones first."""
-    draw = random.Random(1)
-
-    def sample(second: int) -> Sample:
-        values = {
-            signal.path: float(signal.minimum + signal.resolutions[0] * draw.randrange(100)) for signal in SIGNALS
-        }
-        return Sample(time=START + timedelta(seconds=second), monotonic_ms=1000 * second, values=values)
-
-    boots = [uuid4() for _ in range(DEVICES)]
-    return [
-        ReadingsBatch(
-            key=BatchKey(device=f"bench-{device}", boot=boots[device], sequence=number + 1),
-            samples=tuple(sample(SAMPLES * number + second) for second in range(SAMPLES)),
-        )
-        for number in range(BATCHES)
-        for device in range(DEVICES)
-    ]
-
-
-def as_new(batches: Sequence[ReadingsBatch]) -> list[ReadingsBatch]:
-    """The same batches of another boot of each device, so that the ledger has none of them."""
-    boots = {batch.key.device: uuid4() for batch in batches}
-    return [replace(batch, key=replace(batch.key, boot=boots[batch.key.device])) for batch in batches]
-
-
-def bare_copy(connection: Connection, vehicles: dict[str, UUID], batches: Sequence[ReadingsBatch]) -> float:
-    """Binary COPY of rows that are decoded already, a transaction per group: what the database takes. Seconds."""
-    begun = time.perf_counter()
-    for first in range(0, len(batches), GROUP):
-        with connection.transaction():
-            copy_readings(connection, vehicles, batches[first : first + GROUP])
-    return time.perf_counter() - begun
-
-
-def writer(connection: Connection, batches: Sequence[ReadingsBatch]) -> float:
-    """Decode, ledger, COPY, latest state, acknowledgements: all the worker does but receiving. Seconds."""
-    now = datetime.now(UTC)
-    messages = [
-        Incoming(topic=publish_topic(batch.key.device, "readings"), payload=encode_readings(batch), received_at=now)
-        for batch in batches
-    ]
-    begun = time.perf_counter()
-    stored = sum(
-        store(connection, messages[first : first + GROUP], now).samples for first in range(0, len(messages), GROUP)
-    )
-    assert stored == TOTAL
-    return time.perf_counter() - begun
-
-
-async def whole_way(broker: Broker, url: str, batches: Sequence[ReadingsBatch]) -> float:
-    """From the first publish to the last acknowledgement, all devices through one connection. Seconds."""
-    payloads = [(publish_topic(batch.key.device, "readings"), encode_readings(batch)) for batch in batches]
-    stop, ready = asyncio.Event(), asyncio.Event()
-    config = WorkerConfig(database_url=url, broker=BrokerConfig(host=broker.host, port=broker.port))
-    worker = asyncio.create_task(run_worker(config, stop, ready), name="worker")
-    await ready.wait()
-    no_delay = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    async with aiomqtt.Client(broker.host, broker.port, identifier="bench", socket_options=no_delay) as client:
-        client.pending_calls_threshold = 1000
-        await client.subscribe("wearcast/v1/+/acks", qos=1)
-        left = {(batch.key.device, batch.key.boot, batch.key.sequence) for batch in batches}
-
-        async def listen() -> None:
-            async for message in client.messages:
-                assert isinstance(message.payload, bytes)
-                ack = decode_ack(message.topic.value.split("/")[2], message.payload)
-                left.difference_update(
-                    (ack.device, ack.boot, number) for first, last in ack.committed for number in range(first, last + 1)
-                )
-                if not left:
-                    return
-
-        listening = asyncio.create_task(listen(), name="acknowledgements")
-        begun = time.perf_counter()
-        for first in range(0, len(payloads), DEVICES):  # a round of all devices at once
-            await asyncio.gather(
-                *(client.publish(topic, body, qos=1) for topic, body in payloads[first : first + DEVICES])
-            )
-        await asyncio.wait_for(listening, 120)
-        seconds = time.perf_counter() - begun
-    stop.set()
-    await worker
-    return seconds
-
-
-def rows(seconds: dict[str, list[float]]) -> list[dict[str, object]]:
-    """The medians as a table; ``ratio``: the part of what ``against`` reaches."""
-    rates = {name: TOTAL / statistics.median(taken) for name, taken in seconds.items()}
-    (reference, base), *_ = rates.items()
-    return [
-        {
-            "name": name,
-            "value": round(rate),
-            "unit": "samples/s",
-            "goal": None,
-            "met": None,
-            "ratio": None if name == reference else round(rate / base, 2),
-            "against": None if name == reference else reference,
-        }
-        for name, rate in rates.items()
-    ]
+SHARE_GOAL: Final = 0.6  # of the COPY of decoded rows
+PEER_GOAL: Final = 20.0  # times the best of them
+LATENCY_GOAL_SECONDS: Final = 1.0
+INBOX_MB: Final = 64.0  # what a worker may hold at most, beside what it needs anyway (WorkerConfig.inbox_bytes)
+CARS: Final = 1_000_000
+_COPY, _TEXT = "binary COPY of decoded rows (psycopg)", "text COPY of bytes made before"
 
 
 def main() -> None:
     """Measure, print and write the table."""
-    batches = fleet()
-    seconds: dict[str, list[float]] = {}
-    with private_database(fresh=True) as database, private_broker(fresh=True) as broker:
-        migrate(database.url)
-        with connect(database.url, autocommit=True) as connection:
-            owner = registry.register_owner(connection, name="bench")
-            vehicles = {}
-            for number in range(DEVICES):
-                vehicle = registry.register_vehicle(connection, owner_id=owner.id, label="bench", profile="generic")
-                device = registry.register_device(
-                    connection, id=f"bench-{number}", vehicle_id=vehicle.id, hardware="bench"
-                )
-                vehicles[device.id] = vehicle.id
-            ways: dict[str, Callable[[], float]] = {
-                "binary COPY of decoded rows": lambda: bare_copy(connection, vehicles, batches),
-                "writer, from payloads to commit": lambda: writer(connection, as_new(batches)),
-                "broker to acknowledgement, one worker": lambda: asyncio.run(
-                    whole_way(broker, database.url, as_new(batches))
-                ),
-            }
-            for _ in range(RUNS):
-                for name, way in ways.items():
-                    connection.execute("TRUNCATE reading, vehicle_state, batch")
-                    seconds.setdefault(name, []).append(way())
-    table = rows(seconds)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    print(f"{TOTAL} samples of {len(SIGNALS)} values, {SAMPLES} in a batch; medians of {RUNS} runs")  # noqa: T201 - this is its output
-    for entry in table:
-        ratio = f"  {entry['ratio']:.2f} of the COPY" if entry["ratio"] is not None else ""
-        print(f"{entry['value']:>10,} {entry['unit']}  {entry['name']}{ratio}")  # noqa: T201 - this is its output
+    with (
+        tempfile.TemporaryDirectory(prefix="wearcast-bench-") as folder,
+        site(Path(folder), (FULL, FULL_EACH, SMALL, SMALL_EACH)) as place,
+    ):
+        table = measure(place)
+    write("ingest", table)
+    show(table)
+
+
+def measure(place: Site) -> list[Row]:
+    """All rows."""
+    table: list[Row] = []
+    rates = {fleet.name: compared(place, fleet, table) for fleet in (FULL, FULL_EACH, SMALL, SMALL_EACH)}
+    full = rates[FULL.name]
+    table += beside_peers(place, full)
+    table += under_strain(place, full)
+    table += for_a_million(rates)
+    return table
+
+
+def compared(place: Site, fleet: Fleet, table: list[Row]) -> float:
+    """The limit and ours, alternating; returns our values a second."""
+    groups = limit.decoded(place, fleet)
+    texts = limit.as_text(groups)
+    ours: list[Taken] = []
+
+    def worker() -> float:
+        ours.append(drain(place, fleet))
+        return ours[-1].seconds
+
+    seconds = alternately(
+        {
+            _COPY: lambda: limit.by_rows(place, fleet, groups),
+            _TEXT: lambda: limit.by_bytes(place, fleet, texts),
+            "one worker": worker,
+        }
+    )
+    rates = {name: fleet.values / taken for name, taken in seconds.items()}
+    table += [row(f"{fleet.name}: {name}", rates[name], "values/s", digits=0) for name in (_COPY, _TEXT)]
+    table.append(
+        row(
+            f"{fleet.name}: one worker, broker to acknowledgement",
+            rates["one worker"],
+            "values/s",
+            ratio=rates["one worker"] / rates[_COPY],
+            against=f"{fleet.name}: {_COPY}",
+            digits=0,
+        )
+    )
+    if fleet is FULL:
+        table.append(row("share of the COPY", rates["one worker"] / rates[_COPY], "1", at_least=SHARE_GOAL))
+    table.append(row(f"{fleet.name}: one worker", fleet.messages / seconds["one worker"], "messages/s", digits=0))
+    for who, spent in (
+        ("worker", [run.worker_cpu_seconds for run in ours]),
+        ("database", [run.database_cpu_seconds for run in ours]),
+        ("broker", [run.broker_cpu_seconds for run in ours]),
+    ):
+        per_thousand = 1000 * 1000 * statistics.median(spent) / fleet.messages
+        table.append(row(f"{fleet.name}: processor time, {who}", per_thousand, "ms/1000 messages", digits=0))
+    return rates["one worker"]
+
+
+def alternately(ways: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """Median seconds of each way, all of them tried in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(RUNS):
+        for name, way in ways.items():
+            seconds[name].append(way())
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def beside_peers(place: Site, ours: float) -> list[Row]:
+    """Others, with what they take."""
+    tools = peers.programs(place.folder)
+    landed, stored = zip(*(peers.shell(place, tools, FULL) for _ in range(3)), strict=True)
+    values = {
+        "esphome-mqtt-timescaledb-ingestor": peers.ingestor(place, tools.ingestor, FULL),
+        "mosquitto_sub | psql COPY, values in columns": FULL.values / statistics.median(stored),
+    }
+    best = max(values.values())
+    text = FULL.values / statistics.median(landed)
+    return [
+        *(row(f"peer: {name}", rate, "values/s", digits=0) for name, rate in values.items()),
+        row("peer: mosquitto_sub | psql COPY, JSON text only", text, "values/s", digits=0),
+        row("ours against the best peer", ours / best, "times", at_least=PEER_GOAL, digits=1),
+    ]
+
+
+def under_strain(place: Site, values_per_second: float) -> list[Row]:
+    """Latency at half the rate, and memory when it is too much."""
+    half = values_per_second / (FULL.samples * FULL.signals) / 2
+    runs = [strain.latency(place, STEADY, half) for _ in range(3)]
+    loads = [strain.overload(place, OVERLOAD) for _ in range(3)]
+    return [
+        row("at half the rate: published", statistics.median(run.reached for run in runs), "messages/s", digits=0),
+        row("at half the rate: publish to acknowledgement, median", statistics.median(run.median for run in runs), "s"),
+        row(
+            "at half the rate: publish to acknowledgement, p99",
+            statistics.median(run.p99 for run in runs),
+            "s",
+            at_most=LATENCY_GOAL_SECONDS,
+        ),
+        row("overload: worker's memory before", statistics.median(load.before for load in loads), "MB", digits=1),
+        row(
+            "overload: worker's growth with the database frozen, 12,000 batches published at once",
+            statistics.median(load.most - load.before for load in loads),
+            "MB",
+            at_most=INBOX_MB,
+            digits=1,
+        ),
+    ]
+
+
+def for_a_million(rates: dict[str, float]) -> list[Row]:
+    """Workers that a million cars need at one batch a minute, each batch of another car."""
+    per_second = CARS / 60
+    return [
+        row(
+            f"1 million cars, a batch a minute ({fleet.name}): workers of this machine",
+            per_second * fleet.samples * fleet.signals / rates[fleet.name],
+            "processes",
+            digits=1,
+        )
+        for fleet in (FULL_EACH, SMALL_EACH)
+    ]
 
 
 if __name__ == "__main__":
