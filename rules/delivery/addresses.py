@@ -46,7 +46,8 @@ def owner_of_vehicle(connection: Connection, vehicle_id: UUID) -> OwnerAddress:
         row = cursor.execute(
             """
             SELECT owner.id, owner.language, owner.time_zone, owner.notify_urls, owner.email, personal_key.wrapped
-            FROM vehicle JOIN owner ON owner.id = vehicle.owner_id LEFT JOIN personal_key ON owner_id = owner.id
+            FROM vehicle JOIN owner ON owner.id = vehicle.owner_id
+            LEFT JOIN personal_key ON personal_key.owner_id = owner.id
             WHERE vehicle.id = %s
             """,
             (vehicle_id,),

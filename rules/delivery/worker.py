@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 
 from ingest.database import Connection, connect
-from ingest.errors import DatabaseError
+from ingest.errors import DatabaseError, PersonalDataError
 from ingest.personal.access import Role, record_access
 from ingest.personal.mask import mask_channel
 from ingest.pulse import PULSE
@@ -121,7 +121,7 @@ def deliver_next(connection: Connection, config: DeliveryConfig, transports: Tra
         outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
         metrics.DELIVERY_FAILURES.labels(claimed.kind, "given_up").inc()
         log.warning("gave up %s %s: %s", claimed.kind, claimed.idempotency_key, error, extra=traced)
-    except DeliveryError as error:
+    except (DeliveryError, PersonalDataError) as error:
         if now - claimed.created_at >= config.give_up_after and claimed.attempts >= config.least_attempts:
             outbox.mark_abandoned(connection, claimed.id, error=str(error), now=now)
             metrics.DELIVERY_FAILURES.labels(claimed.kind, "given_up").inc()
