@@ -42,6 +42,10 @@ SAMPLE_AGE_SECONDS: Final = Histogram(
 INBOX_MESSAGES: Final = Gauge("wearcast_ingest_inbox_messages", "Messages received and not yet being stored")
 INBOX_REFUSED: Final = Counter("wearcast_ingest_inbox_refused", "Messages left to be sent again: the inbox was full")
 BROKER_CONNECTED: Final = Gauge("wearcast_ingest_broker_connected", "Whether the broker is there: 1 or 0")
+LIMITED: Final = Counter(
+    "wearcast_ingest_limited", "Messages left to be sent again: their device is over its limit or kept out"
+)
+BLOCKED: Final = Counter("wearcast_ingest_blocked", "Devices kept out for a time", ["offence"])
 FAILURES: Final = Counter("wearcast_ingest_failures", "Attempts that failed and are repeated", ["of"])
 
 

@@ -17,16 +17,15 @@ from psycopg.rows import tuple_row
 from ingest.acknowledge import acknowledgements
 from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group, digest
+from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group
 from ingest.ledger import Batch, enter
+from ingest.rejections import keep_rejections, offenders
 from ingest.rows import copy_estimates, copy_events, copy_readings
 from ingest.services import applied_by_events
 from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
 from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch
 
-KEPT_PAYLOAD_BYTES: Final = 1024 * 1024  # of a rejected message: whole, as no broker of ours takes a larger one
-_LONGEST_TEXT: Final = 500
 # What the data is to blame for, and will be each time it is tried. psycopg counts the last two, a row or a statement
 # beyond a limit of PostgreSQL's, as operational, like a lost connection.
 _DATA_FAULTS: Final = (
@@ -48,6 +47,7 @@ class Outcome:
     rejected: int = 0  # messages
     reasons: Counter[str] = field(default_factory=Counter)  # of rejection, each with its number of messages
     newest_sample_at: datetime | None = None  # of what was stored now
+    offenders: tuple[str, ...] = ()  # devices that sent what no honest one sends, one name per message
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -58,6 +58,7 @@ class Outcome:
             rejected=self.rejected + other.rejected,
             reasons=self.reasons + other.reasons,
             newest_sample_at=max(filter(None, (self.newest_sample_at, other.newest_sample_at)), default=None),
+            offenders=self.offenders + other.offenders,
         )
 
 
@@ -109,7 +110,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     applied_by_events(connection, [(vehicles[batch.key.device], batch) for batch in events], now)
     _merge_states(connection, vehicles, ledger.new, now)
     _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)], now)
-    _keep_rejections(connection, rejections)
+    keep_rejections(connection, rejections)
     refused = {
         entry.key: entry.reason
         for entry in rejections
@@ -123,6 +124,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
         rejected=len(rejections),
         reasons=Counter(entry.reason for entry in rejections),
         newest_sample_at=max(filter(None, map(_last_sample_at, readings)), default=None),
+        offenders=offenders(rejections),
     )
 
 
@@ -214,34 +216,3 @@ def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus], now
                 for status in sorted(statuses, key=lambda entry: entry.device)
             ],
         )
-
-
-def _keep_rejections(connection: Connection, rejections: Iterable[Rejection]) -> None:
-    rows = sorted(
-        (
-            digest(entry.message.topic.encode(errors="replace"), entry.message.payload),
-            entry.reason,
-            _storable(entry.message.topic),
-            _storable(entry.detail),
-            len(entry.message.payload),
-            entry.message.payload[:KEPT_PAYLOAD_BYTES],
-            entry.message.received_at,
-        )
-        for entry in rejections
-    )
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO rejected_message AS known
-                (digest, reason, topic, detail, payload_size, payload, first_received_at, last_received_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-            ON CONFLICT (digest, reason) DO UPDATE SET times = known.times + 1,
-                last_received_at = greatest(known.last_received_at, excluded.last_received_at)
-            """,
-            [(*row, row[-1]) for row in rows],
-        )
-
-
-def _storable(text: str) -> str:
-    """Text as PostgreSQL takes it: no NUL, no half of a surrogate pair, and not without end."""
-    return text[:_LONGEST_TEXT].encode(errors="replace").decode().replace("\0", "\ufffd")

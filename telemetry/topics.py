@@ -57,6 +57,12 @@ def command_of(device: str, topic: str) -> str | None:
     return topic.removeprefix(prefix) if topic.startswith(prefix) else None
 
 
+def sender_of(topic: str) -> str:
+    """On which device's branch a message came; '' where on nobody's. Brokers let a device publish on its own alone."""
+    parts = topic.split("/", 3)
+    return parts[2] if len(parts) == 4 and f"{parts[0]}/{parts[1]}" == PREFIX else ""
+
+
 def parse_device_topic(topic: str) -> DeviceTopic:
     """Topic of an incoming message; WireError ``foreign-topic`` for anything a device has no business on."""
     parts = topic.split("/")

@@ -1,0 +1,21 @@
+"""What the registry says of who may connect, as a broker must know it."""
+
+from psycopg.rows import scalar_row
+
+from ingest.brokers.branch import Access, Permitted
+from ingest.database import Connection
+from ingest.enrolment.access import device_access, revocation_lists
+
+
+def read_access(connection: Connection) -> Access:
+    """Devices that may connect now, those blocked for a time, and the revocation lists."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        blocked = set(cursor.execute("SELECT device_id FROM device_block WHERE until > now()").fetchall())
+    rows = [
+        (row.allowed, Permitted(device=row.device_id, generation=row.generation)) for row in device_access(connection)
+    ]
+    return Access(
+        permitted=tuple(device for allowed, device in rows if allowed),
+        blocked=tuple(device for allowed, device in rows if not allowed and device.device in blocked),
+        revocation_lists=tuple(entry.pem for entry in revocation_lists(connection)),
+    )
