@@ -35,3 +35,11 @@ class EnrolmentError(IngestError):
 
 class PersonalDataError(IngestError):
     """Personal data cannot be opened, sealed, given out or erased."""
+
+
+class RetentionError(IngestError):
+    """What is asked to be kept or dropped would lose what is counted on, or is not understood."""
+
+
+class StorageError(IngestError):
+    """Maintenance must not run on the database as it is."""

@@ -1,0 +1,95 @@
+"""The maintenance process: decide who maintains, and where it is us, roll up and drop. One works, others wait."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+from psycopg.rows import scalar_row, tuple_row
+from psycopg.types.json import Jsonb
+
+from ingest.database import Connection, connect
+from ingest.errors import DatabaseError
+from ingest.rollups.decision import Decision, Policies, decide
+from ingest.rollups.retention import Retention
+from ingest.rollups.server import apply, found
+
+logger = logging.getLogger(__name__)
+
+_LOCK: Final = 0x57656173  # beside that of ingest.migrate
+_PASSES: Final = 5  # of 1000 hours each in one call, so that a stop does not have to wait for a long backlog
+_HOURS_PER_PASS: Final = 1000  # maintain_storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaintenanceConfig:
+    """Settings of the maintenance process."""
+
+    database_url: str = field(repr=False)
+    policies: Policies = "native"
+    retention: Retention = field(default_factory=Retention)
+    every_seconds: float = 300.0
+    retry_seconds: float = 10.0  # after a failure of the database, and while another process maintains
+
+
+def run_round(connection: Connection, config: MaintenanceConfig, stop: threading.Event | None = None) -> Decision:
+    """Decide, carry it out, and do all the work there is, where it is ours. On an autocommit connection.
+
+    Raises StorageError, with what to do, where maintenance must not run.
+    """
+    decision = decide(found(connection), config.policies)
+    apply(connection, decision, config.retention, lambda change: logger.info("storage: %s", change))
+    if decision.scheduler == "process":
+        more = True
+        while more and not (stop and stop.is_set()):
+            more = _maintain(connection)
+    return decision
+
+
+def run_maintenance(config: MaintenanceConfig, stop: threading.Event) -> None:
+    """Round after round until ``stop`` is set. A database that is away does not end it, StorageError does."""
+    while not stop.is_set():
+        try:
+            with closing(connect(config.database_url, application_name="wearcast-maintenance")) as connection:
+                connection.autocommit = True
+                _rounds(connection, config, stop, logger.info)
+        except (DatabaseError, psycopg.OperationalError) as error:
+            logger.warning("cannot maintain now, will try again: %s", str(error).partition("\n")[0])
+            stop.wait(config.retry_seconds)
+
+
+def _rounds(
+    connection: Connection, config: MaintenanceConfig, stop: threading.Event, report: Callable[..., None]
+) -> None:
+    told = ""
+    while not stop.is_set():
+        if not _alone(connection):
+            stop.wait(config.retry_seconds)
+            continue
+        decision = run_round(connection, config, stop)
+        if decision.reason != told:
+            report("storage maintenance: %s", decision.reason)
+            told = decision.reason
+        stop.wait(config.every_seconds)
+
+
+def _alone(connection: Connection) -> bool:
+    """Take the lock of this session, if no other session has it; it goes with the connection."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        held = cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %(lock)s AND granted"
+            " AND pid = pg_backend_pid()) OR pg_try_advisory_lock(%(lock)s)",
+            {"lock": _LOCK},
+        ).fetchone()
+    return bool(held)
+
+
+def _maintain(connection: Connection) -> bool:
+    """Call the procedure once; says whether there is more to roll up."""
+    connection.execute("CALL maintain_storage(0, %s)", [Jsonb({"scheduler": "process", "passes": _PASSES})])
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute("SELECT last_run_buckets FROM storage_state").fetchone()
+    return row is not None and row[0] == _PASSES * _HOURS_PER_PASS
