@@ -16,9 +16,9 @@ from typing import Final
 import psycopg
 
 from ingest import services
-from ingest.database import Connection, connect
 from ingest.errors import BrokerError, DatabaseError
 from ingest.services import Parcel
+from ingest.session import Session
 from ingest.sources.port import Source
 from telemetry.errors import WireError
 from telemetry.service import SERVICE_KIND, ServiceResult, decode_service_result, encode_service
@@ -48,10 +48,8 @@ class Courier:
 
     def __init__(self, config: CourierConfig, *, database_url: str, name: str) -> None:
         self._config = config
-        self._database_url = database_url
-        self._name = name
+        self._session = Session(database_url, application_name=f"{name}-courier")
         self._results: asyncio.Queue[ServiceResult] = asyncio.Queue(_MOST_RESULTS)
-        self._connection: Connection | None = None
         self.post: Source | None = None  # set before run()
 
     def offer(self, topic: str, payload: bytes) -> bool:
@@ -77,8 +75,7 @@ class Courier:
                     logger.warning("service records wait: %s", (str(error) or type(error).__name__).splitlines()[0])
                 await self._pause()
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            self._session.close()
 
     async def _round(self) -> None:
         results = [self._results.get_nowait() for _ in range(self._results.qsize())]
@@ -93,19 +90,16 @@ class Courier:
 
     def _settle(self, results: Sequence[ServiceResult], *, may_send: bool) -> list[Parcel]:
         """Note the answers and claim what is due, each committed before anything is sent."""
-        if self._connection is None or self._connection.broken:
-            self._connection = connect(self._database_url, application_name=f"{self._name}-courier", autocommit=True)
         now = datetime.now(UTC)
-        with self._connection.transaction():
-            services.answered(self._connection, results, now)
-        if not may_send:
-            return []
         config = self._config
-        with self._connection.transaction():
-            services.give_up(self._connection, now, after=config.give_up_after, attempts=config.most_attempts)
-            return services.take_due(
-                self._connection, now, again=config.again, longest=config.longest, away=config.away
-            )
+        with self._session.connection() as connection:
+            with connection.transaction():
+                services.answered(connection, results, now)
+            if not may_send:
+                return []
+            with connection.transaction():
+                services.give_up(connection, now, after=config.give_up_after, attempts=config.most_attempts)
+                return services.take_due(connection, now, again=config.again, longest=config.longest, away=config.away)
 
     async def _pause(self) -> None:
         """Until it is time to look again, or an answer has come: the next record may wait for it."""

@@ -18,6 +18,9 @@ License = Literal["apache", "timescale"]
 
 APPLICATION_NAME = "wearcast"
 CONNECT_TIMEOUT = 10  # seconds, unless the URL names another
+# A host that is gone answers nothing, and Linux asks after two hours only (tcp(7)): here a session of it ends within a
+# minute. A server that merely takes long to answer is waited for.
+KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 50_000}
 
 
 def connect(url: str, *, application_name: str = APPLICATION_NAME, autocommit: bool = False) -> Connection:
@@ -83,6 +86,7 @@ def _conninfo(url: str, application_name: str) -> str:
         options=options,
         application_name=given.get("application_name", application_name),
         connect_timeout=given.get("connect_timeout", CONNECT_TIMEOUT),
+        **{name: given.get(name, value) for name, value in KEEPALIVE.items()},
     )
 
 

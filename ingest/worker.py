@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -19,16 +20,19 @@ import psycopg
 from ingest import metrics, watch
 from ingest.broker import BrokerConfig
 from ingest.courier import Courier, CourierConfig
-from ingest.database import Connection, connect
+from ingest.database import Connection
 from ingest.decode import Incoming
 from ingest.errors import BrokerError, DatabaseError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.pulse import PULSE
+from ingest.session import Session
 from ingest.sources.jetstream import JetstreamSource
 from ingest.sources.mqtt import MqttSource
 from ingest.sources.nats_connection import NatsConfig
 from ingest.sources.port import Source
+from ingest.warden.limits import Limits
+from ingest.warden.warden import Warden
 from ingest.writer import Outcome, store
 from telemetry.records import Acknowledgement
 from telemetry.topics import acks_topic
@@ -54,7 +58,10 @@ class WorkerConfig:
     inbox_bytes: int = 64 * 1024 * 1024
     retry_seconds: float = 0.2  # first pause after a failure of database or broker, doubled each time
     longest_retry_seconds: float = 10.0
+    # A worker that stands still inside a transaction holds its batches back from those who were given them after it.
+    longest_stall_seconds: float = 30.0
     courier: CourierConfig = field(default_factory=CourierConfig)
+    limits: Limits | None = None  # of each device; None: whatever it sends
 
 
 async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
@@ -85,7 +92,10 @@ class _Worker:
         self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
         self.source = _source(config, self.courier, ready)
         self.courier.post = self.source
-        self._connection: Connection | None = None
+        self._session = Session(
+            config.database_url, application_name=config.client_id, prepare=partial(_limit_stalls, config)
+        )
+        self.warden = Warden(config.limits, database_url=config.database_url, name=config.client_id)
 
     async def store_groups(self) -> None:
         """Store group after group; settle and acknowledge each."""
@@ -96,15 +106,16 @@ class _Worker:
                 max_bytes=config.group_bytes,
                 linger_seconds=config.group_linger_seconds,
             ):
+                admitted = await self.warden.admit(group)
                 with PULSE.work("storing a group", watch.LONGEST_GROUP_SECONDS):
-                    outcome = await self._store_with_patience(group)
+                    outcome = await self._store_with_patience(admitted) if admitted else Outcome()
                 await self.source.settle(group)
+                self.warden.note_malformed(outcome.offenders)
                 await self._acknowledge(outcome.acknowledgements)
                 if outcome.rejected:
                     logger.warning("rejected %d messages; list them with `wearcast ingest rejected`", outcome.rejected)
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            self._session.close()
 
     async def _store_with_patience(self, group: Sequence[Incoming]) -> Outcome:
         """Store a group however long the database is away: it is kept here, and the inbox fills."""
@@ -122,11 +133,8 @@ class _Worker:
             await pause.sleep()
 
     def _store(self, group: Sequence[Incoming]) -> Outcome:
-        if self._connection is None or self._connection.broken:
-            self._connection = connect(
-                self.config.database_url, application_name=self.config.client_id, autocommit=True
-            )
-        return store(self._connection, group, datetime.now(UTC))
+        with self._session.connection() as connection:
+            return store(connection, group, datetime.now(UTC))
 
     async def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         """Tell the devices. An acknowledgement that gets lost costs a repetition, never a batch."""
@@ -136,6 +144,13 @@ class _Worker:
         except BrokerError as error:
             metrics.FAILURES.labels("acknowledgement").inc()
             logger.warning("acknowledgements are lost, the devices will ask again: %s", error)
+
+
+def _limit_stalls(config: WorkerConfig, connection: Connection) -> None:
+    connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+        [f"{config.longest_stall_seconds * 1000:.0f}ms"],
+    )
 
 
 def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Source:

@@ -61,6 +61,7 @@ class MqttSource:
         self._client: aiomqtt.Client | None = None  # while connected
         self._connections = itertools.count(1)
         self._connection = 0
+        self._held: set[_Receipt] = set()  # of this connection: taken in and not yet confirmed
 
     @property
     def connected(self) -> bool:
@@ -76,6 +77,7 @@ class MqttSource:
                 ) as client:
                     client.pending_calls_threshold = self._most_calls  # of them is warned
                     self._connection = next(self._connections)
+                    self._held.clear()
                     await client.subscribe(TOPIC_FILTER, qos=1)
                     self._client = client
                     logger.info("ingest worker ready")
@@ -96,11 +98,15 @@ class MqttSource:
         if self._aside(topic, message.payload) or not is_for_the_store(topic):
             _confirm(client, receipt)
             return
+        if receipt in self._held:  # a packet id means the same message until it is confirmed (MQTT 3.1.1, 2.3.1)
+            return
         incoming = Incoming(topic=topic, payload=message.payload, received_at=datetime.now(UTC), receipt=receipt)
         if not self._inbox.offer(incoming):
             metrics.INBOX_REFUSED.inc()
             if self._inbox.refused.bit_count() == 1:  # at 1, 2, 4, 8, …
                 logger.warning("inbox full, %d messages left for their devices to send again", self._inbox.refused)
+        elif receipt is not None:
+            self._held.add(receipt)
 
     async def take(self, *, max_messages: int, max_bytes: int, linger_seconds: float) -> list[Incoming]:
         """Next group; see :class:`ingest.sources.port.Source`."""
@@ -116,6 +122,7 @@ class MqttSource:
         for message in messages:
             receipt = message.receipt
             if isinstance(receipt, _Receipt) and receipt.connection == self._connection:
+                self._held.discard(receipt)
                 _confirm(client, receipt)
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
