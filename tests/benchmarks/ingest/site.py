@@ -16,6 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ingest import registry
 from ingest.database import Connection, connect
+from ingest.personal.keyring import KeyRingFile
+from ingest.personal.vault import use_keys
 from telemetry.records import BatchKey, ReadingsBatch
 from telemetry.topics import acks_topic
 from telemetry.wire import decode_ack
@@ -80,6 +82,8 @@ class Site:
 @contextmanager
 def site(folder: Path, fleets: Sequence[Fleet]) -> Iterator[Site]:
     """A fresh database and broker in which the devices of all fleets are registered."""
+    ring = KeyRingFile(folder / "personal-keys")
+    use_keys(lambda: ring)
     with private_database(fresh=True) as database, private_broker(fresh=True) as broker:
         migrate(database.url)
         with connect(database.url, autocommit=True) as connection:
