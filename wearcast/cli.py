@@ -13,6 +13,7 @@ from telemetry.logs import configure
 from wearcast import __version__
 from wearcast.commands import (
     agent,
+    broker,
     db,
     demo,
     diagnose,
@@ -27,6 +28,7 @@ from wearcast.commands import (
     recognise,
     remote,
     rules,
+    watch,
 )
 from wearcast.settings import SettingsError, log_setting
 
@@ -49,6 +51,7 @@ assert all(module.app is agent.app for module in (diagnose, diagnose_live, docto
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(broker.app, name="broker")
 app.add_typer(rules.app, name="rules")
 app.add_typer(portal.app, name="portal")
 app.add_typer(health.app, name="health")
@@ -56,6 +59,8 @@ app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
 app.add_typer(operators.app, name="operators")
 app.command("remote")(remote.remote)
+app.add_typer(watch.app, name="watch")
+app.command("status")(watch.status)
 app.command("why")(rules.why)
 
 

@@ -6,7 +6,7 @@ Every file is replaced at once and readable by its owner alone: some hold passwo
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -19,6 +19,7 @@ Kind = Literal["nats", "mosquitto"]
 SETUP_FILE: Final = "broker.json"
 # What `watch` enters Mosquitto as, to disconnect others. It may neither publish nor subscribe.
 DOORKEEPER: Final = "doorkeeper"
+ROUTES: Final = "routes"  # what the nodes of a cluster know each other by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,7 @@ class Setup:
 
 def write_broker(folder: Path, setup: Setup, main_file: str, main_text: str, access: Access) -> tuple[str, ...]:
     """Write a broker's whole folder; the names of its files. A password that is there already is kept."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise BrokerError(f"{folder} cannot be made ({error.strerror}); name a folder that you may write to") from error
+    _make_folder(folder)
     files = {main_file: main_text, **registry_files(folder, setup, access)}
     if setup.kind == "mosquitto":
         files[mosquitto.PASSWORDS_FILE] = mosquitto.passwords_text(_accounts(folder, setup))
@@ -54,6 +52,18 @@ def write_broker(folder: Path, setup: Setup, main_file: str, main_text: str, acc
     )
     write_files(folder, files)
     return (*files, *(password_file(folder, account.name).name for account in _accounts(folder, setup)))
+
+
+def share_passwords(folders: Sequence[Path], services: Sequence[str]) -> str:
+    """Give the nodes of a cluster the same passwords, made on first use; returns the secret of their routes."""
+    first, *others = folders
+    _make_folder(first)
+    for name in (*services, ROUTES):
+        shared = _service(first, name).password
+        for folder in others:
+            _make_folder(folder)
+            write_files(folder, {password_file(folder, name).name: shared + "\n"})
+    return _service(first, ROUTES).password
 
 
 def read_setup(folder: Path) -> Setup:
@@ -110,6 +120,13 @@ def password_file(folder: Path, service: str) -> Path:
 def doorkeeper(folder: Path) -> Service:
     """The account by which others are disconnected from Mosquitto."""
     return _service(folder, DOORKEEPER)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BrokerError(f"{folder} cannot be made ({error.strerror}); name a folder that you may write to") from error
 
 
 def _accounts(folder: Path, setup: Setup) -> tuple[Service, ...]:
