@@ -14,6 +14,8 @@ from typing import Final
 
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import AgentConfig
+from edge_agent.enrolment.build import build_identity
+from edge_agent.enrolment.port import Keeping, Unmanaged
 from edge_agent.errors import SourceError
 from edge_agent.notify import Heartbeat, Notifier
 from edge_agent.outbox import Outbox
@@ -51,7 +53,8 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
         repairing=notifier.repairing,
         working=notifier.working,
     ) as outbox:
-        uplink = MqttUplink(device=config.device, mqtt=config.mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
+        identity, mqtt = build_identity(config, clock)
+        uplink = MqttUplink(device=config.device, mqtt=mqtt, uplink=config.uplink, outbox=outbox, clock=clock)
         power = build_power(config, outbox, clock, wait=stop.wait)
         remote = RemoteService(
             device=config.device,
@@ -72,6 +75,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             notifier=notifier,
             remote=remote,
             power=power,
+            identity=identity,
         )
         try:
             agent.run(stop)
@@ -94,6 +98,7 @@ class Agent:
         notifier: Notifier,
         remote: RemoteService | None = None,
         power: Power | None = None,
+        identity: Keeping | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
@@ -105,6 +110,7 @@ class Agent:
         self._heartbeat = Heartbeat(notifier)
         self._remote = remote
         self._power: Power = AlwaysOn() if power is None else power
+        self._identity: Keeping = Unmanaged() if identity is None else identity
         self._online = False
         self._jitter = jitter
         self._recognising = source if isinstance(source, Recognising) else None
@@ -129,18 +135,30 @@ class Agent:
         finally:
             self._heartbeat.stopping()
             try:
+                self._identity.close()
                 self._power.close()
             finally:  # a disk that refuses the ledger must not keep the broker from being told
                 if self._online:
                     self._uplink.stop()
 
     def _connect(self) -> None:
-        """Be connected to the broker as the power plan has it."""
-        if self._power.sends and not self._online:
+        """Be connected to the broker as the power plan has it, once there is a certificate to show."""
+        wanted = self._power.sends and self._identity.present
+        if wanted and not self._online:
             self._uplink.start()
-        elif self._online and not self._power.sends:
+        elif self._online and not wanted:
             self._uplink.stop()
-        self._online = self._power.sends
+        self._online = wanted
+
+    def _send(self) -> None:
+        """Publish what is due; where another certificate is to be shown, connect anew with it first."""
+        if self._power.sends and self._identity.tick(connected=self._online and self._uplink.connected):
+            if self._online:
+                self._uplink.stop()
+                self._online = False
+            self._connect()
+        if self._online:
+            self._uplink.tick()
 
     def _read(self, stop: threading.Event) -> bool:
         """Open and poll the source, again and again; True when it has ended."""
@@ -209,8 +227,7 @@ class Agent:
 
     def _housekeeping(self) -> None:
         self._recorder.tick()
-        if self._online:
-            self._uplink.tick()
+        self._send()
         if self._remote is not None:
             self._remote.tick()
         self._clock.remember()
@@ -218,9 +235,12 @@ class Agent:
 
     def _beat(self) -> None:
         """Tell systemd that the loop turns, and how it is."""
-        waits = self._online and not self._uplink.connected
-        status = self._power.status or "connected to the broker"
-        self._heartbeat.beat("no broker: everything waits in the outbox" if waits else status, ready=not waits)
+        waits = self._power.sends and not (self._online and self._uplink.connected)
+        told = self._power.status or "connected to the broker"
+        if waits:
+            told = f"no {'broker' if self._identity.present else 'certificate yet'}: everything waits in the outbox"
+        trouble = self._identity.trouble
+        self._heartbeat.beat(f"{told}; no certificate: {trouble}" if trouble else told, ready=not waits)
 
     def _back_off(self, stop: threading.Event, gone: SourceError | None) -> None:
         """Wait with jitter, so that a parking lot of dongles does not wake as one; batches go on being sent.
@@ -238,11 +258,11 @@ class Agent:
 
     def _drain(self, stop: threading.Event) -> None:
         """Wait until all is acknowledged: as long as configured, and only a moment once told to stop."""
-        if not self._online:
+        if not self._power.sends:
             return
         begun = time.monotonic()
         stopped_at: float | None = None
-        self._uplink.tick()
+        self._send()
         while self._outbox.sendable_batches():
             now = time.monotonic()
             if self._config.drain_seconds is not None and now - begun >= self._config.drain_seconds:
@@ -252,7 +272,7 @@ class Agent:
                 if not self._uplink.connected or now - stopped_at >= self._config.stop_grace_seconds:
                     break
             self._uplink.wait(0.2)
-            self._uplink.tick()
+            self._send()
             self._beat()
         if left := self._outbox.pending_batches():
             log.info("%d batches stay in the outbox until the next start", left)

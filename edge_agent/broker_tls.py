@@ -45,7 +45,7 @@ class BrokerTls:
             log.info("the TLS files were renewed")
 
     def _load(self) -> None:
-        if self._tls.certificate is not None:
+        if self._tls.certificate is not None and (self._tls.certificate.exists() or not self._tls.awaited):
             self.context.load_cert_chain(self._tls.certificate, self._tls.key)
 
     def _dates(self) -> list[tuple[int, int] | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.power.config import PowerConfig, read_power
@@ -27,6 +28,7 @@ class TlsConfig:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    awaited: bool = False  # certificate and key come by enrolment, and may not be there yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,19 @@ class MqttConfig:
     password: str | None = field(default=None, repr=False)
     tls: TlsConfig | None = None
     keepalive_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolmentConfig:
+    """Where the device's certificate comes from. ``ca`` None: the system's authorities vouch for the service."""
+
+    url: str
+    folder: Path  # of the key and the certificate, written by the agent alone
+    ca: Path | None = None
+    token_file: Path | None = None  # one-time token of the bundle
+    retry_min_seconds: float = 60.0
+    retry_max_seconds: float = 3600.0
+    refused_seconds: float = 21_600.0  # a person has to do something, and an agent that is gone does not see it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +104,7 @@ class AgentConfig:
     vehicle_profile: str | None = None  # name or path, resolved by firmware_profiles
     last_known_time_path: Path | None = None
     mqtt: MqttConfig = MqttConfig()
+    enrolment: EnrolmentConfig | None = None
     uplink: UplinkConfig = UplinkConfig()
     remote: RemoteConfig = RemoteConfig()
     power: PowerConfig = field(default_factory=PowerConfig)
@@ -123,6 +139,9 @@ def load_config(
     source = _source(root)
     outbox = root.section("outbox", optional=True)
     outbox_path = outbox.path("path", Path("/var/lib/wearcast/outbox.sqlite"))
+    mqtt = _mqtt(
+        root.section("mqtt", optional=True), os.environ if environment is None else environment, needs_password
+    )
     config = AgentConfig(
         device=device,
         source=source,
@@ -131,9 +150,8 @@ def load_config(
         flush_seconds=outbox.duration("flush", 1.0),
         vehicle_profile=root.text("vehicle_profile") if root.has("vehicle_profile") else None,
         last_known_time_path=root.path("last_known_time", outbox_path.with_name("last-known-time")),
-        mqtt=_mqtt(
-            root.section("mqtt", optional=True), os.environ if environment is None else environment, needs_password
-        ),
+        mqtt=mqtt,
+        enrolment=_enrolment(root.section("enrolment"), mqtt) if root.has("enrolment") else None,
         uplink=_uplink(root.section("uplink", optional=True)),
         remote=_remote(root.section("remote", optional=True)),
         power=read_power(root, recorded=source.recorded),
@@ -191,6 +209,27 @@ def _mqtt(section: Section, environment: Mapping[str, str], needs_password: bool
     )
     if needs_password and config.username is not None and config.password is None:
         raise section.error("username", f"has no password; set password_file or {PASSWORD_VARIABLE}")
+    section.done()
+    return config
+
+
+def _enrolment(section: Section, mqtt: MqttConfig) -> EnrolmentConfig:
+    if mqtt.tls is None:
+        raise section.error("url", "a certificate is of use with TLS alone; give mqtt.tls with its ca")
+    config = EnrolmentConfig(
+        url=section.text("url").rstrip("/"),
+        folder=section.path("folder", Path("/var/lib/wearcast/identity")),
+        ca=section.path("ca") if section.has("ca") else mqtt.tls.ca,
+        token_file=section.path("token_file") if section.has("token_file") else None,
+        retry_min_seconds=section.duration("retry_min", 60.0),
+        retry_max_seconds=section.duration("retry_max", 3600.0),
+        refused_seconds=section.duration("refused", 21_600.0),
+    )
+    parts = urlsplit(config.url)
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query:
+        raise section.error("url", "give it as https://host:8443; the token has a file of its own")
+    if not 0 < config.retry_min_seconds <= config.retry_max_seconds:
+        raise section.error("retry_max", "is below retry_min, or that is zero")
     section.done()
     return config
 

@@ -29,3 +29,7 @@ class OutboxError(EdgeAgentError):
 
 class UplinkError(EdgeAgentError):
     """The uplink cannot work at all, e.g. a certificate that cannot be read. A broker away is not that."""
+
+
+class EnrolmentError(EdgeAgentError):
+    """No certificate was given, or one cannot be stored. The agent tries again."""

@@ -104,6 +104,7 @@ class MqttUplink:
             self._window = Window(size=self._uplink.window, ack_timeout_seconds=self._uplink.ack_timeout_seconds)
             self._client = self._build(self._uplink)
             self._stopped = False
+        self._renew_tls()  # a certificate may have come since the client was made
         self._client.connect_async(self._mqtt.host, self._mqtt.port, keepalive=round(self._mqtt.keepalive_seconds))
         self._client.loop_start()
 

@@ -1,32 +1,37 @@
 """The project's own certificate authority: it gives each device the certificate its id is taken from (CN = device id).
 
 It lives in a folder the user names, made on first use: ``ca.pem`` and ``ca-key.pem`` (mode 0600). Whoever has that key
-can speak as any device, so it stays on the workstation and is never part of a bundle. EC P-256 with SHA-256 throughout
-(FIPS 186-5): small certificates, and little work in a handshake.
+can speak as any device, so it is never part of a bundle. ``ca.pem`` of an issuing authority, whose root stays offline,
+holds its own certificate first and those above it after it: whoever trusts the file trusts the whole chain.
+``issued.jsonl`` notes what was given to devices without the enrolment service, so that it can be revoked.
 
 Needs ``cryptography`` (the backend extra); nothing on the dongle imports this module.
 """
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from firmware_profiles import certificates
 from firmware_profiles.errors import AuthorityError
-from telemetry.topics import require_device_id
+from telemetry.subject import Subject, device_subject, service_subject
 
-CERTIFICATE_FILE = "ca.pem"
-KEY_FILE = "ca-key.pem"
-AUTHORITY_DAYS = 3650
-# A dongle without a battery-backed clock starts in the past; its certificate must not seem to come from the future.
-_BACKDATED = timedelta(days=1)
+CERTIFICATE_FILE: Final = "ca.pem"
+KEY_FILE: Final = "ca-key.pem"
+JOURNAL_FILE: Final = "issued.jsonl"
+AUTHORITY_DAYS: Final = 3650
+ISSUING_DAYS: Final = 1095
+_ROOT_NAME: Final = "Wearcast certificate authority"
+_ISSUING_NAME: Final = "Wearcast issuing authority"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,102 +56,211 @@ class Authority:
     def __init__(
         self,
         *,
-        certificate: x509.Certificate,
+        chain: Sequence[x509.Certificate],
         key: ec.EllipticCurvePrivateKey,
+        folder: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._certificate = certificate
+        self._chain = tuple(chain)  # its own certificate first
+        self._certificate = self._chain[0]
         self._key = key
+        self._folder = folder
         self._clock = clock
 
     @classmethod
     def open_or_create(cls, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Authority":
         """The authority in the folder; a new one where there is none. AuthorityError where only half of it is there."""
-        certificate_file, key_file = folder / CERTIFICATE_FILE, folder / KEY_FILE
-        found = certificate_file.is_file(), key_file.is_file()
-        if found == (False, False):
+        if not (folder / CERTIFICATE_FILE).is_file() and not (folder / KEY_FILE).is_file():
             _create(folder, clock())
-        elif not all(found):
-            missing = certificate_file if not found[0] else key_file
-            raise AuthorityError(f"{missing} is missing beside its other half; restore it, or name another folder")
-        return cls._open(certificate_file, key_file, clock)
+        return cls.open(folder, clock=clock)
 
     @classmethod
-    def _open(cls, certificate_file: Path, key_file: Path, clock: Callable[[], datetime]) -> "Authority":
+    def open(cls, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Authority":
+        """The authority in the folder. AuthorityError where there is none, or others may read its key."""
+        certificate_file, key_file = folder / CERTIFICATE_FILE, folder / KEY_FILE
+        for missing in (certificate_file, key_file):
+            if not missing.is_file():
+                raise AuthorityError(f"{missing} is missing beside its other half; restore it, or name another folder")
         try:
             mode = key_file.stat().st_mode & 0o777
-            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+            chain = x509.load_pem_x509_certificates(certificate_file.read_bytes())
             key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
         except (OSError, ValueError) as error:
-            raise AuthorityError(f"{key_file.parent}: the authority cannot be read: {error}") from error
+            raise AuthorityError(f"{folder}: the authority cannot be read: {error}") from error
         if mode & 0o077:
             raise AuthorityError(
                 f"{key_file} can be read by others (mode {mode:04o}); chmod 600 it, and consider it known"
             )
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != chain[0].public_key():
             raise AuthorityError(f"{key_file} is not the key of {certificate_file}; restore the pair")
-        if certificate.not_valid_after_utc <= clock():
+        if min(certificate.not_valid_after_utc for certificate in chain) <= clock():
             raise AuthorityError(f"{certificate_file} has expired; name another folder to begin a new authority")
-        return cls(certificate=certificate, key=key, clock=clock)
+        return cls(chain=chain, key=key, folder=folder, clock=clock)
 
     @property
     def certificate_pem(self) -> bytes:
-        """The authority's own certificate: what brokers and devices trust."""
-        return self._certificate.public_bytes(serialization.Encoding.PEM)
+        """What brokers and devices trust: the authority's own certificate, and those above it."""
+        return b"".join(map(certificates.certificate_pem, self._chain))
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The authority's own certificate."""
+        return self._certificate
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Whether this authority, or one above it, signed it; it may have ended."""
+        for issuer in self._chain:
+            try:
+                certificate.verify_directly_issued_by(issuer)
+            except Exception:  # noqa: BLE001, S112 - another issuer, signature, algorithm: a stranger's certificate
+                continue
+            return True
+        return False
+
+    @property
+    def intermediates(self) -> tuple[x509.Certificate, ...]:
+        """What stands between a certificate given here and the root: shown along with it."""
+        return tuple(each for each in self._chain if each.subject != each.issuer)
+
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """What signs. It stays within the process."""
+        return self._key
+
+    @property
+    def ends(self) -> datetime:
+        """When the authority itself ends: nothing it gives is valid for longer."""
+        return min(certificate.not_valid_after_utc for certificate in self._chain)
+
+    def now(self) -> datetime:
+        """The time, to the second: certificates hold no fractions."""
+        return self._clock().replace(microsecond=0)
 
     def issue_device_certificate(self, device_id: str, valid_days: int = 1095) -> Credentials:
-        """A client certificate whose CN is the device id, the only name the broker lets the device publish under."""
+        """A client certificate of generation 0 with a key made here; its CN is the only name it may publish under."""
         try:
-            require_device_id(device_id)
+            subject = device_subject(device_id, 0)
         except ValueError as error:
             raise AuthorityError(str(error)) from error
-        return self._issue(device_id, ExtendedKeyUsageOID.CLIENT_AUTH, valid_days, names=())
+        given = self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, valid_days, names=())
+        self._note(device_id, given)
+        return given
+
+    def issue_service_certificate(self, service: str, valid_days: int = 365) -> Credentials:
+        """A client certificate of a service of the backend, whose CN no device can have."""
+        try:
+            subject = service_subject(service)
+        except ValueError as error:
+            raise AuthorityError(str(error)) from error
+        return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, valid_days, names=())
 
     def issue_server_certificate(self, names: Sequence[str], valid_days: int = 365) -> Credentials:
-        """A certificate for a broker, valid for the host names and addresses devices reach it by."""
+        """A certificate for a server, valid for the host names and addresses it is reached by."""
         if not names:
             raise AuthorityError("a server certificate needs the host name or address devices reach the broker by")
-        return self._issue(names[0], ExtendedKeyUsageOID.SERVER_AUTH, valid_days, names=names)
+        return self._issue(Subject(common_name=names[0]), ExtendedKeyUsageOID.SERVER_AUTH, valid_days, names=names)
 
-    def _issue(
-        self, common_name: str, usage: x509.ObjectIdentifier, valid_days: int, names: Sequence[str]
-    ) -> Credentials:
-        if valid_days < 1:
-            raise AuthorityError(f"{valid_days} days: a certificate is valid for at least one day")
-        now = self._clock()
-        until = now + timedelta(days=valid_days)
-        if until > self._certificate.not_valid_after_utc:
-            left = (self._certificate.not_valid_after_utc - now).days
-            raise AuthorityError(f"the authority itself ends in {left} days; ask for at most that, or begin a new one")
+    def issue_authority(self, folder: Path, valid_days: int = ISSUING_DAYS) -> None:
+        """Make an issuing authority in the folder, so that the root can stay offline."""
+        constraint = self._certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        if constraint.path_length == 0:
+            raise AuthorityError("this authority may not certify another one; begin a new root in another folder")
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = (
-            _builder(common_name, self._certificate.subject, key.public_key(), now, until)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        certificate = self.certify(
+            Subject(common_name=_ISSUING_NAME), key.public_key(), self._until(valid_days), path_length=0
+        )
+        _write(folder, key, (certificate, *self._chain))
+
+    def certify(
+        self,
+        subject: Subject,
+        key: ec.EllipticCurvePublicKey,
+        until: datetime,
+        *,
+        usage: x509.ObjectIdentifier | None = None,
+        names: Sequence[str] = (),
+        path_length: int | None = None,
+        backdated: timedelta = certificates.BACKDATED,
+    ) -> x509.Certificate:
+        """Sign a certificate of this key; with ``path_length`` it is an authority's."""
+        signs = path_length is not None
+        since = max(self.now() - backdated, self._certificate.not_valid_before_utc)
+        unsigned = (
+            certificates.builder(subject, self._certificate.subject, key, since, until)
+            .add_extension(x509.BasicConstraints(ca=signs, path_length=path_length), critical=True)
+            .add_extension(certificates.key_usage(signs_certificates=signs), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        if usage is not None:
+            unsigned = unsigned.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
-            )
-        certificate = builder.sign(self._key, hashes.SHA256())
-        return Credentials(certificate_pem=certificate.public_bytes(serialization.Encoding.PEM), key_pem=_key_pem(key))
+            unsigned = unsigned.add_extension(certificates.alternative_names(names), critical=False)
+        return unsigned.sign(self._key, hashes.SHA256())
+
+    def journal(self) -> Iterator[tuple[str, x509.Certificate]]:
+        """Device and certificate of all that :meth:`issue_device_certificate` gave."""
+        file = self._folder / JOURNAL_FILE
+        for line in file.read_text("utf-8").splitlines() if file.exists() else ():
+            try:
+                entry = json.loads(line)
+                yield entry["device"], x509.load_pem_x509_certificate(entry["certificate"].encode())
+            except (ValueError, KeyError) as error:
+                raise AuthorityError(
+                    f"{file} is damaged ({error}); restore it: what it names can be revoked"
+                ) from error
+
+    def _issue(
+        self, subject: Subject, usage: x509.ObjectIdentifier, valid_days: int, names: Sequence[str]
+    ) -> Credentials:
+        until = self._until(valid_days)
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self.certify(subject, key.public_key(), until, usage=usage, names=names)
+        shown = b"".join(map(certificates.certificate_pem, (certificate, *self.intermediates)))
+        return Credentials(certificate_pem=shown, key_pem=certificates.key_pem(key))
+
+    def _until(self, valid_days: int) -> datetime:
+        if valid_days < 1:
+            raise AuthorityError(f"{valid_days} days: a certificate is valid for at least one day")
+        until = self.now() + timedelta(days=valid_days)
+        if until > self.ends:
+            left = (self.ends - self.now()).days
+            raise AuthorityError(f"the authority itself ends in {left} days; ask for at most that, or begin a new one")
+        return until
+
+    def _note(self, device_id: str, given: Credentials) -> None:
+        certificate = x509.load_pem_x509_certificate(given.certificate_pem)
+        entry = {"device": device_id, "certificate": certificates.certificate_pem(certificate).decode()}
+        try:
+            with (self._folder / JOURNAL_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise AuthorityError(
+                f"{self._folder / JOURNAL_FILE} cannot be written ({error.strerror}): what is not noted there could "
+                "not be revoked later"
+            ) from error
 
 
 def _create(folder: Path, now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("Wearcast certificate authority")
+    now = now.replace(microsecond=0)
+    subject = Subject(common_name=_ROOT_NAME)
+    until = now + timedelta(days=AUTHORITY_DAYS)
     certificate = (
-        _builder("Wearcast certificate authority", name, key.public_key(), now, now + timedelta(days=AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        certificates.builder(
+            subject, certificates.name_of(subject), key.public_key(), now - certificates.BACKDATED, until
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        .add_extension(certificates.key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
+    _write(folder, key, (certificate,))
+
+
+def _write(folder: Path, key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.Certificate]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_secret(folder / KEY_FILE, _key_pem(key))
-        (folder / CERTIFICATE_FILE).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        write_secret(folder / KEY_FILE, certificates.key_pem(key))
+        (folder / CERTIFICATE_FILE).write_bytes(b"".join(map(certificates.certificate_pem, chain)))
     except OSError as error:
         raise AuthorityError(f"{folder}: the authority cannot be written: {error.strerror}") from error
 
@@ -155,49 +269,3 @@ def write_secret(path: Path, content: bytes) -> None:
     """Write a new file only its owner can read; it never exists with another mode, and is never overwritten."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
-
-
-def _builder(
-    common_name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, until: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(common_name))
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(until)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

@@ -44,11 +44,6 @@ def device_access(connection: Connection) -> list[DeviceAccess]:
         ).fetchall()
 
 
-def subject_of(device_id: str, generation: int) -> tuple[str, ...]:
-    """The subject of a device's certificate as its RDNs, the last one first (RFC 4514): CN, then OU from 1 on."""
-    return (f"CN={device_id}",) if generation == 0 else (f"CN={device_id}", f"OU=g{generation}")
-
-
 def revocation_lists(connection: Connection) -> list[RevocationList]:
     """The newest list of each authority."""
     with connection.cursor(row_factory=class_row(RevocationList)) as cursor:

@@ -21,6 +21,7 @@ from ingest.errors import EnrolmentError
 
 LONGEST_TOKEN: Final = timedelta(days=30)
 ATTEMPTS: Final = 10  # wrong ones after which a token is void: nobody mistypes a file
+CERTIFICATES_PER_HOUR: Final = 20  # of one device; it needs one in weeks
 _TOKEN_BYTES: Final = 32
 
 
@@ -29,6 +30,10 @@ class Refused:
     """Why no certificate is given: for the log, not for whoever asked."""
 
     reason: str
+
+
+class TooOften(Exception):  # noqa: N818 - no fault of the service
+    """A device was given many certificates within an hour: something goes round in circles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +85,10 @@ def redeem(connection: Connection, device_id: str, token: str, *, key_digest: by
     """
     device = _locked_device(connection, device_id)
     held = _token(connection, device_id)
-    if not hmac.compare_digest(_digest(token), b"\0" * 32 if held is None else held.token_digest) or held is None:
+    shown = _digest(token)
+    if held is None or not hmac.compare_digest(shown, held.token_digest):
         if held is not None:
-            connection.execute(
-                "UPDATE enrolment_token SET attempts_left = greatest(attempts_left - 1, 0) WHERE id = %s", [held.id]
-            )
+            _count_wrong(connection, held.id, device_id, shown)
         return Refused(reason="there is no such token for this device")
     if device is None or not device[0]:
         return Refused(reason="the device is disabled")
@@ -139,6 +143,16 @@ def may_renew(connection: Connection, present: PresentCertificate, *, grace: tim
     return present.generation
 
 
+def require_moderate(connection: Connection, device_id: str, now: datetime) -> None:
+    """TooOften where the device had its share of this hour."""
+    row = connection.execute(
+        "SELECT count(*) FROM device_certificate WHERE device_id = %s AND issued_at > %s",
+        [device_id, now - timedelta(hours=1)],
+    ).fetchone()
+    if row is not None and row[0] >= CERTIFICATES_PER_HOUR:
+        raise TooOften(f"{device_id} was given {CERTIFICATES_PER_HOUR} certificates within an hour")
+
+
 def record(connection: Connection, certificate: IssuedCertificate | PresentCertificate, *, now: datetime) -> None:
     """Note a certificate that was given out; one that is noted already stays as it is."""
     connection.execute(
@@ -174,6 +188,16 @@ def revoke(connection: Connection, device_id: str, *, reason: str, now: datetime
         " WHERE device_id = %s AND revoked_at IS NULL",
         [now, reason.strip()[:200], device_id],
     ).rowcount
+
+
+def end_older(connection: Connection) -> None:
+    """Revoke certificates of generations that are over, which were noted only afterwards."""
+    connection.execute(
+        "UPDATE device_certificate AS given SET revoked_at = device.access_changed_at,"
+        " revoked_reason = 'of an earlier generation' FROM device"
+        " WHERE device.id = given.device_id AND given.generation < device.credential_generation"
+        " AND given.revoked_at IS NULL"
+    )
 
 
 def revoked_serials(connection: Connection, now: datetime) -> list[RevokedSerial]:
@@ -213,6 +237,16 @@ def _token(connection: Connection, device_id: str) -> _Token | None:
             " WHERE device_id = %s AND withdrawn_at IS NULL ORDER BY created_at DESC LIMIT 1 FOR UPDATE",
             [device_id],
         ).fetchone()
+
+
+def _count_wrong(connection: Connection, token_id: UUID, device_id: str, shown: bytes) -> None:
+    """One attempt less. A former token of the device is no guess: a dongle that was replaced goes on showing it."""
+    connection.execute(
+        "UPDATE enrolment_token SET attempts_left = greatest(attempts_left - 1, 0) WHERE id = %s"
+        " AND NOT EXISTS (SELECT FROM enrolment_token AS former"
+        "    WHERE former.device_id = %s AND former.token_digest = %s)",
+        [token_id, device_id, shown],
+    )
 
 
 def _withdraw_tokens(connection: Connection, device_id: str, now: datetime) -> None:
