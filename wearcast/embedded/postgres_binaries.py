@@ -8,8 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from wearcast.embedded.apt import PrivateApt
 from wearcast.embedded.errors import DatabaseUnavailableError, EmbeddedError
 from wearcast.embedded.paths import cache_root, locked, make_folder
+from wearcast.embedded.relocation import relocate
 
 Progress = Callable[[str], None]
 
@@ -128,34 +127,9 @@ def _fetch(cache: Path, root: Path, progress: Progress) -> dict[str, str]:
 
 
 def _relocate(root: Path) -> None:
-    """Make the programs use the private C library and libraries, whatever the machine's are.
-
-    DT_RPATH, not DT_RUNPATH: it holds also for what the libraries and the extensions load in turn (ld.so(8)).
-    """
     for bitcode in root.glob("usr/lib/postgresql/*/lib/llvmjit*.so"):
         bitcode.unlink()  # JIT is off without it; it would load LLVM, which is not fetched
-    loader = next(
-        iter(sorted(root.glob("usr/lib/*/ld-linux-*.so.*")) or sorted(root.glob("usr/lib*/ld-linux-*"))), None
-    )
-    if loader is None:
-        raise DatabaseUnavailableError(f"{root} holds no C library: delete {root.parent} and try again.")
-    libraries = loader.resolve().parent
-    patchelf = _patchelf()
-    for program in sorted((root / "usr/lib/postgresql/17/bin").iterdir()):
-        if program.is_symlink() or program.read_bytes()[:4] != b"\x7fELF":
-            continue
-        change = ["--set-interpreter", str(loader), "--force-rpath", "--set-rpath", str(libraries)]
-        done = subprocess.run([patchelf, *change, str(program)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise DatabaseUnavailableError(
-                f"patchelf failed on {program.name} ({done.stderr.strip()}): delete {root.parent} and try again, "
-                f"{_OWN_DATABASE}."
-            )
-
-
-def _patchelf() -> str:
-    scripts = sysconfig.get_path("scripts")
-    found = shutil.which("patchelf", path=scripts) or shutil.which("patchelf", path=str(Path(sys.executable).parent))
-    if found is None:
-        raise DatabaseUnavailableError("patchelf is missing: install Wearcast with its 'embedded' extra.")
-    return found
+    try:
+        relocate(root, sorted((root / "usr/lib/postgresql/17/bin").iterdir()))
+    except EmbeddedError as error:
+        raise DatabaseUnavailableError(f"The database server cannot be used, {_OWN_DATABASE}. {error}") from error
