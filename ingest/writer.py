@@ -1,7 +1,8 @@
 """One group of messages -> one transaction. What commits is what may be acknowledged.
 
 Order inside the transaction, the same in every worker so that none waits for the other in a circle: ledger of batches,
-rows, service records, state of vehicles, state of devices, rejected messages; each by ascending key.
+rows, marks for their roll-ups, service records, state of vehicles, state of devices, rejected messages; each by ascending
+key.
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ from ingest.database import Connection
 from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group
 from ingest.ledger import Batch, enter
 from ingest.rejections import keep_rejections, offenders
+from ingest.rollups.mark import mark_readings
 from ingest.rows import copy_estimates, copy_events, copy_readings
 from ingest.services import applied_by_events
 from ingest.state import merge
@@ -105,6 +107,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     events = [batch for batch in ledger.new if isinstance(batch, EventsBatch)]
     readings = [batch for batch in ledger.new if not isinstance(batch, EventsBatch)]
     samples = copy_readings(connection, vehicles, readings)
+    mark_readings(connection, vehicles, readings)
     copy_estimates(connection, vehicles, readings)
     copy_events(connection, vehicles, events)
     applied_by_events(connection, [(vehicles[batch.key.device], batch) for batch in events], now)

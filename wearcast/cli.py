@@ -15,6 +15,7 @@ from wearcast.commands import (
     agent,
     broker,
     db,
+    db_storage,
     demo,
     diagnose,
     diagnose_live,
@@ -55,6 +56,7 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(rules.app, name="rules")
 app.add_typer(portal.app, name="portal")
 app.add_typer(health.app, name="health")
+assert db_storage.app is db.app
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
 app.add_typer(operators.app, name="operators")

@@ -10,6 +10,8 @@ from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
 from health.durability import Category
 from ingest.broker import BrokerConfig
+from ingest.rollups.maintenance import MaintenanceConfig
+from ingest.rollups.retention import parse_retention
 from ingest.sources.nats_connection import NatsConfig
 from ingest.worker import WorkerConfig
 from portal.access import signin_url
@@ -49,6 +51,15 @@ def worker_config(
         broker=broker_config(settings),
         nats=nats_config(settings) if source == "jetstream" else None,
         client_id=f"wearcast-{name}",
+    )
+
+
+def maintenance_config(settings: Settings, database_url: str) -> MaintenanceConfig:
+    """The storage maintenance's. RetentionError, with what to do, where WEARCAST_RETENTION is wrong."""
+    return MaintenanceConfig(
+        database_url=database_url,
+        policies=settings.storage_policies,
+        retention=parse_retention(settings.retention),
     )
 
 

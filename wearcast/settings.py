@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from telemetry.logs import parse_log_setting
@@ -118,6 +119,16 @@ SETTINGS = (
         meaning="file with Apprise addresses, one a line, that are told of alerts on Wearcast itself",
         default="none: wearcast status shows them",
     ),
+    Setting(
+        name="WEARCAST_RETENTION",
+        meaning="how long rows are kept, as reading=90d rollup_hour=forever; docs/storage.md lists the tables",
+        default="the defaults of docs/storage.md",
+    ),
+    Setting(
+        name="WEARCAST_STORAGE_POLICIES",
+        meaning="native: TimescaleDB's scheduler and compression where its licence has them; own: neither",
+        default="native",
+    ),
 )
 
 
@@ -173,6 +184,8 @@ class Settings:
     broker_monitor: str | None
     watch_folders: Mapping[str, Path]  # by what lies there
     operator_notify_file: Path | None
+    retention: str
+    storage_policies: Literal["native", "own"]
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -203,6 +216,8 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         broker_monitor=_monitor(given("BROKER_MONITOR")),
         watch_folders=parse_folders(given("WATCH_FOLDERS") or ""),
         operator_notify_file=Path(given("OPERATOR_NOTIFY_FILE") or "") if given("OPERATOR_NOTIFY_FILE") else None,
+        retention=given("RETENTION") or "",
+        storage_policies=parse_storage_policies(given("STORAGE_POLICIES") or "native"),
     )
 
 
@@ -214,6 +229,13 @@ def log_setting(environment: Mapping[str, str] = os.environ) -> str:
     except ValueError as error:
         raise SettingsError(str(error)) from error
     return text
+
+
+def parse_storage_policies(text: str) -> Literal["native", "own"]:
+    """``WEARCAST_STORAGE_POLICIES``, checked."""
+    if text in {"native", "own"}:
+        return "native" if text == "native" else "own"
+    raise SettingsError(f"WEARCAST_STORAGE_POLICIES is {text!r}: set it to native or own")
 
 
 def parse_listen(text: str) -> ListenAddress | None:

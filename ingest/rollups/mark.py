@@ -1,22 +1,26 @@
 """Marks the hours whose roll-up has to be computed (again), in the transaction of the rows."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import numpy as np
+
+from ingest.columns import ColumnarBatch
 from ingest.database import Connection
+from ingest.decode import Readings
 
-SECONDS_PER_HOUR: Final = 3600
+_MS_PER_HOUR: Final = 3_600_000
 
 
-def hours_of(times: Iterable[datetime]) -> set[int]:
-    """Hours, counted from 1970 UTC, in which these aware times lie."""
-    return {int(time.timestamp() // SECONDS_PER_HOUR) for time in times}
+def mark_readings(connection: Connection, vehicles: Mapping[str, UUID], batches: Iterable[Readings]) -> None:
+    """Mark the hours of these batches' samples; ``vehicles`` by device. In the transaction that stores them."""
+    mark(connection, {(vehicles[batch.key.device], hour) for batch in batches for hour in _hours(batch)})
 
 
 def mark(connection: Connection, hours: Collection[tuple[UUID, int]]) -> None:
-    """Mark hours of vehicles, each counted from 1970 UTC (:func:`hours_of`), in one statement.
+    """Mark hours of vehicles, each counted from 1970 UTC, in one statement.
 
     Call it in the transaction that stores the rows: both commit together, or none.
     """
@@ -28,3 +32,19 @@ def mark(connection: Connection, hours: Collection[tuple[UUID, int]]) -> None:
             " FROM unnest(%s::uuid[], %s::bigint[]) AS marked (vehicle_id, number)",
             [list(vehicles), list(numbers)],
         )
+
+
+def hours_of(times: Iterable[datetime]) -> set[int]:
+    """Hours, counted from 1970 UTC, in which these aware times lie."""
+    return {int(time.timestamp() // 3600) for time in times}
+
+
+def _hours(batch: Readings) -> Collection[int]:
+    if not isinstance(batch, ColumnarBatch):
+        return hours_of(sample.time for sample in batch.samples)
+    block = batch.block
+    times_ms = block.times_ms[block.row_starts[batch.number] : block.row_starts[batch.number + 1]]
+    if not times_ms.size:
+        return ()
+    first, last = int(times_ms[0]) // _MS_PER_HOUR, int(times_ms[-1]) // _MS_PER_HOUR  # a batch's times ascend
+    return (first,) if first == last else np.unique(times_ms // _MS_PER_HOUR).tolist()

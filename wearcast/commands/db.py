@@ -37,26 +37,6 @@ def migrate() -> None:
 
 
 @app.command()
-def status(as_json: JsonOption = False) -> None:
-    """Show the edition and counts of what is stored."""
-    from ingest.database import license as edition
-    from ingest.reading_store import counts
-
-    with connection() as conn:
-        stored = counts(conn)
-        licence = edition(conn)
-    rows: list[dict[str, object]] = [
-        {"what": "TimescaleDB licence", "value": licence or "no TimescaleDB"},
-        {"what": "samples", "value": stored.samples},
-        {"what": "estimates", "value": stored.estimates},
-        {"what": "events", "value": stored.events},
-        {"what": "batches", "value": stored.batches},
-        {"what": "rejected messages", "value": stored.rejected},
-    ]
-    print_rows(rows, as_json=as_json)
-
-
-@app.command()
 def batches(
     device: Annotated[str | None, typer.Argument(help="Only of this device.")] = None, as_json: JsonOption = False
 ) -> None:
