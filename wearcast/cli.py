@@ -15,11 +15,11 @@ from wearcast.commands import (
     agent,
     broker,
     db,
-    db_storage,
     demo,
     diagnose,
     diagnose_live,
     doctor,
+    enrolment,
     flash,
     health,
     ingest,
@@ -53,10 +53,10 @@ app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(broker.app, name="broker")
+app.add_typer(enrolment.app, name="enrolment")
 app.add_typer(rules.app, name="rules")
 app.add_typer(portal.app, name="portal")
 app.add_typer(health.app, name="health")
-assert db_storage.app is db.app
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
 app.add_typer(operators.app, name="operators")

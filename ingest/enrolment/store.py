@@ -221,6 +221,19 @@ def certificates(connection: Connection, device_id: str | None = None) -> list[C
         ).fetchall()
 
 
+def ending_within(connection: Connection, span: timedelta, *, now: datetime) -> list[Certificate]:
+    """The newest certificate of each device that may connect, where it ends within the span or has ended."""
+    with connection.cursor(row_factory=class_row(Certificate)) as cursor:
+        return cursor.execute(
+            "SELECT * FROM (SELECT DISTINCT ON (given.device_id) given.* FROM device_certificate AS given"
+            "    JOIN device_access AS door ON door.device_id = given.device_id AND door.allowed"
+            "    AND door.generation = given.generation"
+            "    ORDER BY given.device_id, given.not_after DESC) AS newest"
+            " WHERE not_after < %s ORDER BY not_after",
+            [now + span],
+        ).fetchall()
+
+
 def _locked_device(connection: Connection, device_id: str) -> tuple[bool, int, bool] | None:
     """Enabled, generation, revoked; nobody changes them until the transaction ends."""
     return connection.execute(
