@@ -47,6 +47,7 @@ def test_there_is_a_unit_for_each_process() -> None:
         "wearcast-agent",
         "wearcast-delivery",
         "wearcast-ingest",
+        "wearcast-maintenance",
         "wearcast-portal",
         "wearcast-rules",
     ]
