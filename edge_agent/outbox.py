@@ -330,6 +330,12 @@ class Outbox:
         with self._reading():
             return self._counter("batches_waiting")
 
+    def oldest_ms(self) -> int | None:
+        """When the oldest batch that waits was sealed, milliseconds since 1970; None where none waits."""
+        with self._reading():
+            row = self._db.execute("SELECT created_ms FROM batch ORDER BY id LIMIT 1").fetchone()
+        return None if row is None else int(row[0])
+
     def sendable_batches(self) -> int:
         """How many of them do not wait for the clock to be put right."""
         with self._reading():

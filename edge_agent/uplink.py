@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Final, Literal, Protocol
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -31,9 +30,9 @@ from edge_agent.clock import Clock
 from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
+from edge_agent.own_status import OwnStatus, log_acknowledged, log_published
 from edge_agent.window import Window
 from telemetry.errors import WireError
-from telemetry.records import DeviceStatus
 from telemetry.topics import acks_topic, command_of, commands_topic, publish_topic, results_topic
 from telemetry.wire import decode_ack, encode_status
 
@@ -96,6 +95,7 @@ class MqttUplink:
         self._stopped = False
         self._withheld = False  # the broker withholds PUBACKs
         self._trouble = BrokerTrouble(mqtt)
+        self._own = OwnStatus(device=device, outbox=outbox, clock=clock, tls=mqtt.tls)
         self._client = self._build(uplink)
 
     def start(self) -> None:
@@ -174,7 +174,8 @@ class MqttUplink:
         self._tls = None if self._mqtt.tls is None else BrokerTls(self._mqtt.tls)
         if self._tls is not None:
             client.tls_set_context(self._tls.context)
-        client.will_set(publish_topic(self._device, "status"), self._status("offline"), qos=_QOS, retain=True)
+        last_will = encode_status(self._own.now("offline", planned=False))
+        client.will_set(publish_topic(self._device, "status"), last_will, qos=_QOS, retain=True)
         client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -183,21 +184,10 @@ class MqttUplink:
         self._trouble.watch(client)
         return client
 
-    def _status(self, state: Literal["online", "offline"]) -> bytes:
-        return encode_status(
-            DeviceStatus(
-                device=self._device,
-                boot=self._clock.boot,
-                state=state,
-                time=self._clock.now(),
-                version=metadata.version("wearcast"),
-                pending_batches=self._outbox.pending_batches(),
-            )
-        )
-
     def _publish_status(self, state: Literal["online", "offline"]) -> Callable[[], bool] | None:
         """Say it; what tells whether the broker took it, None if paho did not (no connection, too much waiting)."""
-        info = self._client.publish(publish_topic(self._device, "status"), self._status(state), qos=_QOS, retain=True)
+        told = encode_status(self._own.now(state, planned=True if state == "offline" else None))
+        info = self._client.publish(publish_topic(self._device, "status"), told, qos=_QOS, retain=True)
         self._status_at = time.monotonic()
         self._status_unsure = self._clock.unsure
         return info.is_published if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
@@ -205,11 +195,13 @@ class MqttUplink:
     def _pump(self) -> None:
         """Send again what is overdue, and fill the window. Called with our lock held, on either thread."""
         now = time.monotonic()
-        due = [*self._window.overdue(now), *self._fresh()]
+        overdue = self._window.overdue(now)
+        due = [*overdue, *self._fresh()]
         if not due:
             return
         stored = {batch.id: batch for batch in due}
         published = self._outbox.publish(due)
+        self._own.resent += len(overdue)
         self._window.gone([id_ for id_ in stored if id_ not in {entry.id for entry in published}])
         for entry in published:
             info = self._client.publish(publish_topic(self._device, entry.channel), entry.payload, qos=_QOS)
@@ -219,6 +211,7 @@ class MqttUplink:
             self._withheld = withheld
             # What paho did not take waits as what got lost: this must not turn fast.
             self._window.sent(stored[entry.id], now)
+        log_published(entry.key for entry in published)
 
     def _fresh(self) -> Sequence[StoredBatch]:
         if not self._window.free or self._clock.unsure:
@@ -294,6 +287,7 @@ class MqttUplink:
             except WireError as error:
                 log.warning("ignored a message on %s: %s", message.topic, error)
                 return
+            log_acknowledged(ack)
             with self._lock:
                 self._window.gone(self._outbox.acknowledge(ack))
                 if self._connected:

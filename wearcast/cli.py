@@ -13,6 +13,7 @@ from telemetry.logs import configure
 from wearcast import __version__
 from wearcast.commands import (
     agent,
+    agent_status,
     broker,
     db,
     demo,
@@ -48,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # These join the group `agent`.
-assert all(module.app is agent.app for module in (diagnose, diagnose_live, doctor, power, recognise))
+assert all(module.app is agent.app for module in (agent_status, diagnose, diagnose_live, doctor, power, recognise))
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")

@@ -1,0 +1,29 @@
+"""``wearcast agent status``: how a dongle is, asked on the dongle itself."""
+
+from datetime import UTC, datetime
+
+import typer
+
+from wearcast.commands.agent import ON_THE_DONGLE, ConfigArgument, app
+from wearcast.commands.common import JsonOption
+from wearcast.output import print_json, print_rows
+
+
+@app.command(rich_help_panel=ON_THE_DONGLE)
+def status(config: ConfigArgument, as_json: JsonOption = False) -> None:
+    """Show how the dongle is: what waits and since when, what had to be given up, its certificate. Status 1 if ill."""
+    from dataclasses import asdict
+
+    from edge_agent.config import load_config
+    from edge_agent.own_health import read_health
+
+    loaded = load_config(config, needs_password=False)
+    health = read_health(loaded.outbox_path, loaded.mqtt.tls, datetime.now(UTC))
+    if as_json:
+        print_json(health)
+    else:
+        told = {name: value for name, value in asdict(health).items() if name != "problems"}
+        print_rows([{"what": name.replace("_", " "), "is": value} for name, value in told.items()], as_json=False)
+        print("\n".join(health.problems) or "Nothing is wrong.")
+    if health.problems:
+        raise typer.Exit(1)
