@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 
@@ -68,8 +67,9 @@ async def nats_connection(config: NatsConfig, *, name: str) -> AsyncIterator[Nat
     async def closed() -> None:
         lost.set()
 
+    client = Client()
     try:
-        client = await nats.connect(
+        await client.connect(
             list(config.servers),
             name=name,
             user=config.username,
@@ -84,6 +84,7 @@ async def nats_connection(config: NatsConfig, *, name: str) -> AsyncIterator[Nat
             closed_cb=closed,
         )
     except _OF_THE_NETWORK as error:
+        await _close(client)
         why = troubles[0] if troubles and isinstance(error, nats.errors.NoServersError) else _text(error)
         raise BrokerError(
             f"no NATS server of {', '.join(config.servers)} lets us in ({why}); check WEARCAST_NATS_URL"
@@ -94,7 +95,14 @@ async def nats_connection(config: NatsConfig, *, name: str) -> AsyncIterator[Nat
         with suppress(*_OF_THE_NETWORK):
             if not client.is_closed:
                 await client.flush(_FLUSH_SECONDS)
-        await client.close()
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    transport = client._transport  # noqa: SLF001 - close() leaves the socket of a refused connection open
+    await client.close()
+    if transport is not None:
+        transport.close()  # type: ignore[no-untyped-call]
 
 
 def _tls(config: NatsConfig) -> ssl.SSLContext | None:

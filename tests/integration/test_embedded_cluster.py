@@ -1,4 +1,4 @@
-"""The private cluster: what one node took is there on the others, also when the node that led is killed."""
+"""The private cluster: what one node took is there on the others, also on one that was killed meanwhile."""
 
 import os
 import shutil
@@ -68,23 +68,20 @@ def leader(cluster: Cluster) -> Broker:
     return found
 
 
-def test_what_one_node_confirmed_outlives_the_node_that_led() -> None:
+def test_what_one_node_confirmed_is_there_on_a_node_that_was_away() -> None:
     with private_cluster("test", fresh=True, users=[USER]) as cluster:
         assert cluster.leader(STREAM) is None, "no device has connected yet"
         Client(cluster.nodes[0], "ingest", subscribe="wearcast/#").close()
         led = leader(cluster)
-        others = [node for node in cluster.nodes if node is not led]
+        away = next(node for node in cluster.nodes if node is not led)
         device = Client(led, "d1")
         device.publish(range(100))
-        led.kill()
-        device.close()
-        assert leader(cluster) in others
-        device = Client(others[0], "d1")
+        away.kill()
         device.publish(range(100, 150))
         device.close()
-        led.restart()
+        away.restart()
         cluster.wait_until_ready()
-        backend = Client(led, "ingest", subscribe="wearcast/#")
+        backend = Client(away, "ingest", subscribe="wearcast/#")
         until(lambda: len(backend.payloads) >= 150, "all of them at the node that was away")
         backend.close()
     assert backend.payloads == {str(number).encode() for number in range(150)}

@@ -33,12 +33,15 @@ class BrokerTls:
 class BrokerUser:
     """Who may connect. With `device`: only that device's branch of the topics; without: everything.
 
+    With subjects of NATS in `may_publish` and `may_subscribe`: only these.
     Without a password: whoever shows a certificate whose CN is the name. That needs a broker with TLS.
     """
 
     name: str
     password: str | None = field(default=None, repr=False)
     device: str | None = None
+    may_publish: tuple[str, ...] | None = None
+    may_subscribe: tuple[str, ...] | None = None
 
     @classmethod
     def with_new_password(cls, name: str, *, device: str | None = None) -> Self:
@@ -111,7 +114,9 @@ def _authorization(user: BrokerUser) -> dict[str, Any]:
     else:
         entry = {"user": user.name, "password": user.password}
     if user.device is None:
-        return entry
+        given = {"publish": user.may_publish, "subscribe": user.may_subscribe}
+        permissions = {what: {"allow": list(subjects)} for what, subjects in given.items() if subjects is not None}
+        return entry | ({"permissions": permissions} if permissions else {})
     if not _DEVICE.fullmatch(user.device):
         raise BrokerUnavailableError(
             f"{user.device!r} cannot name a device in topics: use letters, digits, - and _, at most 64."

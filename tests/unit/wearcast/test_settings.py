@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wearcast.settings import SETTINGS, SettingsError, load_settings, parse_broker_url
+from wearcast.settings import SETTINGS, SettingsError, load_settings, parse_broker_url, parse_nats_url
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -31,3 +31,25 @@ def test_broker_url_parts_and_password_kept_out_of_repr() -> None:
     assert "p@ss" not in repr(broker)
     with pytest.raises(SettingsError, match="mqtt://"):
         parse_broker_url("http://x")
+
+
+def test_nats_servers_share_a_user_whose_password_stays_out_of_repr() -> None:
+    address = parse_nats_url("tls://ingest:p%40ss@a.example:4333, tls://b.example,tls://[::1]")
+    assert address.servers == ("tls://a.example:4333", "tls://b.example:4222", "tls://[::1]:4222")
+    assert (address.username, address.password) == ("ingest", "p@ss")
+    assert "p@ss" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("urls", "complaint"),
+    [
+        ("mqtt://a", "server 1 is not understood; give it as nats://"),
+        ("nats://a,", "server 2 is not understood"),
+        ("nats://a,tls://b", "either all servers with TLS"),
+        ("nats://user:secret@a:70000", "port of server 1 is no number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_nats_url_is_named(urls: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint) as caught:
+        parse_nats_url(urls)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,183 @@
+"""Workers that share one consumer of a three-node cluster: they come, die and freeze, and each batch is stored once."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import aiomqtt
+import pytest
+
+from ingest import reading_store
+from ingest.database import Connection
+from ingest.errors import BrokerError
+from ingest.inbox import Inbox
+from ingest.pause import Pause
+from ingest.sources.jetstream import JetstreamSource
+from ingest.sources.nats_connection import nats_connection
+from ingest.sources.nats_stream import (
+    CONSUMER,
+    STREAM,
+    WORKER_MAY_PUBLISH,
+    WORKER_MAY_SUBSCRIBE,
+    StreamLimits,
+    find_consumer,
+    prepare,
+)
+from tests.integration.ingest_support import register_car, until
+from tests.integration.jetstream_support import (
+    ACK_WAIT_SECONDS,
+    Car,
+    Worker,
+    driving,
+    nats_config,
+    stored_once,
+)
+from wearcast.embedded.nats import BrokerUser
+from wearcast.embedded.nats_cluster import Cluster, private_cluster
+
+pytestmark = [pytest.mark.database, pytest.mark.broker]
+
+ADMIN = BrokerUser.with_new_password("admin")
+WORKER = replace(
+    BrokerUser.with_new_password("worker"), may_publish=WORKER_MAY_PUBLISH, may_subscribe=WORKER_MAY_SUBSCRIBE
+)
+NOBODY = replace(BrokerUser.with_new_password("nobody"), may_publish=("nothing",), may_subscribe=("_INBOX.>",))
+LIMITS = StreamLimits(most_bytes=1024**3, ack_wait=timedelta(seconds=ACK_WAIT_SECONDS))
+BATCHES = 25
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with private_cluster("test-jetstream", fresh=True, users=[ADMIN, WORKER, NOBODY]) as running:
+        with pytest.raises(BrokerError, match="run: wearcast ingest prepare"):
+            asyncio.run(_find(running))
+        asyncio.run(prepare(nats_config(running.nodes, ADMIN), LIMITS))
+        yield running
+
+
+@pytest.fixture
+def cars(cluster: Cluster, connection: Connection) -> list[Car]:
+    names = [f"d{number}" for number in range(4)]
+    for name in names:
+        register_car(connection, name)
+    return [Car(name, uuid4(), cluster.nodes, ADMIN, BATCHES) for name in names]
+
+
+@contextlib.contextmanager
+def workers(cluster: Cluster, folder: Path, url: str, names: Sequence[str]) -> Iterator[list[Worker]]:
+    started = [Worker(folder, name, url, nats_config(cluster.nodes, WORKER)) for name in names]
+    try:
+        for worker in started:
+            worker.wait_until_ready()
+        yield started
+    finally:
+        for worker in started:
+            worker.process.kill()
+
+
+async def _find(cluster: Cluster) -> None:
+    async with nats_connection(nats_config(cluster.nodes, WORKER), name="test") as opened:
+        await find_consumer(opened.client)
+
+
+async def _all_settled(cluster: Cluster) -> None:
+    """Wait until the broker has nothing more to give out and nothing to wait for."""
+    async with nats_connection(nats_config(cluster.nodes, ADMIN), name="test") as opened, asyncio.timeout(20):
+        while True:
+            info = await find_consumer(opened.client)
+            if not info.num_ack_pending and not info.num_pending:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_a_worker_that_stands_still_is_replaced_and_doubles_nothing_when_it_goes_on(
+    cluster: Cluster, cars: list[Car], tmp_path: Path, database_url: str, connection: Connection
+) -> None:
+    with workers(cluster, tmp_path, database_url, ["frozen", "other"]) as (frozen, other):
+        other.freeze()
+        async with driving(cars, 0.01) as driven:
+            with connection.transaction():  # so that the worker stops with a group in its hands
+                connection.execute("LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
+                await until(
+                    lambda: connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (0,),
+                    "a worker that waits for the database",
+                )
+                frozen.freeze()
+            # Its transaction goes on without it: what it has inserted is held back from the others, but not for ever.
+            other.thaw()
+            await asyncio.wait_for(driven, 60)
+        assert stored_once(connection, cars, BATCHES)
+        frozen.thaw()
+        frozen.process.wait_for_line("cannot store now, will try again", 10)
+        await _all_settled(cluster)
+        assert frozen.process.alive
+        assert stored_once(connection, cars, BATCHES)
+
+
+async def test_workers_and_a_node_die_and_others_come_without_loss(
+    cluster: Cluster, cars: list[Car], tmp_path: Path, database_url: str, connection: Connection
+) -> None:
+    with workers(cluster, tmp_path, database_url, ["first", "second"]) as (first, _):
+        async with driving(cars, 0.05) as driven:
+            await until(lambda: reading_store.counts(connection).batches > 10, "the first batches")
+            first.process.kill()
+            led = cluster.leader(STREAM)
+            assert led is not None
+            led.kill()
+            with workers(cluster, tmp_path, database_url, ["third"]):
+                await asyncio.wait_for(driven, 60)
+                assert stored_once(connection, cars, BATCHES)
+        led.restart()
+        cluster.wait_until_ready()
+
+
+async def test_what_is_sent_to_an_absent_device_waits_for_it_and_acknowledgements_do_not(cluster: Cluster) -> None:
+    source = JetstreamSource(
+        nats_config(cluster.nodes, WORKER),
+        name="post",
+        inbox=Inbox(max_messages=10, max_bytes=1000),
+        pause=Pause(first_seconds=0.1, longest_seconds=0.1),
+        aside=lambda _topic, _payload: True,
+        ready=(ready := asyncio.Event()),
+        most_messages=10,
+        most_bytes=1000,
+    )
+    running = asyncio.create_task(source.run(), name="source")
+    await asyncio.wait_for(ready.wait(), 20)
+    node = cluster.nodes[0]
+
+    def device() -> aiomqtt.Client:
+        return aiomqtt.Client(
+            node.host, node.port, identifier="d9", username=ADMIN.name, password=ADMIN.password, clean_session=False
+        )
+
+    async with device() as client:
+        await client.subscribe([("wearcast/v1/d9/acks", 1), ("wearcast/v1/d9/commands/#", 1)])
+        await source.publish([("wearcast/v1/d9/acks", b"while there")])
+        async with asyncio.timeout(10):
+            assert (await anext(client.messages)).payload == b"while there"
+    await source.publish([("wearcast/v1/d9/acks", b"lost"), ("wearcast/v1/d9/commands/service", b"waits")])
+    async with device() as client:
+        async with asyncio.timeout(10):
+            message = await anext(client.messages)
+    assert (message.topic.value, message.payload, message.qos) == ("wearcast/v1/d9/commands/service", b"waits", 1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_each_refusal_says_what_to_do(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = BrokerUser.with_new_password("worker")
+    with pytest.raises(BrokerError, match=r"lets us in \(.*Authorization Violation.*check WEARCAST_NATS_URL"):
+        await prepare(nats_config(cluster.nodes, wrong), LIMITS)
+    refused = rf"may not publish on \$JS.API.CONSUMER.INFO.*{CONSUMER}"
+    with caplog.at_level(logging.WARNING), pytest.raises(BrokerError, match=refused):
+        async with nats_connection(nats_config(cluster.nodes, NOBODY), name="test") as opened:
+            await find_consumer(opened.client)
+    assert "refused the user" in caplog.text
+    with pytest.raises(BrokerError, match="does not make the stream"):
+        await prepare(nats_config(cluster.nodes, ADMIN), StreamLimits(most_bytes=1024**4))
