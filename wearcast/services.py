@@ -33,6 +33,8 @@ def broker_config(settings: Settings) -> BrokerConfig:
         password=broker.password,
         tls=broker.tls,
         ca_file=settings.broker_ca,
+        certificate_file=settings.broker_certificate,
+        key_file=settings.broker_key,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from telemetry.logs import parse_log_setting
+from wearcast.transport import PlaintextError, parse_hosts, require_database_tls, require_tls
 
 PREFIX = "WEARCAST_"
 
@@ -48,6 +49,21 @@ SETTINGS = (
         name="WEARCAST_BROKER_CA",
         meaning="file with the certificate authority of the broker, for mqtts and tls",
         default="the system's authorities",
+    ),
+    Setting(
+        name="WEARCAST_BROKER_CERTIFICATE",
+        meaning="file with the certificate by which the backend signs in at the broker (wearcast enrolment service)",
+        default="user and password of the URL",
+    ),
+    Setting(
+        name="WEARCAST_BROKER_KEY",
+        meaning="file with its key",
+        default="none",
+    ),
+    Setting(
+        name="WEARCAST_PLAINTEXT_HOSTS",
+        meaning="hosts of broker and database that may be spoken to without TLS: the way there is protected otherwise",
+        default="this machine alone",
     ),
     Setting(
         name="WEARCAST_OPERATOR_TOKEN_FILE",
@@ -172,6 +188,9 @@ class Settings:
     broker: BrokerAddress
     nats: NatsAddress
     broker_ca: Path | None
+    broker_certificate: Path | None  # of the backend, with broker_key
+    broker_key: Path | None
+    plaintext_hosts: frozenset[str]
     operator_token_file: Path
     portal_url: str
     secret_file: Path
@@ -199,11 +218,17 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         return environment.get(PREFIX + name) or None
 
     broker_ca = given("BROKER_CA")
-    return Settings(
+    certificate, key = given("BROKER_CERTIFICATE"), given("BROKER_KEY")
+    if (certificate is None) != (key is None):
+        raise SettingsError("WEARCAST_BROKER_CERTIFICATE and WEARCAST_BROKER_KEY go together; set both or none")
+    settings = Settings(
         database_url=given("DATABASE_URL"),
         broker=parse_broker_url(given("BROKER_URL") or "mqtt://127.0.0.1:1883"),
         nats=parse_nats_url(given("NATS_URL") or "nats://127.0.0.1:4222"),
         broker_ca=Path(broker_ca) if broker_ca else None,
+        broker_certificate=Path(certificate) if certificate else None,
+        broker_key=Path(key) if key else None,
+        plaintext_hosts=parse_hosts(given("PLAINTEXT_HOSTS") or ""),
         operator_token_file=Path(given("OPERATOR_TOKEN_FILE") or _cache(environment) / "operator-token"),
         portal_url=(given("PORTAL_URL") or "http://127.0.0.1:8080").rstrip("/"),
         secret_file=Path(given("SECRET_FILE") or _cache(environment) / "secret"),
@@ -219,6 +244,29 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         retention=given("RETENTION") or "",
         storage_policies=parse_storage_policies(given("STORAGE_POLICIES") or "native"),
     )
+    _require_protected(settings)
+    return settings
+
+
+def _require_protected(settings: Settings) -> None:
+    accepted = settings.plaintext_hosts
+    try:
+        broker = settings.broker
+        require_tls(
+            "WEARCAST_BROKER_URL", broker.host, tls=broker.tls, remedy="give it as mqtts://…", accepted=accepted
+        )
+        for server in map(urlsplit, settings.nats.servers):
+            require_tls(
+                "WEARCAST_NATS_URL",
+                server.hostname or "",
+                tls=server.scheme == "tls",
+                remedy="give it as tls://…",
+                accepted=accepted,
+            )
+        if settings.database_url is not None:
+            require_database_tls(settings.database_url, accepted)
+    except PlaintextError as error:
+        raise SettingsError(str(error)) from error
 
 
 def log_setting(environment: Mapping[str, str] = os.environ) -> str:

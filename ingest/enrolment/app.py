@@ -124,7 +124,7 @@ def _basic(request: Request) -> tuple[str, str]:
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         device, colon, token = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or what it holds is not ASCII
         device = colon = token = ""
     if scheme.lower() != "basic" or not colon or DEVICE_ID.fullmatch(device) is None:
         raise HTTPException(401, _REFUSED, headers={"WWW-Authenticate": 'Basic realm="enrolment"'})
@@ -134,7 +134,7 @@ def _basic(request: Request) -> tuple[str, str]:
 def _header(request: Request, name: str) -> bytes:
     try:
         return base64.b64decode(request.headers[name], validate=True)
-    except (KeyError, binascii.Error) as error:
+    except (KeyError, ValueError) as error:
         raise HTTPException(400, f"the header {name} is missing, or not base64") from error
 
 

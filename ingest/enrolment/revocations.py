@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 LIST_DAYS: Final = 30
 SIGN_EVERY: Final = timedelta(days=1)
 _LOOK_EVERY_SECONDS: Final = 15.0  # also without a notification: half of a minute is left for the broker
-_HEAR_STOP_SECONDS: Final = 0.5
+_HEAR_STOP_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
 
 

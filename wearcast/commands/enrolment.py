@@ -17,8 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""Certificates: who gets one, keeps it, and loses it.
 
-    A device makes its own key and gets its certificate from the service ([b]run[/b]) with a one-time token ([b]token[/b]);
-    it renews by itself. [b]revoke[/b] shuts a device out within a minute. Servers and services of the backend get
+    A device makes its own key and gets its certificate from the service ([b]run[/b]) with a one-time token
+    ([b]token[/b]); it renews by itself. [b]revoke[/b] shuts a device out within a minute. Servers and services get
     theirs from the same authority ([b]server[/b], [b]service[/b]).""",
     short_help="Certificates: give, renew, revoke.",
 )
