@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
 
@@ -59,6 +59,7 @@ class MqttSource:
         self._ready = ready
         self._most_calls = most_calls
         self._client: aiomqtt.Client | None = None  # while connected
+        self._gone = asyncio.Event()  # not while connected
         self._connections = itertools.count(1)
         self._connection = 0
         self._held: set[_Receipt] = set()  # of this connection: taken in and not yet confirmed
@@ -80,6 +81,7 @@ class MqttSource:
                     self._held.clear()
                     await client.subscribe(TOPIC_FILTER, qos=1)
                     self._client = client
+                    self._gone.clear()
                     logger.info("ingest worker ready")
                     self._ready.set()
                     self._pause.reset()
@@ -89,6 +91,7 @@ class MqttSource:
                 logger.warning("broker away, will connect again: %s", error)
             finally:
                 self._client = None
+                self._gone.set()
             await self._pause.sleep()
 
     def _receive(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
@@ -130,10 +133,21 @@ class MqttSource:
         client = self._client
         if client is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
+        publishing = asyncio.gather(*(client.publish(topic, payload, qos=1) for topic, payload in messages))
+        gone = asyncio.create_task(self._gone.wait(), name="broker gone")
+        either: set[asyncio.Future[Any]] = {publishing, gone}
         try:
-            await asyncio.gather(*(client.publish(topic, payload, qos=1) for topic, payload in messages))
+            # aiomqtt waits ten seconds for the answer of a broker that it knows to be gone.
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not publishing.done():
+                raise BrokerError("the broker went away; what was to be published is due again when it is back")
+            await publishing
         except aiomqtt.MqttError as error:
             raise BrokerError(f"the broker did not take a message: {error}") from error
+        finally:
+            gone.cancel()
+            if publishing.cancel():
+                await asyncio.gather(publishing, return_exceptions=True)
 
     def close(self) -> None:
         """Take in no more."""

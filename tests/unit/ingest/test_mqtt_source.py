@@ -4,8 +4,10 @@ import asyncio
 from typing import cast
 
 import aiomqtt
+import pytest
 
 from ingest.broker import BrokerConfig
+from ingest.errors import BrokerError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.sources.mqtt import MqttSource
@@ -18,10 +20,16 @@ class Confirming:
 
     def __init__(self) -> None:
         self.confirmed: list[int] = []
+        self.asked = asyncio.Event()
         self._client = self
 
     def ack(self, packet: int, _qos: int) -> None:
         self.confirmed.append(packet)
+
+    async def publish(self, _topic: str, _payload: bytes, qos: int) -> None:
+        assert qos == 1
+        self.asked.set()
+        await asyncio.Event().wait()  # no answer ever comes
 
 
 def source(inbox: Inbox) -> tuple[MqttSource, Confirming, aiomqtt.Client]:
@@ -70,3 +78,13 @@ async def test_what_found_no_room_is_taken_when_it_comes_again() -> None:
     await made.settle(await made.take(max_messages=10, max_bytes=1_000, linger_seconds=0))
     made._receive(client, message(2, b"two"))
     assert len(inbox) == 1
+
+
+async def test_nobody_waits_for_the_answer_of_a_broker_that_is_gone() -> None:
+    made, broker, _ = source(Inbox(max_messages=1, max_bytes=1_000))
+    publishing = asyncio.create_task(made.publish([(TOPIC, b"one"), (TOPIC, b"two")]))
+    await broker.asked.wait()
+    assert not publishing.done()
+    made._gone.set()
+    with pytest.raises(BrokerError, match="went away"):
+        await publishing
