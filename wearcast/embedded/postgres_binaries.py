@@ -21,8 +21,11 @@ Progress = Callable[[str], None]
 
 _SYSTEM = Path("/usr/lib/postgresql")
 _PACKAGES = ("postgresql-17", "postgresql-17-timescaledb")
+_CLIENT_PACKAGES = ("postgresql-client-17",)
+_CLIENT_PROGRAMS = ("pg_dump", "pg_restore")
 _LAYOUT = 1  # raise it when what is fetched or patched changes: everyone's copy is then made anew
 _EXTENSIONS = ("timescaledb", "btree_gist")
+_FETCHED_MAJOR = 17
 _OLDEST_SERVER = 14  # what current TimescaleDB releases support
 _OWN_DATABASE = "or set WEARCAST_DATABASE_URL to a PostgreSQL that has TimescaleDB"
 
@@ -47,6 +50,24 @@ def ensure_binaries(progress: Progress | None = None) -> Binaries:
     """
     found = find_installed()
     return found if found is not None else _fetched(progress or (lambda _text: None))
+
+
+def ensure_client(server_major: int, progress: Progress | None = None, *, system: Path = _SYSTEM) -> Path:
+    """Return the folder of a pg_dump and a pg_restore that suit a server; fetched where the machine has none.
+
+    They read servers as old as they like and none that is newer than they are. Raises DatabaseUnavailableError.
+    """
+    own = [
+        folder / "bin" for folder in system.glob("*") if folder.name.isdecimal() and int(folder.name) >= server_major
+    ]
+    for folder in sorted(own):
+        if all((folder / program).is_file() for program in _CLIENT_PROGRAMS):
+            return folder
+    if server_major > _FETCHED_MAJOR:
+        raise DatabaseUnavailableError(
+            f"There is no pg_dump {server_major} here: install postgresql-client-{server_major}."
+        )
+    return _fetched(progress or (lambda _text: None), "postgresql-client", _CLIENT_PACKAGES).bin
 
 
 def find_installed(system: Path = _SYSTEM, *, use_path: bool = True) -> Binaries | None:
@@ -83,27 +104,27 @@ def _needed(package: str) -> bool:
     return is_library and not package.startswith(("libllvm", "libperl")) and not package.endswith("-perl")
 
 
-def _fetched(progress: Progress) -> Binaries:
+def _fetched(progress: Progress, folder: str = "postgresql", packages: tuple[str, ...] = _PACKAGES) -> Binaries:
     cache = cache_root()
-    home = make_folder(cache / "postgresql", private=False)
+    home = make_folder(cache / folder, private=False)
     root = home / "root"
     stamp_path = home / "complete.json"
     with locked(home / "lock"):
         stamp = json.loads(stamp_path.read_text()) if stamp_path.is_file() else {}
         if stamp.get("layout") != _LAYOUT or not root.is_dir():
             stamp_path.unlink(missing_ok=True)
-            stamp = {"layout": _LAYOUT, "packages": _fetch(cache, root, progress)}
+            stamp = {"layout": _LAYOUT, "packages": _fetch(cache, root, progress, packages)}
         if stamp.get("path") != str(root):
             stamp_path.unlink(missing_ok=True)
-            progress("Making the database server run from its folder")
+            progress("Making the programs run from their folder")
             _relocate(root)
             stamp["path"] = str(root)
             stamp_path.write_text(json.dumps(stamp, indent=1))
-    folder = root / "usr/lib/postgresql/17/bin"
-    return Binaries(bin=folder, major=17, identity=json.dumps(stamp))
+    programs = root / "usr/lib/postgresql/17/bin"
+    return Binaries(bin=programs, major=_FETCHED_MAJOR, identity=json.dumps(stamp))
 
 
-def _fetch(cache: Path, root: Path, progress: Progress) -> dict[str, str]:
+def _fetch(cache: Path, root: Path, progress: Progress, names: tuple[str, ...]) -> dict[str, str]:
     """Fetch and unpack the packages; return their versions."""
     shutil.rmtree(root, ignore_errors=True)
     try:
@@ -111,9 +132,9 @@ def _fetch(cache: Path, root: Path, progress: Progress) -> dict[str, str]:
             apt = PrivateApt(make_folder(cache / "apt", private=False))
             progress("Reading Debian's package lists (10 MB)")
             apt.update()
-            packages = apt.resolve(_PACKAGES, follow=_needed)
+            packages = apt.resolve(names, follow=_needed)
             size = sum(package.size for package in packages)
-            progress(f"Fetching PostgreSQL with TimescaleDB: {len(packages)} packages, {size / 1e6:.0f} MB")
+            progress(f"Fetching {names[-1]}: {len(packages)} packages, {size / 1e6:.0f} MB")
             debs = apt.download(packages)
             progress("Unpacking them")
             make_folder(root, private=False)
@@ -121,7 +142,7 @@ def _fetch(cache: Path, root: Path, progress: Progress) -> dict[str, str]:
         shutil.rmtree(cache / "apt", ignore_errors=True)  # 100 MB that only the next version would need
     except EmbeddedError as error:
         raise DatabaseUnavailableError(
-            f"TimescaleDB cannot be fetched: check the network, {_OWN_DATABASE}. {error}"
+            f"{names[-1]} cannot be fetched: check the network, {_OWN_DATABASE}. {error}"
         ) from error
     return {package.name: package.version for package in packages}
 
