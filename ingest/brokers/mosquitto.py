@@ -77,7 +77,6 @@ max_queued_messages {MAX_QUEUED_MESSAGES}
 max_queued_bytes 0
 max_inflight_messages {MAX_INFLIGHT_MESSAGES}
 max_packet_size {_PACKET_BYTES}
-message_size_limit {MAX_PAYLOAD_BYTES}
 memory_limit {server.memory_bytes}
 max_keepalive 3600
 set_tcp_nodelay true
@@ -86,6 +85,7 @@ log_dest stderr
 log_type error
 log_type warning
 log_type notice
+log_type information
 connection_messages true
 
 # Devices
