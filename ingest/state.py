@@ -84,10 +84,7 @@ def merge(state: VehicleState, batches: Iterable[Readings | EventsBatch], now: d
     """State after these batches: the same object if they bring nothing newer, else of the next version."""
     merged = state
     for batch in batches:
-        before = merged
         merged = _merge_events(merged, batch) if isinstance(batch, EventsBatch) else _merge_readings(merged, batch)
-        if merged is not before:
-            merged = replace(merged, trace=trace_id(batch.key))
     if merged is state:
         return state
     return replace(merged, version=state.version + 1, changed_at=now)
@@ -121,9 +118,11 @@ def _merge_readings(state: VehicleState, batch: Readings) -> VehicleState:
         return state
     return replace(
         state,
+        trace=trace_id(batch.key),
         last_sample_at=_latest(state.last_sample_at, (entry.time for entry in signals.values())),
-        signals={**state.signals, **signals},
-        estimates={**state.estimates, **estimates},
+        # What nothing is added to stays the same object: it need not be written.
+        signals={**state.signals, **signals} if signals else state.signals,
+        estimates={**state.estimates, **estimates} if estimates else state.estimates,
     )
 
 
@@ -146,7 +145,7 @@ def _merge_events(state: VehicleState, batch: EventsBatch) -> VehicleState:
     present = tuple(codes[key] for key in sorted(codes))
     if present == state.trouble_codes and cleared == state.cleared_codes:
         return state
-    return replace(state, trouble_codes=present, cleared_codes=cleared)
+    return replace(state, trace=trace_id(batch.key), trouble_codes=present, cleared_codes=cleared)
 
 
 def code_key(code: str, ecu: str) -> str:

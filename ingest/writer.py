@@ -169,9 +169,14 @@ def _merge_states(connection: Connection, vehicles: dict[str, UUID], batches: Se
         by_vehicle.setdefault(vehicles[batch.key.device], []).append(batch)
     if not by_vehicle:
         return
-    states = lock_states(connection, by_vehicle)
-    merged = [merge(state, by_vehicle[vehicle], now) for vehicle, state in states.items()]
-    write_states(connection, [state for state in merged if state is not states[state.vehicle_id]])
+    signals_only = {vehicle for vehicle, its in by_vehicle.items() if not any(map(_touches_more_than_signals, its))}
+    states = lock_states(connection, by_vehicle, signals_only=signals_only)
+    changes = [(state, merge(state, by_vehicle[vehicle], now)) for vehicle, state in states.items()]
+    write_states(connection, [(before, after) for before, after in changes if after is not before])
+
+
+def _touches_more_than_signals(batch: Batch) -> bool:
+    return isinstance(batch, EventsBatch) or bool(batch.estimates)
 
 
 def _keep_statuses(connection: Connection, statuses: Iterable[DeviceStatus], now: datetime) -> None:

@@ -129,7 +129,7 @@ class Bench:
         car = car or self.car
         with self.connection.transaction():
             before = lock_states(self.connection, [car])[car]
-            write_states(self.connection, [merge(before, [batch], self.clock.now)])
+            write_states(self.connection, [(before, merge(before, [batch], self.clock.now))])
 
     def spoil(self) -> None:
         """Leave a state that no intake writes."""

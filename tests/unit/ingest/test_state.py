@@ -85,6 +85,16 @@ def test_what_brings_nothing_newer_changes_nothing() -> None:
     assert merge(state, [], NOW) is state
 
 
+def test_what_nothing_is_added_to_stays_the_same_object() -> None:
+    both = [readings((1, {SPEED: 1.0}), estimates=[estimate(1, 50)]), event(1, EventKind.DTC_APPEARED)]
+    state = merge(EMPTY, both, NOW)
+    driven = merge(state, [readings((2, {SPEED: 2.0}))], NOW)
+    assert driven.estimates is state.estimates
+    assert (driven.trouble_codes, driven.cleared_codes) == (state.trouble_codes, state.cleared_codes)
+    assert driven.trouble_codes is state.trouble_codes
+    assert merge(state, [readings(estimates=[estimate(2, 60)])], NOW).signals is state.signals
+
+
 def test_several_batches_are_one_version() -> None:
     assert merge(EMPTY, [readings((1, {SPEED: 1.0})), readings((2, {SPEED: 2.0}))], NOW).version == 1
 
