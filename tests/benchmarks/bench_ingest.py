@@ -7,7 +7,7 @@ that wait at the broker to the last acknowledgement.
 
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -31,24 +31,29 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="wearcast-bench-") as folder,
         site(Path(folder), (FULL, FULL_EACH, SMALL, SMALL_EACH)) as place,
     ):
-        table = measure(place)
+        table = list(measure(place))
     write("ingest", table)
-    show(table)
 
 
-def measure(place: Site) -> list[Row]:
-    """All rows."""
-    table: list[Row] = []
-    rates = {fleet.name: compared(place, fleet, table) for fleet in (FULL, FULL_EACH, SMALL, SMALL_EACH)}
-    full = rates[FULL.name]
-    table += beside_peers(place, full)
-    table += under_strain(place, full)
-    table += for_a_million(rates)
-    return table
+def measure(place: Site) -> Iterator[Row]:
+    """All rows, each part printed as it is there."""
+    rates: dict[str, float] = {}
+    for fleet in (FULL, FULL_EACH, SMALL, SMALL_EACH):
+        rows, rates[fleet.name] = compared(place, fleet)
+        yield from shown(rows)
+    yield from shown(beside_peers(place, rates[FULL.name]))
+    yield from shown(under_strain(place, rates[FULL.name]))
+    yield from shown(for_a_million(rates))
 
 
-def compared(place: Site, fleet: Fleet, table: list[Row]) -> float:
-    """The limit and ours, alternating; returns our values a second."""
+def shown(rows: list[Row]) -> list[Row]:
+    """The rows, printed."""
+    show(rows)
+    return rows
+
+
+def compared(place: Site, fleet: Fleet) -> tuple[list[Row], float]:
+    """The limit and ours, alternating; and our values a second."""
     groups = limit.decoded(place, fleet)
     texts = limit.as_text(groups)
     ours: list[Taken] = []
@@ -65,7 +70,7 @@ def compared(place: Site, fleet: Fleet, table: list[Row]) -> float:
         }
     )
     rates = {name: fleet.values / taken for name, taken in seconds.items()}
-    table += [row(f"{fleet.name}: {name}", rates[name], "values/s", digits=0) for name in (_COPY, _TEXT)]
+    table = [row(f"{fleet.name}: {name}", rates[name], "values/s", digits=0) for name in (_COPY, _TEXT)]
     table.append(
         row(
             f"{fleet.name}: one worker, broker to acknowledgement",
@@ -86,7 +91,7 @@ def compared(place: Site, fleet: Fleet, table: list[Row]) -> float:
     ):
         per_thousand = 1000 * 1000 * statistics.median(spent) / fleet.messages
         table.append(row(f"{fleet.name}: processor time, {who}", per_thousand, "ms/1000 messages", digits=0))
-    return rates["one worker"]
+    return table, rates["one worker"]
 
 
 def alternately(ways: dict[str, Callable[[], float]]) -> dict[str, float]:
