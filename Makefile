@@ -7,7 +7,7 @@ KILLS ?= 200
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-edge bench-health health-page check-arm64 lint types format clean
+.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,10 @@ bench-wire: environment ## bytes per value of the compact form against JSON, ove
 bench-ingest: environment ## samples per second into the database: bare COPY, the writer, and all through the broker
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.benchmarks.bench_ingest
+
+bench-storage: environment ## bytes per value on disk, and queries' times and plans as data grows a hundredfold
+	@$(BIN)/python -m wearcast.embedded
+	$(BIN)/python -m tests.benchmarks.bench_storage
 
 bench-edge: environment ## the dongle's figures: bytes on the air and on the flash, memory, start, bus, queries (ARGS="bytes outbox")
 	$(BIN)/python -m tests.benchmarks.bench_edge $(ARGS)
