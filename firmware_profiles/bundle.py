@@ -10,7 +10,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from string import Template
 
 import yaml
 
-from firmware_profiles.authority import Authority, Credentials, write_secret
+from firmware_profiles.authority import CERTIFICATE_FILE, Authority, Credentials, write_secret
 from firmware_profiles.errors import BundleError
 from firmware_profiles.loader import load_hardware_profile, load_vehicle_profile
 from firmware_profiles.profile import AUTOMATIC, HardwareProfile, Interface, VehicleProfile
@@ -27,6 +27,8 @@ from telemetry.topics import require_device_id
 MANIFEST = "SHA256SUMS"
 AGENT_UNIT = "wearcast-agent.service"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # a name, or an address of version 4 or 6
+_TOKEN_FILE = "tls/enrolment-token"  # noqa: S105 - a path
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,100}")
 _PUBLIC, _PROGRAM, _SECRET = 0o644, 0o755, 0o600
 
 
@@ -37,7 +39,8 @@ class BundleRequest:
     ``hardware`` and ``vehicle`` are names of profiles that ship, or paths; ``vehicle`` may be ``auto``: the agent finds
     out which profile the car has, and installs none. ``out`` is a folder that does not exist
     yet, or a file ending in ``.tar.gz``, ``.tgz`` or ``.zip``. With ``tls`` the device gets a certificate of the
-    authority in ``ca_dir``, valid for ``valid_days``.
+    authority in ``ca_dir``, valid for ``valid_days``; with ``enrolment_url`` it gets it there, for a key of its own:
+    then the bundle holds the ``token`` for that, and of the authority only ``ca.pem`` is needed.
     """
 
     device_id: str
@@ -49,6 +52,8 @@ class BundleRequest:
     out: Path
     ca_dir: Path | None = None
     valid_days: int = 1095
+    enrolment_url: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     @property
     def automatic(self) -> bool:
@@ -96,9 +101,12 @@ def write_bundle(request: BundleRequest, *, clock: Callable[[], datetime] = lamb
     if request.tls:
         if request.ca_dir is None:
             raise BundleError("TLS needs the folder of the certificate authority (--ca); it is made on first use")
-        authority = Authority.open_or_create(request.ca_dir, clock=clock)
-        credentials = authority.issue_device_certificate(request.device_id, request.valid_days)
-        authority_pem = authority.certificate_pem
+        if request.enrolment_url is not None:
+            authority_pem = _trusted(request.ca_dir)
+        else:
+            authority = Authority.open_or_create(request.ca_dir, clock=clock)
+            credentials = authority.issue_device_certificate(request.device_id, request.valid_days)
+            authority_pem = authority.certificate_pem
     files = bundle_files(request, vehicle, hardware, credentials, authority_pem)
     _write(files, request.out, clock())
     return BundleReport(
@@ -128,9 +136,13 @@ def bundle_files(
         BundleFile(path="install.sh", mode=_PROGRAM, content=_template("install.sh").encode()),
         _public("README.txt", _readme(request, vehicle, hardware)),
     ]
+    if authority_pem:
+        files.append(BundleFile(path="etc/wearcast/tls/ca.pem", mode=_PUBLIC, content=authority_pem))
+    if request.token is not None:
+        token = request.token.encode("ascii") + b"\n"
+        files.append(BundleFile(path=f"etc/wearcast/{_TOKEN_FILE}", mode=_SECRET, content=token))
     if credentials is not None:
         files += [
-            BundleFile(path="etc/wearcast/tls/ca.pem", mode=_PUBLIC, content=authority_pem),
             BundleFile(path="etc/wearcast/tls/device.pem", mode=_PUBLIC, content=credentials.certificate_pem),
             BundleFile(path="etc/wearcast/tls/device-key.pem", mode=_SECRET, content=credentials.key_pem),
         ]
@@ -157,7 +169,11 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
     """The agent's configuration; paths in it are relative to its folder."""
     of_any_car = request.automatic or vehicle.kind == "generic"
     mqtt: dict[str, object] = {"host": request.broker_host, "port": request.broker_port}
-    if request.tls:
+    enrolment: dict[str, object] = {}
+    if request.enrolment_url is not None:
+        mqtt["tls"] = {"ca": "tls/ca.pem"}
+        enrolment = {"enrolment": {"url": request.enrolment_url, "token_file": _TOKEN_FILE}}
+    elif request.tls:
         mqtt["tls"] = {"ca": "tls/ca.pem", "certificate": "tls/device.pem", "key": "tls/device-key.pem"}
     document = {
         "device": request.device_id,
@@ -165,6 +181,7 @@ def agent_yaml(request: BundleRequest, vehicle: VehicleProfile, hardware: Hardwa
         "hardware_profile": f"hardware/{hardware.files[0].name}",
         "source": _source(hardware.interface, vehicle.can.bit_rate, any_car=of_any_car),
         "mqtt": mqtt,
+        **enrolment,
         "outbox": {"path": "/var/lib/wearcast/outbox.sqlite"},
     }
     return f"# {vehicle.title}; {hardware.title}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -206,6 +223,7 @@ def _check(request: BundleRequest) -> None:
         raise BundleError(
             f"broker host {request.broker_host!r}: give a host name or address alone, without scheme or port"
         )
+    _check_enrolment(request)
     if not 1 <= request.broker_port <= 65535:
         raise BundleError(f"broker port {request.broker_port}: give one from 1 to 65535; 8883 is usual with TLS")
     if request.out.exists():
@@ -214,6 +232,27 @@ def _check(request: BundleRequest) -> None:
         raise BundleError(f"{request.out.name}: name a folder, or a file ending in .tar.gz or .zip")
     if not request.out.absolute().parent.is_dir():
         raise BundleError(f"{request.out.parent}: there is no such folder; make it first")
+
+
+def _check_enrolment(request: BundleRequest) -> None:
+    if (request.enrolment_url is None) != (request.token is None):
+        raise BundleError("enrolment needs both: the service (--enrol) and a token for this device (--token-file)")
+    if request.enrolment_url is None or request.token is None:
+        return
+    if not request.tls:
+        raise BundleError("a certificate is of use with TLS alone; leave out --no-tls, or --enrol")
+    if not request.enrolment_url.startswith("https://"):
+        raise BundleError("--enrol: give it as https://host:8443; a token must not go over the net in plain")
+    if _TOKEN.fullmatch(request.token) is None:
+        raise BundleError("the token file holds no token; make one: wearcast enrolment token DEVICE --out FILE")
+
+
+def _trusted(folder: Path) -> bytes:
+    """What the device trusts. The key of the authority is not needed for it, and need not be there."""
+    try:
+        return (folder / CERTIFICATE_FILE).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / CERTIFICATE_FILE} cannot be read: {error.strerror}; copy it there") from error
 
 
 def _warnings(request: BundleRequest, vehicle: VehicleProfile) -> tuple[str, ...]:
@@ -276,10 +315,16 @@ def _readme(request: BundleRequest, vehicle: VehicleProfile, hardware: HardwareP
         hardware=hardware.name,
         hardware_title=hardware.title,
         broker=f"{request.broker_host}:{request.broker_port}{' with TLS' if request.tls else ''}",
-        secret=" and holds its private key: delete it once it is installed" if request.tls else "",
+        secret=_secret(request),
         confirm=confirm,
         notes="\n".join(notes),
     )
+
+
+def _secret(request: BundleRequest) -> str:
+    if request.token is not None:
+        return " and holds a token that is good for one device and ends soon; the dongle makes its key itself"
+    return " and holds its private key: delete it once it is installed" if request.tls else ""
 
 
 def _archive_kind(out: Path) -> str | None:

@@ -41,7 +41,14 @@ def broker_config(settings: Settings) -> BrokerConfig:
 def nats_config(settings: Settings) -> NatsConfig:
     """Where the backend's services find the NATS servers."""
     nats = settings.nats
-    return NatsConfig(servers=nats.servers, username=nats.username, password=nats.password, ca_file=settings.broker_ca)
+    return NatsConfig(
+        servers=nats.servers,
+        username=nats.username,
+        password=nats.password,
+        ca_file=settings.broker_ca,
+        certificate_file=settings.broker_certificate,
+        key_file=settings.broker_key,
+    )
 
 
 def worker_config(

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from edge_agent.clock import Clock
-from edge_agent.config import AgentConfig, MqttConfig
-from edge_agent.enrolment.port import Keeping, Unmanaged
+from edge_agent.config import AgentConfig, EnrolmentConfig, MqttConfig
+from edge_agent.enrolment.port import Keeping, Order, Unmanaged
 
 
 def build_identity(config: AgentConfig, clock: Clock) -> tuple[Keeping, MqttConfig]:
@@ -13,6 +13,19 @@ def build_identity(config: AgentConfig, clock: Clock) -> tuple[Keeping, MqttConf
         return Unmanaged(), config.mqtt
     from edge_agent.enrolment.keeper import IdentityKeeper  # with processes: only where it is wanted
 
-    keeper = IdentityKeeper(device=config.device, config=config.enrolment, flashed=config.mqtt.tls, clock=clock)
+    keeper = IdentityKeeper(
+        order=order_of(config.device, config.enrolment), config=config.enrolment, flashed=config.mqtt.tls, clock=clock
+    )
     pair = config.enrolment.folder / "identity.pem"
     return keeper, replace(config.mqtt, tls=replace(config.mqtt.tls, certificate=pair, key=pair, awaited=True))
+
+
+def order_of(device: str, config: EnrolmentConfig) -> Order:
+    """What an attempt is told."""
+    return Order(
+        device=device,
+        url=config.url,
+        ca=None if config.ca is None else str(config.ca),
+        folder=str(config.folder),
+        token_file=None if config.token_file is None else str(config.token_file),
+    )

@@ -33,7 +33,7 @@ class IdentityKeeper:
     def __init__(
         self,
         *,
-        device: str,
+        order: Order,
         config: EnrolmentConfig,
         flashed: TlsConfig | None,
         clock: Clock,
@@ -48,13 +48,7 @@ class IdentityKeeper:
         self._monotonic = monotonic
         self._jitter = jitter
         self._identity = Identity(config.folder)
-        self._order = Order(
-            device=device,
-            url=config.url,
-            ca=None if config.ca is None else str(config.ca),
-            folder=str(config.folder),
-            token_file=None if config.token_file is None else str(config.token_file),
-        )
+        self._order = order
         self._attempt: Attempt | None = None
         self._not_before = float("-inf")  # monotonic seconds
         self._pause = config.retry_min_seconds

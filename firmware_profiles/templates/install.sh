@@ -28,7 +28,7 @@ if ! id wearcast >/dev/null 2>&1; then
     useradd --system --user-group --home-dir /var/lib/wearcast --shell /usr/sbin/nologin wearcast
 fi
 
-# Configuration belongs to root and can be read by the agent; the key can be read by the agent alone.
+# Configuration belongs to root and can be read by the agent; key and token can be read by the agent alone.
 install -d -m 0750 -o root -g wearcast /etc/wearcast
 cp -R etc/wearcast/. /etc/wearcast/
 chown -R root:wearcast /etc/wearcast
@@ -36,6 +36,15 @@ chmod -R u=rwX,g=rX,o= /etc/wearcast
 if [ -f /etc/wearcast/tls/device-key.pem ]; then
     chown wearcast:wearcast /etc/wearcast/tls/device-key.pem
     chmod 0400 /etc/wearcast/tls/device-key.pem
+fi
+
+if [ -f /etc/wearcast/tls/enrolment-token ]; then
+    chown wearcast:wearcast /etc/wearcast/tls/enrolment-token
+    chmod 0400 /etc/wearcast/tls/enrolment-token
+    if ! command -v openssl >/dev/null; then
+        echo "The dongle makes its key with openssl: apt-get install openssl" >&2
+        exit 1
+    fi
 fi
 
 cp -R etc/systemd/. /etc/systemd/

@@ -93,7 +93,7 @@ async def _answer(
     try:
         answer = await run_in_threadpool(decide)
     except TooOften as error:
-        log.warning("refused at %s: %s", _path(request), error)
+        log.warning("%s", error)
         raise HTTPException(429, "too many certificates", headers=_LATER) from error
     except ValueError as error:
         gate.failed(address)
@@ -103,12 +103,7 @@ async def _answer(
         raise HTTPException(503, "the database is away", headers=_LATER) from error
     if isinstance(answer, Refused):
         gate.failed(address)
-        log.warning("refused at %s: %s", _path(request), answer.reason)
     return answer
-
-
-def _path(request: Request) -> str:
-    return request.url.path.removeprefix(f"{PREFIX}/")
 
 
 async def _body(request: Request) -> bytes:

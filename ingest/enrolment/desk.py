@@ -58,7 +58,7 @@ class EnrolmentDesk:
         with self._connect() as connection:
             generation = store.redeem(connection, device_id, token, key_digest=request.key_digest, now=now)
             if isinstance(generation, Refused):
-                return generation
+                return _refused(device_id, generation)
             issued = self._issue(connection, request, device_id, generation, now)
         log.info("%s is enrolled: generation %d, serial %s", device_id, generation, issued.serial)
         return issued
@@ -74,7 +74,7 @@ class EnrolmentDesk:
         with self._connect() as connection:
             generation = store.may_renew(connection, present, grace=self._terms.grace, now=now)
             if isinstance(generation, Refused):
-                return generation
+                return _refused(present.device_id, generation)
             store.record(connection, present, now=present.not_before)
             issued = self._issue(connection, request, present.device_id, generation, now)
         log.info("%s has renewed its certificate: serial %s", present.device_id, issued.serial)
@@ -98,6 +98,11 @@ class EnrolmentDesk:
         )
         store.record(connection, issued, now=now)
         return issued
+
+
+def _refused(device_id: str, refused: Refused) -> Refused:
+    log.warning("%s gets no certificate: %s", device_id, refused.reason)
+    return refused
 
 
 def take_over(connection: Connection, given: list[PresentCertificate]) -> None:

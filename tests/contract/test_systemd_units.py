@@ -46,6 +46,7 @@ def test_there_is_a_unit_for_each_process() -> None:
     assert [unit.stem for unit in UNITS] == [
         "wearcast-agent",
         "wearcast-delivery",
+        "wearcast-enrolment",
         "wearcast-ingest",
         "wearcast-maintenance",
         "wearcast-portal",

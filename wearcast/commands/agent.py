@@ -116,6 +116,26 @@ def outbox(config: ConfigArgument, as_json: JsonOption = False) -> None:
     )
 
 
+@app.command(rich_help_panel=ON_THE_DONGLE)
+def enrol(config: ConfigArgument) -> None:
+    """Try once to get or renew the certificate, and say what came of it; the agent does it by itself.
+
+    Run it as the agent's user; the agent takes over what was issued when it starts.
+    """
+    from edge_agent.config import load_config
+    from edge_agent.enrolment.attempt import attempt
+    from edge_agent.enrolment.build import order_of
+    from edge_agent.errors import ConfigurationError, EnrolmentError
+
+    loaded = load_config(config, needs_password=False)
+    if loaded.enrolment is None:
+        raise ConfigurationError(f"{config}: enrolment is not set; wearcast flash bundle --enrol writes it")
+    outcome = attempt(order_of(loaded.device, loaded.enrolment))
+    if outcome.state != "issued":
+        raise EnrolmentError(outcome.reason)
+    print(f"{loaded.enrolment.folder}: a certificate was issued; systemctl restart wearcast-agent takes it over")
+
+
 @app.command(rich_help_panel=WITHOUT_A_CAR)
 def garage(
     file: Annotated[Path, typer.Argument(help="YAML with the cars and the bus each stands on.", show_default=False)],

@@ -50,6 +50,7 @@ def run(
     from ingest.enrolment.desk import Terms
     from ingest.enrolment.server import EnrolmentConfig, ServerCredentials, serve
     from wearcast.authority_signer import AuthoritySigner
+    from wearcast.watch.observed import observed
 
     authority = Authority.open(ca)
 
@@ -57,7 +58,8 @@ def run(
         given = authority.issue_server_certificate(name, valid_days)
         return ServerCredentials(certificate_pem=given.certificate_pem, key_pem=given.key_pem)
 
-    with database_url(load_settings()) as url:
+    settings = load_settings()
+    with database_url(settings) as url, observed("enrolment", settings, url):
         serve(
             EnrolmentConfig(
                 database_url=url,

@@ -62,9 +62,18 @@ def bundle(
         Path | None, typer.Option(help="Folder of the certificate authority, made on first use; --no-tls needs none.")
     ] = None,
     tls: Annotated[bool, typer.Option(help="Connect with TLS and a certificate of the device's own.")] = True,
+    enrol: Annotated[
+        str | None, typer.Option(help="https://HOST:8443 of `wearcast enrolment run`: the dongle makes its own key.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="With --enrol: file of `wearcast enrolment token DEVICE --out`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what one dongle needs. Nothing that exists is overwritten; keys are written, never shown."""
+    """Write what one dongle needs. Nothing that exists is overwritten; keys are written, never shown.
+
+    With --enrol the bundle holds a one-time token instead of a private key: prefer it. --ca then needs ca.pem alone.
+    """
     from firmware_profiles.bundle import BundleRequest, write_bundle
     from firmware_profiles.errors import BundleError
 
@@ -81,6 +90,8 @@ def bundle(
             tls=tls,
             out=out,
             ca_dir=ca,
+            enrolment_url=enrol,
+            token=None if token_file is None else _token(token_file),
         )
     )
     if as_json:
@@ -103,3 +114,12 @@ def bundle(
         print(f"Certificate: {report.fingerprint}")
     for warning in report.warnings:
         print(f"Mind: {warning}")
+
+
+def _token(file: Path) -> str:
+    from firmware_profiles.errors import BundleError
+
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file}: the token cannot be read: {error}") from error
