@@ -14,6 +14,7 @@ from wearcast import __version__
 from wearcast.commands import (
     agent,
     agent_status,
+    backups,
     broker,
     db,
     demo,
@@ -27,9 +28,11 @@ from wearcast.commands import (
     operators,
     portal,
     power,
+    privacy,
     recognise,
     remote,
     rules,
+    trace,
     watch,
 )
 from wearcast.settings import SettingsError, log_setting
@@ -50,6 +53,7 @@ app = typer.Typer(
 )
 # These join the group `agent`.
 assert all(module.app is agent.app for module in (agent_status, diagnose, diagnose_live, doctor, power, recognise))
+assert backups.app is db.app
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")
 app.add_typer(ingest.app, name="ingest")
@@ -61,9 +65,11 @@ app.add_typer(health.app, name="health")
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app, name="demo")
 app.add_typer(operators.app, name="operators")
+app.add_typer(privacy.app, name="privacy")
 app.command("remote")(remote.remote)
 app.add_typer(watch.app, name="watch")
 app.command("status")(watch.status)
+app.command("trace")(trace.trace)
 app.command("why")(rules.why)
 
 

@@ -29,9 +29,14 @@ def new_mail(*, sender: str, to: str, subject: str, key: str) -> EmailMessage:
     mail["From"] = sender
     mail["To"] = to
     mail["Subject"] = " ".join(subject.split())
-    mail["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@wearcast>"
+    mail["Message-ID"] = f"<{message_name(key)}@wearcast>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies, please
     return mail
+
+
+def message_name(key: str) -> str:
+    """What a mail is called by its idempotency key: in its Message-ID and in the mail folder."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 class SmtpMail:

@@ -1,10 +1,12 @@
 """What the groups share: the ``--json`` option, the database they work on, stopping on a signal."""
 
 import contextlib
+import getpass
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -45,6 +47,22 @@ def connection() -> Iterator["Connection"]:
 
     with database_url(load_settings()) as url, schema_expected(), connect(url) as opened:
         yield opened
+
+
+@contextlib.contextmanager
+def autocommitting(settings: Settings) -> Iterator["Connection"]:
+    """As :func:`connection`, for work that makes transactions of its own."""
+    from ingest.database import connect
+
+    with database_url(settings) as url, schema_expected(), contextlib.closing(connect(url, autocommit=True)) as opened:
+        yield opened
+
+
+def log_operator_access(connection: "Connection", owner_id: UUID, fields: Sequence[str], purpose: str) -> None:
+    """Enter into the access log that whoever runs this command gets to see personal data."""
+    from ingest.personal.access import record_access
+
+    record_access(connection, owner_id, role="operator", actor=getpass.getuser(), fields=fields, purpose=purpose)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from wearcast.commands.common import JsonOption, connection, database_url
+from wearcast.commands.common import JsonOption, connection, database_url, log_operator_access
 from wearcast.output import print_rows
 from wearcast.settings import load_settings
 
@@ -135,16 +135,27 @@ def add_owner(
 
 
 @owner.command("list")
-def list_owners(as_json: JsonOption = False) -> None:
-    """List owners, without their addresses."""
-    from ingest.registry import owners
+def list_owners(
+    owner_id: Annotated[UUID | None, typer.Argument(help="Only this owner.")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show one owner in plain; it is logged.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, with --reveal.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List owners, masked.
 
+    Example: wearcast ingest owner list 5f0c… --reveal --reason "cannot be reached, calls back"
+    """
+    from ingest.errors import PersonalDataError
+    from ingest.registry import owner_by_id, owners
+    from wearcast.owner_rows import FIELDS, masked_row, plain_row
+
+    if reveal and (owner_id is None or not (reason or "").strip()):
+        raise PersonalDataError("--reveal shows one owner, and says why: give the id and --reason")
     with connection() as conn:
-        rows = owners(conn)
-    print_rows(
-        [{"id": row.id, "name": row.name, "language": row.language, "time_zone": row.time_zone} for row in rows],
-        as_json=as_json,
-    )
+        rows = owners(conn) if owner_id is None else [owner_by_id(conn, owner_id)]
+        if reveal and owner_id is not None and reason is not None:
+            log_operator_access(conn, owner_id, FIELDS, reason.strip())
+    print_rows([plain_row(row) if reveal else masked_row(row) for row in rows], as_json=as_json)
 
 
 @vehicle.command("add")

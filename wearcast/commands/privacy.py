@@ -1,0 +1,196 @@
+"""``wearcast privacy``: the rights of people over their data, and the keys it is sealed with."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from wearcast.commands.common import JsonOption, autocommitting, connection, log_operator_access
+from wearcast.output import print_rows
+from wearcast.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from wearcast.erasure import Preview
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Personal data: who saw it, a copy of it, its end, and its keys.
+
+    Names, addresses, positions and VINs are sealed in the database with a key per person; the master keys lie in
+    WEARCAST_PERSONAL_KEY_FILE. docs/privacy.md says what is kept of whom, why and for how long.""",
+    short_help="Personal data: access log, export, erasure, keys.",
+)
+
+Owner = Annotated[UUID, typer.Argument(help="Id of the owner (wearcast ingest owner list).", show_default=False)]
+
+
+@app.command()
+def log(
+    owner: Owner,
+    limit: Annotated[int | None, typer.Option(help="How many, newest first; all without.", min=1)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who saw plain personal data of an owner, or was sent it, and what for. Also after an erasure."""
+    from ingest.personal.access import accesses
+
+    with connection() as conn:
+        entries = accesses(conn, owner, limit)
+    print_rows(
+        [
+            {
+                "at": entry.at,
+                "role": entry.role,
+                "actor": entry.actor,
+                "fields": ", ".join(entry.fields),
+                "purpose": entry.purpose,
+            }
+            for entry in entries
+        ],
+        as_json=as_json,
+        empty="nobody saw anything",
+    )
+
+
+@app.command()
+def export(
+    owner: Owner,
+    out: Annotated[Path, typer.Option(help="ZIP file to write; it must not exist.", show_default=False)],
+) -> None:
+    """Write everything that is stored about an owner into a ZIP of JSON and CSV, readable by programs."""
+    from rules.personal.export import write_export
+    from rules.personal.subject import find_subject
+
+    with autocommitting(load_settings()) as conn:
+        find_subject(conn, owner)
+        log_operator_access(conn, owner, ["everything"], "export")
+        try:
+            handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise SettingsError(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+        with os.fdopen(handle, "wb") as file:
+            written = write_export(conn, owner, file, datetime.now(UTC))
+    print(f"{out}: {sum(written.values())} rows in {sum(map(bool, written.values()))} files")
+
+
+@app.command()
+def erase(
+    owner: Owner,
+    reason: Annotated[
+        str, typer.Option(help="request, consent-withdrawn, contract-ended or inactive.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase an owner: vehicles, data, messages, mails, the key in all backups. It cannot be undone.
+
+    Open bookings are called off first. Run it again with the same id if it was broken off.
+    """
+    from wearcast.backups.folder import BackupFolder
+    from wearcast.erasure import REASONS, preview_erasure
+    from wearcast.erasure import erase as erase_everywhere
+    from wearcast.keys import open_keys
+    from wearcast.services import broker_config
+
+    chosen = next((known for known in REASONS if known == reason), None)
+    if chosen is None:
+        raise SettingsError(f"--reason {reason!r}: choose of {', '.join(REASONS)}")
+    settings = load_settings()
+    backups = BackupFolder(settings.backup_dir)
+    with autocommitting(settings) as conn:
+        if not any(entry.subject.owner_id == owner for entry in backups.erasures()):
+            _show(preview_erasure(conn, owner, settings.mail_dir, backups))
+        if dry_run:
+            return
+        if not yes and not typer.confirm("Erase all of this for good?"):
+            raise typer.Exit(1)
+        log_operator_access(conn, owner, ["everything"], f"erasure: {chosen}")
+        done = erase_everywhere(
+            conn,
+            owner,
+            reason=chosen,
+            mail_folder=settings.mail_dir,
+            backups=backups,
+            ring=open_keys(settings).read(),
+            broker=broker_config(settings),
+            now=datetime.now(UTC),
+        )
+    print(f"{owner}: erased; {sum(done.rows.values())} rows and {done.mails} mails are gone")
+    if done.broker:
+        print(f"retained messages may remain on the broker ({done.broker}); run it again when the broker is there")
+    if done.subject.device_ids:
+        print(f"empty by hand what is still on the dongles: {', '.join(done.subject.device_ids)} (docs/privacy.md)")
+
+
+def _show(preview: "Preview") -> None:
+    rows = [{"where": f"table {table}", "how_many": count} for table, count in preview.rows.items()]
+    rows += [
+        {"where": "mail folder", "how_many": len(preview.mails)},
+        {"where": "backups in which the key is destroyed", "how_many": preview.backups},
+    ]
+    print_rows(rows, as_json=False, title=f"What is stored of owner {preview.subject.owner_id}")
+    if preview.subject.device_ids:
+        print(f"Dongles that are cut off: {', '.join(preview.subject.device_ids)}")
+
+
+@app.command()
+def rotate() -> None:
+    """Make a new master key and seal everybody anew. Services need not stop; it may be broken off and run again."""
+    from ingest.personal.rotate import persons_by_key, reseal_all
+    from wearcast.keys import open_keys
+
+    settings = load_settings()
+    rings = open_keys(settings)
+    with autocommitting(settings) as conn:
+        ring = rings.read()
+        if set(persons_by_key(conn)) <= {ring.newest.id}:  # otherwise one that was broken off is finished
+            rings.write(ring.with_another(datetime.now(UTC)))
+        count = sum(1 for _ in reseal_all(conn))
+    print(f"{rings.read().newest.id.hex()} is the newest key; {count} people are sealed anew")
+    print("Copy the key ring to every machine that has it; `wearcast privacy keys` says which keys can go.")
+
+
+@app.command()
+def keys(
+    remove: Annotated[str | None, typer.Option(help="Id of a key that nothing uses any more.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the master keys and what each still opens; remove one that opens nothing."""
+    from ingest.errors import PersonalDataError
+    from ingest.personal.rotate import persons_by_key
+    from wearcast.backups.folder import BackupFolder
+    from wearcast.keys import open_keys
+
+    settings = load_settings()
+    rings = open_keys(settings)
+    backups = BackupFolder(settings.backup_dir)
+    with connection() as conn:
+        people = persons_by_key(conn)
+    in_backups = backups.master_keys_in_use()
+    ring = rings.read()
+    if remove is not None:
+        wanted = next((key.id for key in ring.keys if key.id.hex() == remove), b"")
+        if people.get(wanted) or wanted in in_backups:
+            raise PersonalDataError(
+                f"key {remove} still opens {people.get(wanted, 0)} people"
+                + (f" and backups in {backups.path}" if wanted in in_backups else "")
+                + "; rotate first, and let old backups run out"
+            )
+        rings.write(ring.without(wanted))
+        print(f"{remove}: removed from this ring; remove it from its copies too")
+        return
+    print_rows(
+        [
+            {
+                "id": key.id.hex(),
+                "created": key.created,
+                "encrypts": key.id == ring.newest.id,
+                "people": people.get(key.id, 0),
+                "in_backups": key.id in in_backups,
+            }
+            for key in ring.keys
+        ],
+        as_json=as_json,
+    )
