@@ -109,6 +109,12 @@ class Fortress:
     def stop(self) -> None:
         self.process.stop()
 
+    @property
+    def reloads(self) -> int:
+        """How often it has read its files again."""
+        line = "Reloaded server configuration" if self.kind == "nats" else "Reloading config"
+        return self.process.output().count(line)
+
     def revoke(self, serials: Sequence[int]) -> None:
         """Put a revocation list of these serial numbers into what the broker will be told."""
         now = datetime.now(UTC)
@@ -123,11 +129,11 @@ class Fortress:
 
     def apply(self) -> Applied:
         """As `wearcast broker apply`, and wait until the broker has read it."""
-        read = self.process.output().count("eload")
+        before = self.reloads
         applied = apply(self.folder, self.setup, self.access)
         if applied.told:
             deadline = time.monotonic() + SECONDS
-            while self.process.output().count("eload") == read:
+            while self.reloads == before:
                 assert time.monotonic() < deadline, self.process.output()[-2000:]
                 time.sleep(0.01)
             time.sleep(0.2)  # the line comes before the work is done
