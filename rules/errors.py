@@ -19,3 +19,7 @@ class StateError(RulesError):
 
 class AlertNotFoundError(RulesError):
     """There is no alert of that id."""
+
+
+class TraceNotFoundError(RulesError):
+    """Nothing is known of a trace, an alert or a booking."""

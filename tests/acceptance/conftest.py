@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ingest.personal.keyring import KeyRingFile
 from tests.acceptance.acceptance_support import Site
 from wearcast.database import migrate
 from wearcast.embedded.nats import BrokerUser, private_broker
@@ -20,11 +21,12 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_settings() -> Iterator[None]:
-    """The processes see the settings of the test, not those of whoever runs it."""
+def own_settings(personal_keys: KeyRingFile) -> Iterator[None]:
+    """The processes see the settings of the test, not those of whoever runs it, and the keys that the test uses."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WEARCAST_")]:
             patch.delenv(name)
+        patch.setenv("WEARCAST_PERSONAL_KEY_FILE", str(personal_keys.path))
         yield
 
 

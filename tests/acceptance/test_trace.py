@@ -1,0 +1,134 @@
+"""One id from a dongle's log to the workshop's webhook, through processes as they run in the field."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ingest import registry
+from ingest.database import Connection
+from rules.booking import desk, workshops
+from rules.delivery.receiver import Receiver
+from rules.errors import TraceNotFoundError
+from rules.trace import follow
+from telemetry.catalogue import catalogue
+from tests.acceptance.acceptance_support import Site, wait_until
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.database,
+    pytest.mark.broker,
+    pytest.mark.timeout(240),
+]
+DEVICE = "wc-traced-1"
+SECRET = "whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ="  # noqa: S105 - of this test alone
+
+
+def register(connection: Connection, hook: str) -> UUID:
+    """A car whose owner lives beside a workshop that changes oil."""
+    owner = registry.register_owner(connection, name="Ada Beispiel", latitude=52.52, longitude=13.405)
+    vehicle = registry.register_vehicle(connection, owner_id=owner.id, label="Blue Polo", profile="generic")
+    registry.register_device(connection, id=DEVICE, vehicle_id=vehicle.id, hardware="virtual")
+    workshop = registry.register_workshop(
+        connection,
+        name="Werk",
+        time_zone="Europe/Berlin",
+        latitude=52.53,
+        longitude=13.4,
+        rating=4.5,
+        email="werk@example.org",
+        webhook_url=f"{hook}/workshop/werk",
+        webhook_secret=SECRET,
+    )
+    workshops.add_bay(connection, workshop.id, "Bay 1", ["mechanical"])
+    hours = workshops.weekly_hours(range(1, 8), time(8), time(17))
+    workshops.set_opening_hours(connection, workshop.id, hours)
+    workshops.add_job(
+        connection,
+        workshop.id,
+        "oil_change",
+        skill="mechanical",
+        duration=timedelta(hours=1),
+        price=Decimal("89.00"),
+    )
+    return vehicle.id
+
+
+def lines(site: Site, name: str) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a process's log."""
+    for line in (site.folder / f"{name}.log").read_text().splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def traces(site: Site, name: str, beginning: str) -> set[str]:
+    """The traces of the lines whose message begins like that."""
+    return {line["trace_id"] for line in lines(site, name) if line["message"].startswith(beginning)}
+
+
+def test_one_id_leads_from_the_dongle_to_the_workshop(
+    site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEARCAST_LOG", "json:debug")
+    monkeypatch.setenv("WEARCAST_WATCH_LISTEN", "off")
+    site = site_of(DEVICE)
+    oil = catalogue().by_column("oil_life").path
+    recording = site.folder / "trip.csv"
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    rows = "".join(f"{(now + timedelta(seconds=second)).isoformat()},5\n" for second in range(3))
+    recording.write_text(f"time,{oil}\n{rows}")
+
+    with Receiver({"werk": SECRET}) as receiver:
+        with site.connect() as connection:
+            register(connection, receiver.url)
+        site.start_ingest()
+        site.start_ready("rules", "rules", "run", line="rules engine ready")
+        site.start_ready("delivery", "rules", "deliver", line="delivery ready")
+        config = site.write_agent(DEVICE, {"kind": "replay_csv", "path": str(recording)})
+        assert site.start("agent", "agent", "run", config, device=DEVICE).wait(60) == 0
+        with site.connect() as connection:
+            wait_until(lambda: bool(bookings(connection)), "a slot is proposed")
+            (booking,) = bookings(connection)
+            desk.confirm(connection, booking, datetime.now(UTC))
+        wait_until(lambda: any(seen.id for seen in receiver.received), "the workshop is told")
+        wait_until(lambda: bool(traces(site, "delivery", "delivered workshop_webhook")), "delivery has logged it")
+
+    (hook,) = (seen for seen in receiver.received if seen.id)
+    version, trace, parent, flags = hook.body["traceparent"].split("-")
+    assert (version, len(trace), len(parent), flags) == ("00", 32, 16, "01")
+    assert trace in traces(site, "agent", "published batch")
+    assert trace in traces(site, "agent", "batch")  # … is committed: the acknowledgement
+    assert trace in traces(site, "ingest", "committed batch")
+    assert traces(site, "rules", "alert") == {trace}
+    assert traces(site, "delivery", "delivered") == {trace}
+    for name in ("agent", "ingest", "rules", "delivery"):
+        assert "Ada" not in (site.folder / f"{name}.log").read_text()
+
+    for asked in (trace, str(booking)):
+        chain = site.run_json("trace", asked)
+        assert chain["trace"] == trace
+        assert (chain["batch"]["device_id"], chain["batch"]["channel"]) == (DEVICE, "readings")
+        assert [alert["rule_id"] for alert in chain["alerts"]] == ["oil_life_low"]
+        assert [(entry["id"], entry["state"]) for entry in chain["bookings"]] == [(str(booking), "confirmed")]
+        told = {message["kind"]: message["delivered_at"] is not None for message in chain["messages"]}
+        assert told["workshop_webhook"]
+    assert "wc-traced-1" in site.run("trace", chain["alerts"][0]["id"], "--device", DEVICE)
+
+
+def bookings(connection: Connection) -> list[UUID]:
+    return [row[0] for row in connection.execute("SELECT id FROM booking").fetchall()]
+
+
+def test_what_nobody_knows_is_said_so(site_of: Callable[..., Site]) -> None:
+    with site_of().connect() as connection:
+        for asked, told in (
+            ("0" * 32, "nothing is known of 0{32}"),
+            ("7c9e6679-7425-40de-944b-e07fc1f90ae7", "neither an alert nor a booking"),
+            ("P0301", "neither a trace"),
+        ):
+            with pytest.raises(TraceNotFoundError, match=told):
+                follow(connection, asked)
