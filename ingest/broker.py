@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 
@@ -51,7 +52,7 @@ def mqtt_client(
         except OSError as error:  # ssl.SSLError is one
             files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
             raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
-    client = aiomqtt.Client(
+    client = _Client(
         config.host,
         config.port,
         identifier=client_id,
@@ -67,6 +68,16 @@ def mqtt_client(
     )
     client._client.manual_ack_set(confirm_by_hand)  # noqa: SLF001 - paho's setting, which aiomqtt does not pass on
     return client
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt's, without its wait of ``timeout`` for the answer (CONNACK) on a connection that is closed already."""
+
+    def _on_disconnect(self, *told: Any) -> None:
+        if self._connected.done():
+            super()._on_disconnect(*told)
+        else:
+            self._connected.set_exception(aiomqtt.MqttError("the broker closed the connection before it answered"))
 
 
 @asynccontextmanager

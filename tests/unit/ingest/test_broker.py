@@ -1,0 +1,34 @@
+"""Connecting to a broker that is just starting, or behind a balancer that has none: it closes before it answers."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+import aiomqtt
+import pytest
+
+from ingest.broker import BrokerConfig, connected, mqtt_client
+
+
+async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def end(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("way", [reset, end])
+async def test_a_connection_closed_before_the_answer_is_no_timeout(way: object) -> None:
+    server = await asyncio.start_server(way, "127.0.0.1", 0)  # type: ignore[arg-type]  # either of the two above
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        client = mqtt_client(BrokerConfig(port=port), client_id="a-test", clean_session=True, timeout_s=100.0)
+        with pytest.raises(aiomqtt.MqttError, match="closed the connection before it answered"):
+            async with connected(client):
+                raise AssertionError("nothing was to be connected to")
