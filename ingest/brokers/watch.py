@@ -22,9 +22,12 @@ from ingest.brokers.reload import Applied, apply
 from ingest.database import AsyncConnection, connect, connect_async
 from ingest.enrolment.access import ACCESS_CHANNEL
 from ingest.errors import BrokerError, DatabaseError
+from ingest.pulse import PULSE
 from ingest.warden import blocks
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_LOOK_SECONDS = 300.0  # a reload with 50,000 devices takes seconds; one that takes longer stands still
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +59,16 @@ async def watch(config: WatchConfig, stop: asyncio.Event, ready: asyncio.Event |
                     await _follow(config, setup, listening, ending)
             except (DatabaseError, psycopg.OperationalError) as error:
                 logger.warning("the broker goes on with who it knows: %s", str(error).splitlines()[0])
+                PULSE.turn("broker watch", config.look_seconds + _LONGEST_LOOK_SECONDS)
                 await asyncio.wait([ending], timeout=config.look_seconds)
     finally:
+        PULSE.ended("broker watch")
         ending.cancel()
 
 
 async def _follow(config: WatchConfig, setup: Setup, listening: AsyncConnection, ending: "asyncio.Task[bool]") -> None:
     while not ending.done():
+        PULSE.turn("broker watch", config.look_seconds + _LONGEST_LOOK_SECONDS)
         began = time.monotonic()
         try:
             await look(config, setup)

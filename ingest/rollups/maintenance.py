@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError
+from ingest.pulse import PULSE
 from ingest.rollups.decision import Decision, Policies, decide
 from ingest.rollups.retention import Retention
 from ingest.rollups.server import apply, found
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _LOCK: Final = 0x57656173  # beside that of ingest.migrate
 _PASSES: Final = 5  # of 1000 hours each in one call, so that a stop does not have to wait for a long backlog
 _HOURS_PER_PASS: Final = 1000  # maintain_storage
+_LONGEST_ROUND_SECONDS: Final = 3600.0  # the first roll-up of a long history; one that takes longer stands still
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ def run_maintenance(config: MaintenanceConfig, stop: threading.Event) -> None:
                 _rounds(connection, config, stop, logger.info)
         except (DatabaseError, psycopg.OperationalError) as error:
             logger.warning("cannot maintain now, will try again: %s", str(error).partition("\n")[0])
+            PULSE.turn("maintenance", _LONGEST_ROUND_SECONDS)
             stop.wait(config.retry_seconds)
 
 
@@ -66,6 +69,7 @@ def _rounds(
 ) -> None:
     told = ""
     while not stop.is_set():
+        PULSE.turn("maintenance", config.every_seconds + _LONGEST_ROUND_SECONDS)
         if not _alone(connection):
             stop.wait(config.retry_seconds)
             continue

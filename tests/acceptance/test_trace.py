@@ -108,7 +108,8 @@ def test_one_id_leads_from_the_dongle_to_the_workshop(
     for name in ("agent", "ingest", "rules", "delivery"):
         assert "Ada" not in (site.folder / f"{name}.log").read_text()
 
-    for asked in (trace, str(booking)):
+    alert = site.run_json("trace", trace)["alerts"][0]["id"]
+    for asked in (trace, alert, str(booking)):
         chain = site.run_json("trace", asked)
         assert chain["trace"] == trace
         assert (chain["batch"]["device_id"], chain["batch"]["channel"]) == (DEVICE, "readings")
@@ -116,7 +117,7 @@ def test_one_id_leads_from_the_dongle_to_the_workshop(
         assert [(entry["id"], entry["state"]) for entry in chain["bookings"]] == [(str(booking), "confirmed")]
         told = {message["kind"]: message["delivered_at"] is not None for message in chain["messages"]}
         assert told["workshop_webhook"]
-    assert "wc-traced-1" in site.run("trace", chain["alerts"][0]["id"], "--device", DEVICE)
+    assert DEVICE in site.run("trace", trace, "--device", DEVICE)
 
 
 def bookings(connection: Connection) -> list[UUID]:

@@ -184,8 +184,10 @@ def watch(folder: Annotated[Path, typer.Argument(help="Folder of the broker.", s
     """Apply every change of the registry until stopped. Run it as who runs the broker."""
     from ingest.brokers.watch import WatchConfig
     from ingest.brokers.watch import watch as follow
+    from wearcast.watch.observed import observed
 
-    with database_url(load_settings()) as url:
+    settings = load_settings()
+    with database_url(settings) as url, observed("broker-watch", settings, url):
 
         async def main() -> None:
             stop = asyncio.Event()

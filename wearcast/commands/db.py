@@ -121,6 +121,7 @@ def maintain(
     from ingest.database import connect
     from ingest.rollups.maintenance import run_maintenance, run_round
     from wearcast.services import maintenance_config
+    from wearcast.watch.observed import observed
 
     settings = load_settings()
     with database_url(settings) as url, schema_expected():
@@ -130,7 +131,7 @@ def maintain(
                 decision = run_round(conn, config)
             print(decision.reason)
             return
-        with stop_on_signal() as stop:
+        with stop_on_signal() as stop, observed("maintenance", settings, url):
             run_maintenance(config, stop)
 
 
