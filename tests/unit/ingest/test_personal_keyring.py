@@ -1,0 +1,66 @@
+"""The key ring's file: made once, for its user alone, and read again when it has changed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import PersonalDataError
+from ingest.personal import vault
+from ingest.personal.keyring import KeyRingFile, new_ring
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def test_it_is_made_on_first_use_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "keys"
+    ring = KeyRingFile(path).read()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert KeyRingFile(path).read() == ring
+    assert [file.name for file in path.parent.iterdir()] == ["keys"]
+
+
+def test_the_newest_key_encrypts_and_older_ones_open(tmp_path: Path) -> None:
+    file, elsewhere = KeyRingFile(tmp_path / "keys"), KeyRingFile(tmp_path / "keys")
+    before = elsewhere.read()
+    after = file.read().with_another(NOW)
+    file.write(after)
+    assert elsewhere.read() == after  # another process sees it at once
+    assert after.newest not in before.keys
+    assert after.key(before.newest.id) == before.newest
+    assert after.key(b"nowhere.") is None
+    assert after.without(before.newest.id).keys == (after.newest,)
+    with pytest.raises(PersonalDataError, match="the newest key encrypts"):
+        after.without(after.newest.id)
+    with pytest.raises(PersonalDataError, match="there is no key"):
+        after.without(b"nowhere.")
+
+
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = KeyRingFile(tmp_path / "keys")
+    file.write(new_ring(NOW))
+    file.path.chmod(0o640)
+    with pytest.raises(PersonalDataError, match="chmod 600"):
+        file.read()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", '{"format": "other/1"}', '{"format": "wearcast.keys/1", "index_key": "QUJD", "keys": []}'],
+)
+def test_what_is_no_key_ring_is_refused_and_not_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(PersonalDataError, match="holds no key ring"):
+        KeyRingFile(path).read()
+    assert path.read_text() == content
+
+
+def test_a_process_that_was_given_no_keys_says_what_to_do(personal_keys: KeyRingFile) -> None:
+    vault.use_keys(None)
+    try:
+        with pytest.raises(PersonalDataError, match="WEARCAST_PERSONAL_KEY_FILE"):
+            vault.the_vault()
+    finally:
+        vault.use_keys(lambda: personal_keys)
