@@ -20,6 +20,7 @@ from ingest.enrolment.access import ACCESS_CHANNEL, RevocationList, publish_revo
 from ingest.enrolment.desk import take_over
 from ingest.enrolment.port import PresentCertificate, RevokedSerial, Signer
 from ingest.errors import DatabaseError
+from ingest.pulse import PULSE
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ SIGN_EVERY: Final = timedelta(days=1)
 _LOOK_EVERY_SECONDS: Final = 15.0  # also without a notification: half of a minute is left for the broker
 _HEAR_STOP_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
+_LOOP: Final = "revocation list"
+_OVERDUE_SECONDS: Final = 120.0
 
 
 class ListSigner(Signer, Protocol):
@@ -90,7 +93,10 @@ class RevocationKeeper:
                 self._keep()
             except (DatabaseError, psycopg.OperationalError) as error:
                 log.warning("the revocation list waits for the database: %s", error)
+                PULSE.trouble("database", type(error).__name__)
+                PULSE.turn(_LOOP, _OVERDUE_SECONDS)
                 self._stop.wait(_RETRY_SECONDS)
+        PULSE.ended(_LOOP)
 
     def _keep(self) -> None:
         with closing(connect(self._database_url, application_name="wearcast-enrolment", autocommit=True)) as opened:
@@ -102,6 +108,8 @@ class RevocationKeeper:
                 with opened.transaction():
                     take_over(opened, given)
                     signed = sign_revocations(opened, self._signer, now=self._clock(), signed=signed)
+                PULSE.well("database")
+                PULSE.turn(_LOOP, _OVERDUE_SECONDS)
                 noted.update(entry.serial for entry in given)
                 self._await_change(opened)
 
