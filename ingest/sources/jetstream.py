@@ -5,9 +5,9 @@ worker held goes to another after the consumer's ``ack_wait``; a worker that wai
 to be extended, until others may as well try (:data:`_LONGEST_HOLD`). A receipt is a subject of NATS and is good on
 any later connection.
 
-Acknowledgements go to devices as plain messages: whoever is connected gets them, and a device that is not sends its
-batches again when it is. Stored for it, each of a million absent devices would make the cluster keep them and a
-consumer. Everything else (service records, commands) is stored as the MQTT listener stores it, for absent devices too.
+What is published goes the two ways of the server's own MQTT listener: as a plain message, which reaches whoever is
+connected and has subscribed with QoS 0, and stored, for sessions that have subscribed with QoS 1. Acknowledgements go
+the first way alone, to both: a device that misses one sends its batches again.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from ingest.sources.subjects import STORED, subject_of, topic_of
 logger = logging.getLogger(__name__)
 
 _NEXT: Final = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}"
-_QOS_1: Final = {"Nmqtt-Pub": "1"}  # the server's mark of what it has to deliver with QoS 1
+_QOS_1: Final = {"Nmqtt-Pub": "1"}  # the server's mark: by it each subscription takes one of the two and not both
 _ACK: Final = b"+ACK"
 _NAK: Final = b"-NAK"
 _WORKING: Final = b"+WPI"
@@ -218,18 +218,18 @@ class JetstreamSource:
         self._room.set()
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Acknowledgements to whoever is connected, the rest stored for its receiver; BrokerError if that fails."""
+        """To whoever is connected, and what is no acknowledgement stored as well; BrokerError if that fails."""
         client = self._client
         if client is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
         try:
             for topic, payload in messages:
+                subject = subject_of(topic)
                 if topic.endswith("/acks"):
-                    await client.publish(subject_of(topic), payload)
+                    await client.publish(subject, payload)
                 else:
-                    await client.jetstream().publish(
-                        STORED + subject_of(topic), payload, stream=STREAM, headers=dict(_QOS_1)
-                    )
+                    await client.publish(subject, payload, headers=_QOS_1)
+                    await client.jetstream().publish(STORED + subject, payload, headers=_QOS_1)
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             raise BrokerError(f"the broker did not take a message: {_text(error)}") from error
 

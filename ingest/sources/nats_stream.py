@@ -45,6 +45,7 @@ WORKER_MAY_PUBLISH: Final = (
     f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}",
     f"$JS.ACK.{STREAM}.{CONSUMER}.>",
     f"{_BRANCH}.*.acks",
+    f"{_BRANCH}.*.commands.>",
     f"{STORED}{_BRANCH}.*.commands.>",
 )
 WORKER_MAY_SUBSCRIBE: Final = ("_INBOX.>",)

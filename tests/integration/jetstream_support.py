@@ -106,7 +106,7 @@ class Car:
                     protocol=aiomqtt.ProtocolVersion.V311,
                     timeout=5,
                 ) as client:
-                    await client.subscribe(acks_topic(self.device), qos=1)
+                    await client.subscribe(acks_topic(self.device), qos=0)  # as the dongle does
                     await self._talk(client, pause_seconds)
             except aiomqtt.MqttError:
                 task = asyncio.current_task()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -136,7 +136,9 @@ async def test_workers_and_a_node_die_and_others_come_without_loss(
         cluster.wait_until_ready()
 
 
-async def test_what_is_sent_to_an_absent_device_waits_for_it_and_acknowledgements_do_not(cluster: Cluster) -> None:
+@contextlib.asynccontextmanager
+async def post_office(cluster: Cluster) -> AsyncIterator[JetstreamSource]:
+    """A source that publishes, and stores nothing."""
     source = JetstreamSource(
         nats_config(cluster.nodes, WORKER),
         name="post",
@@ -149,25 +151,54 @@ async def test_what_is_sent_to_an_absent_device_waits_for_it_and_acknowledgement
     )
     running = asyncio.create_task(source.run(), name="source")
     await asyncio.wait_for(ready.wait(), 20)
-    node = cluster.nodes[0]
-
-    def device() -> aiomqtt.Client:
-        return aiomqtt.Client(
-            node.host, node.port, identifier="d9", username=ADMIN.name, password=ADMIN.password, clean_session=False
-        )
-
-    async with device() as client:
-        await client.subscribe([("wearcast/v1/d9/acks", 1), ("wearcast/v1/d9/commands/#", 1)])
-        await source.publish([("wearcast/v1/d9/acks", b"while there")])
-        async with asyncio.timeout(10):
-            assert (await anext(client.messages)).payload == b"while there"
-    await source.publish([("wearcast/v1/d9/acks", b"lost"), ("wearcast/v1/d9/commands/service", b"waits")])
-    async with device() as client:
-        async with asyncio.timeout(10):
-            message = await anext(client.messages)
-    assert (message.topic.value, message.payload, message.qos) == ("wearcast/v1/d9/commands/service", b"waits", 1)
+    yield source
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def listening(cluster: Cluster, *, qos: int) -> AsyncIterator[aiomqtt.Client]:
+    """A device with a session that subscribes to what is for it."""
+    async with aiomqtt.Client(
+        cluster.nodes[0].host,
+        cluster.nodes[0].port,
+        identifier=f"d9-{qos}",
+        username=ADMIN.name,
+        password=ADMIN.password,
+        clean_session=False,
+    ) as client:
+        await client.subscribe([("wearcast/v1/d9/acks", qos), ("wearcast/v1/d9/commands/#", qos)])
+        yield client
+
+
+async def heard(client: aiomqtt.Client, count: int) -> list[tuple[str, bytes]]:
+    """The next messages, after which no other comes at once."""
+    messages: list[tuple[str, bytes]] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10) as patience:
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                messages.append((message.topic.value.removeprefix("wearcast/v1/d9/"), message.payload))
+                if len(messages) == count:
+                    patience.reschedule(asyncio.get_running_loop().time() + 0.3)
+    return messages
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_connected_device_gets_everything_once(cluster: Cluster, qos: int) -> None:
+    sent = [("acks", b"a"), ("commands/service", b"b"), ("acks", b"c")]
+    async with post_office(cluster) as post, listening(cluster, qos=qos) as device:
+        await post.publish([(f"wearcast/v1/d9/{topic}", payload) for topic, payload in sent])
+        assert sorted(await heard(device, len(sent))) == sorted(sent)
+
+
+async def test_an_absent_device_finds_its_commands_if_it_subscribed_with_qos_1(cluster: Cluster) -> None:
+    async with post_office(cluster) as post:
+        async with listening(cluster, qos=1):
+            pass
+        await post.publish([("wearcast/v1/d9/acks", b"missed"), ("wearcast/v1/d9/commands/service", b"waits")])
+        async with listening(cluster, qos=1) as device:
+            assert await heard(device, 1) == [("commands/service", b"waits")]
 
 
 async def test_each_refusal_says_what_to_do(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
