@@ -13,6 +13,7 @@ from ingest.broker import BrokerConfig
 from ingest.rollups.maintenance import MaintenanceConfig
 from ingest.rollups.retention import parse_retention
 from ingest.sources.nats_connection import NatsConfig
+from ingest.warden.limits import limits_of
 from ingest.worker import WorkerConfig
 from portal.access import signin_url
 from portal.config import PortalConfig
@@ -60,6 +61,7 @@ def worker_config(
         broker=broker_config(settings),
         nats=nats_config(settings) if source == "jetstream" else None,
         client_id=f"wearcast-{name}",
+        limits=limits_of(settings.device_messages_per_second, settings.device_bytes_per_second),
     )
 
 

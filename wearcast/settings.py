@@ -66,6 +66,16 @@ SETTINGS = (
         default="this machine alone",
     ),
     Setting(
+        name="WEARCAST_DEVICE_MESSAGES_PER_SECOND",
+        meaning="messages a device may send all the time, and 200 seconds of it at once; 0: without a limit",
+        default="50",
+    ),
+    Setting(
+        name="WEARCAST_DEVICE_BYTES_PER_SECOND",
+        meaning="bytes a device may send all the time, and 200 seconds of it at once; 0: without a limit",
+        default="524288",
+    ),
+    Setting(
         name="WEARCAST_OPERATOR_TOKEN_FILE",
         meaning="file with the token that lets you ask devices something (wearcast operators allow gives one)",
         default="operator-token in the user's cache",
@@ -191,6 +201,8 @@ class Settings:
     broker_certificate: Path | None  # of the backend, with broker_key
     broker_key: Path | None
     plaintext_hosts: frozenset[str]
+    device_messages_per_second: float
+    device_bytes_per_second: float
     operator_token_file: Path
     portal_url: str
     secret_file: Path
@@ -229,6 +241,8 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         broker_certificate=Path(certificate) if certificate else None,
         broker_key=Path(key) if key else None,
         plaintext_hosts=parse_hosts(given("PLAINTEXT_HOSTS") or ""),
+        device_messages_per_second=_rate("DEVICE_MESSAGES_PER_SECOND", given("DEVICE_MESSAGES_PER_SECOND") or "50"),
+        device_bytes_per_second=_rate("DEVICE_BYTES_PER_SECOND", given("DEVICE_BYTES_PER_SECOND") or "524288"),
         operator_token_file=Path(given("OPERATOR_TOKEN_FILE") or _cache(environment) / "operator-token"),
         portal_url=(given("PORTAL_URL") or "http://127.0.0.1:8080").rstrip("/"),
         secret_file=Path(given("SECRET_FILE") or _cache(environment) / "secret"),
@@ -357,6 +371,16 @@ def parse_nats_url(urls: str) -> NatsAddress:
         username=unquote(username) if username else None,
         password=unquote(password) if password else None,
     )
+
+
+def _rate(name: str, text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        raise SettingsError(f"{PREFIX}{name}: {text!r} is no rate; give a number, 0 for no limit")
+    return rate
 
 
 def _cache(environment: Mapping[str, str]) -> Path:

@@ -14,9 +14,11 @@ from ingest.warden.bucket import Allowance, Bucket
 
 Offence = Literal["flood", "malformed"]
 
-# A batch every ten seconds is usual. A month of outage are 260,000 batches: at 50 a second it is in within 90 minutes.
-MESSAGES: Final = Allowance(per_second=50, burst=2_000)
-BYTES: Final = Allowance(per_second=512 * 1024, burst=16 * 1024**2)
+MESSAGES_PER_SECOND: Final = 50
+BYTES_PER_SECOND: Final = 512 * 1024
+# A batch every ten seconds is usual, of a few kB: a day of outage may come at once, a month (260,000 batches) takes
+# 90 minutes.
+_BURST_SECONDS: Final = 200
 # An honest device repeats a window of batches once in ten seconds or more: a few messages per second.
 OVER: Final = Allowance(per_second=20, burst=2_000)
 MALFORMED: Final = Allowance(per_second=0.1, burst=60)
@@ -27,10 +29,20 @@ _MOST_DEVICES: Final = 200_000  # remembered; the broker lets in those of the re
 class Limits:
     """All bounds of a device."""
 
-    messages: Allowance = MESSAGES
-    bytes: Allowance = BYTES
+    messages: Allowance
+    bytes: Allowance
     over: Allowance = OVER  # messages beyond those two
     malformed: Allowance = MALFORMED
+
+
+def limits_of(messages_per_second: float, bytes_per_second: float) -> Limits | None:
+    """The bounds that follow from what is allowed all the time; None where one of them is 0: without a limit."""
+    if messages_per_second == 0 or bytes_per_second == 0:
+        return None
+    return Limits(
+        messages=Allowance(per_second=messages_per_second, burst=_BURST_SECONDS * messages_per_second),
+        bytes=Allowance(per_second=bytes_per_second, burst=_BURST_SECONDS * bytes_per_second),
+    )
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ BOOT = UUID(int=1)
 BATCHES = 40
 LIMITS = Limits(
     messages=Allowance(per_second=10, burst=2 * BATCHES),
+    bytes=Allowance(per_second=10**6, burst=10**7),
     over=Allowance(per_second=10, burst=200),
     malformed=Allowance(per_second=0.1, burst=100),
 )
