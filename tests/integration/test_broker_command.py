@@ -1,0 +1,161 @@
+"""`wearcast broker`: folders as the brokers' own programs read them, who may read them, and what a refusal leaves."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ingest import registry
+from ingest.brokers import nats
+from ingest.brokers.access import read_access
+from ingest.brokers.branch import Access
+from ingest.brokers.folder import read_setup
+from ingest.brokers.reload import apply
+from ingest.database import Connection
+from ingest.errors import BrokerError
+from tests.integration.ingest_support import register_car
+from tests.security.fortress import Fortress, fortress_of
+from wearcast.cli import app
+from wearcast.embedded.nats import _server
+
+Run = Callable[..., Result]
+
+pytestmark = [pytest.mark.broker, pytest.mark.database]
+
+
+@pytest.fixture
+def run(database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("WEARCAST_DATABASE_URL", database_url)
+    for device in ("car-1", "car-2"):
+        register_car(connection, device)
+
+    def runner(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["broker", *map(str, arguments)])
+
+    return runner
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[object]:
+    """Certificates, as options: those of a broker that runs no longer."""
+    with fortress_of("nats", tmp_path) as running:
+        tls = running.tls
+    return [
+        "--certificate", tls.certificate, "--key", tls.key, "--ca", tls.ca,
+        "--data", tmp_path / "data", "--pid-file", tmp_path / "pid",
+    ]  # fmt: skip
+
+
+def checked_by_the_server(folder: Path) -> str:
+    done = subprocess.run([_server(), "-t", "-c", folder / nats.MAIN_FILE], capture_output=True, text=True, check=False)
+    return done.stderr + done.stdout
+
+
+def test_nats_takes_what_is_written_for_one_node_and_for_three(run: Run, files: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    result = run("config", "nats", "--out", out, *files)
+    assert result.exit_code == 0, result.output
+    assert "is valid" in checked_by_the_server(out)
+    assert "CN=car-2" in (out / nats.USERS_FILE).read_text()
+    nodes = [f"--node={name}=127.0.0.1:{6222 + number}" for number, name in enumerate("abc")]
+    result = run("config", "nats-cluster", "--out", tmp_path / "three", *nodes, *files)
+    assert result.exit_code == 0, result.output
+    passwords = {(tmp_path / "three" / name / "ingest.password").read_text() for name in "abc"}
+    assert len(passwords) == 1
+    for name in "abc":
+        assert "is valid" in checked_by_the_server(tmp_path / "three" / name)
+    result = run("config", "nats-cluster", "--out", tmp_path / "two", *nodes[:2], *files)
+    assert isinstance(result.exception, BrokerError)
+
+
+def test_only_its_owner_can_read_a_folder_and_no_password_is_printed(
+    run: Run, files: list[object], tmp_path: Path
+) -> None:
+    os.umask(0)
+    try:
+        results = [run("config", kind, "--out", tmp_path / kind, *files) for kind in ("nats", "mosquitto")]
+    finally:
+        os.umask(0o022)
+    for kind, result in zip(("nats", "mosquitto"), results, strict=True):
+        folder = tmp_path / kind
+        assert folder.stat().st_mode & 0o077 == 0
+        assert [file.name for file in folder.iterdir() if file.stat().st_mode & 0o077] == []
+        passwords = {file.read_text().strip() for file in folder.glob("*.password")}
+        assert passwords
+        assert not any(password in result.output for password in passwords)
+    others = [file.read_text() for file in (tmp_path / "mosquitto").iterdir() if file.suffix != ".password"]
+    hashed = [file.read_text().strip() for file in (tmp_path / "mosquitto").glob("*.password")]
+    assert not any(password in text for password in hashed for text in others)
+
+
+def test_writing_again_keeps_the_passwords(run: Run, files: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "broker"
+    run("config", "nats", "--out", out, *files)
+    first = (out / "ingest.password").read_text()
+    run("config", "nats", "--out", out, *files)
+    assert (out / "ingest.password").read_text() == first
+
+
+def test_apply_says_what_it_did(run: Run, files: list[object], connection: Connection, tmp_path: Path) -> None:
+    out = tmp_path / "broker"
+    run("config", "nats", "--out", out, *files)
+    assert run("apply", out).output == "nothing changed\n"
+    registry.update_device(connection, "car-2", enabled=False)
+    assert "no broker runs" in run("apply", out).output
+    assert "CN=car-2" not in (out / nats.USERS_FILE).read_text()
+    assert isinstance(run("apply", tmp_path).exception, BrokerError)
+
+
+def test_block_and_unblock(run: Run, connection: Connection) -> None:
+    assert run("block", "car-2").exit_code == 0
+    assert [device.device for device in read_access(connection).permitted] == ["car-1"]
+    assert [device.device for device in read_access(connection).blocked] == ["car-2"]
+    assert re.search(r"car-2 +by-hand", run("blocked").output)
+    assert run("block", "car-2").exit_code == 1
+    assert run("unblock", "car-2").exit_code == 0
+    assert run("unblock", "car-2").exit_code == 1
+    assert run("blocked").output == "nobody is kept out\n"
+
+
+def test_what_the_server_refuses_changes_neither_file_nor_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fortress_of("nats", tmp_path, "car-1") as running:
+        before = (running.folder / nats.USERS_FILE).read_text()
+        monkeypatch.setattr("ingest.brokers.folder.nats.users_text", lambda *_: '{"users": [{"user": 1}]}')
+        with pytest.raises(BrokerError, match="nats-server refuses"):
+            apply(running.folder, read_setup(running.folder), Access(permitted=()))
+        assert (running.folder / nats.USERS_FILE).read_text() == before
+        assert running.reloads == 0
+        assert not list(running.folder.glob("check-*"))
+
+
+def test_a_process_id_of_something_else_is_not_signalled(tmp_path: Path) -> None:
+    with fortress_of("nats", tmp_path, "car-1") as running, subprocess.Popen([sys.executable, "-c", "input()"],
+            stdin=subprocess.PIPE) as other:  # fmt: skip
+        running.setup.pid_file.write_text(str(other.pid))
+        running.permit()
+        assert not apply(running.folder, running.setup, running.access).told
+        assert other.poll() is None
+        other.communicate(b"\n")
+
+
+def test_no_secret_is_among_the_arguments_or_in_the_log(tmp_path: Path) -> None:
+    for kind in ("nats", "mosquitto"):
+        home = tmp_path / kind
+        home.mkdir()
+        with fortress_of(kind, home, "car-1") as running:
+            with running.service(), running.device("car-1"):
+                said = _arguments(running) + running.process.output()
+            secrets = [file.read_text().strip() for file in running.folder.glob("*.password")]
+            assert secrets
+            assert not any(secret in said for secret in secrets)
+
+
+def _arguments(running: Fortress) -> str:
+    return Path(f"/proc/{running.process.pid}/cmdline").read_bytes().decode().replace("\0", " ")
