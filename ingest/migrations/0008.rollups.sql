@@ -7,25 +7,25 @@ CREATE TABLE reading_signal (
     expression text NOT NULL UNIQUE                 -- over the columns of `reading`
 );
 INSERT INTO reading_signal (signal, expression) VALUES
-    (1, 'speed'), (2, 'traveled_distance'), (3, 'engine_speed'), (4, 'coolant_temperature'), (5,
-    'oil_temperature'), (6, 'oil_life_remaining'), (7, 'oil_life'), (10, 'engine_load'), (11,
-    'throttle_position'), (12, 'relative_throttle_position'), (13, 'throttle_position_b'), (14,
-    'accelerator_position_d'), (15, 'accelerator_position_e'), (16, 'throttle_actuator'), (17,
-    'long_term_fuel_trim_1'), (18, 'short_term_fuel_trim_1'), (19, 'intake_manifold_pressure'), (20,
-    'mass_air_flow'), (21, 'fuel_level'), (22, 'commanded_equivalence_ratio'), (23, 'barometric_pressure'), (24,
-    'intake_temperature'), (25, 'timing_advance'), (26, 'catalyst_temperature_1'), (27,
-    'catalyst_temperature_2'), (28, 'control_module_voltage'), (29, 'commanded_evap'), (30, 'engine_run_time'),
-    (31, 'run_time_mil'), (32, 'time_since_dtc_cleared'), (33, 'distance_with_mil'), (34,
-    'distance_since_dtc_clear'), (35, 'warmups_since_dtc_clear'), (36, 'mil_on::int'), (37, 'fuel_rate'), (50,
-    'ambient_temperature'), (51, 'dtc_count'), (52, 'low_voltage_battery_voltage'), (53,
-    'brake_pedal_position'), (54, 'service_due::int'), (55, 'distance_to_service'), (56, 'time_to_service'),
-    (60, 'pad_wear_row1_left'), (61, 'pad_wear_row1_right'), (62, 'pad_wear_row2_left'), (63,
-    'pad_wear_row2_right'), (64, 'tire_pressure_row1_left'), (65, 'tire_pressure_row1_right'), (66,
-    'tire_pressure_row2_left'), (67, 'tire_pressure_row2_right'), (68, 'tire_temperature_row1_left'), (69,
-    'tire_temperature_row1_right'), (70, 'tire_temperature_row2_left'), (71, 'tire_temperature_row2_right'),
-    (80, 'traction_battery_soh'), (81, 'traction_battery_soc'), (82, 'traction_battery_soc_displayed'), (83,
-    'traction_battery_voltage'), (84, 'traction_battery_current'), (85, 'traction_battery_temperature'), (86,
-    'traction_battery_charging::int'), (87, 'traction_battery_net_capacity');
+    (1, 'speed'), (2, 'traveled_distance'), (3, 'engine_speed'), (4, 'coolant_temperature'), (5, 'oil_temperature'),
+    (6, 'oil_life_remaining'), (7, 'oil_life'), (10, 'engine_load'), (11, 'throttle_position'),
+    (12, 'relative_throttle_position'), (13, 'throttle_position_b'), (14, 'accelerator_position_d'),
+    (15, 'accelerator_position_e'), (16, 'throttle_actuator'), (17, 'long_term_fuel_trim_1'),
+    (18, 'short_term_fuel_trim_1'), (19, 'intake_manifold_pressure'), (20, 'mass_air_flow'), (21, 'fuel_level'),
+    (22, 'commanded_equivalence_ratio'), (23, 'barometric_pressure'), (24, 'intake_temperature'),
+    (25, 'timing_advance'), (26, 'catalyst_temperature_1'), (27, 'catalyst_temperature_2'),
+    (28, 'control_module_voltage'), (29, 'commanded_evap'), (30, 'engine_run_time'), (31, 'run_time_mil'),
+    (32, 'time_since_dtc_cleared'), (33, 'distance_with_mil'), (34, 'distance_since_dtc_clear'),
+    (35, 'warmups_since_dtc_clear'), (36, 'mil_on::int'), (37, 'fuel_rate'), (50, 'ambient_temperature'),
+    (51, 'dtc_count'), (52, 'low_voltage_battery_voltage'), (53, 'brake_pedal_position'), (54, 'service_due::int'),
+    (55, 'distance_to_service'), (56, 'time_to_service'), (60, 'pad_wear_row1_left'), (61, 'pad_wear_row1_right'),
+    (62, 'pad_wear_row2_left'), (63, 'pad_wear_row2_right'), (64, 'tire_pressure_row1_left'),
+    (65, 'tire_pressure_row1_right'), (66, 'tire_pressure_row2_left'), (67, 'tire_pressure_row2_right'),
+    (68, 'tire_temperature_row1_left'), (69, 'tire_temperature_row1_right'), (70, 'tire_temperature_row2_left'),
+    (71, 'tire_temperature_row2_right'), (80, 'traction_battery_soh'), (81, 'traction_battery_soc'),
+    (82, 'traction_battery_soc_displayed'), (83, 'traction_battery_voltage'), (84, 'traction_battery_current'),
+    (85, 'traction_battery_temperature'), (86, 'traction_battery_charging::int'),
+    (87, 'traction_battery_net_capacity');
 
 -- Hours whose roll-up does not hold all rows yet, written in the transaction of the rows. A row for each group that
 -- brought some, and no key: with one, ingest would wait for a roll-up's transaction, or its mark would go with that.
@@ -35,18 +35,19 @@ CREATE TABLE rollup_pending (
     marked_at timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
--- Buckets begin on the hour and on the day in UTC. Values in the catalogue's unit; booleans as 0 and 1.
+-- Buckets begin on the hour and on the day in UTC. Values in the catalogue's unit; booleans as 0 and 1. One row per
+-- car and bucket, the figures of its signals in arrays of the same order: less than half the size of a row per signal.
 CREATE TABLE rollup_hour (
     vehicle_id uuid NOT NULL,
     bucket timestamptz NOT NULL,
-    minimum double precision NOT NULL,
-    maximum double precision NOT NULL,
-    mean double precision NOT NULL,
-    last double precision NOT NULL,
-    last_at timestamptz NOT NULL,
-    count integer NOT NULL,
-    signal smallint NOT NULL,
-    PRIMARY KEY (vehicle_id, signal, bucket)
+    signals smallint[] NOT NULL,
+    minima double precision[] NOT NULL,
+    maxima double precision[] NOT NULL,
+    means double precision[] NOT NULL,
+    lasts double precision[] NOT NULL,
+    lasts_at timestamptz[] NOT NULL,
+    counts integer[] NOT NULL,
+    PRIMARY KEY (vehicle_id, bucket)
 );
 CREATE TABLE rollup_day (LIKE rollup_hour INCLUDING ALL);
 DO $$ BEGIN
@@ -54,6 +55,16 @@ DO $$ BEGIN
     PERFORM create_hypertable('rollup_hour', by_range('bucket', INTERVAL '30 days'), create_default_indexes => false);
     PERFORM create_hypertable('rollup_day', by_range('bucket', INTERVAL '90 days'), create_default_indexes => false);
 END $$;
+
+-- The same with a row per signal, for people and for computing. Ask for cars and times: there is no index by signal.
+CREATE VIEW rollup_hour_value AS
+SELECT vehicle_id, bucket, signal, minimum, maximum, mean, last, last_at, count
+FROM rollup_hour CROSS JOIN LATERAL unnest(signals, minima, maxima, means, lasts, lasts_at, counts)
+    AS figure (signal, minimum, maximum, mean, last, last_at, count);
+CREATE VIEW rollup_day_value AS
+SELECT vehicle_id, bucket, signal, minimum, maximum, mean, last, last_at, count
+FROM rollup_day CROSS JOIN LATERAL unnest(signals, minima, maxima, means, lasts, lasts_at, counts)
+    AS figure (signal, minimum, maximum, mean, last, last_at, count);
 
 -- One row: what maintenance has done, and who does it.
 CREATE TABLE storage_state (
@@ -81,8 +92,7 @@ CREATE INDEX batch_committed ON batch USING brin (committed_at) WITH (pages_per_
 -- Roll up to `most` pending hours that begin before `settled`; returns how many there were.
 -- An hour is computed anew from its raw rows and its day from the hours, so that late and repeated rows are counted
 -- as they are stored. Marks are taken first: every row that belongs to one is then seen.
-CREATE FUNCTION refresh_rollups(most integer, settled timestamptz) RETURNS integer
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+CREATE FUNCTION refresh_rollups(most integer, settled timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     state storage_state;
     vehicles uuid[];
@@ -101,14 +111,13 @@ BEGIN
     IF vehicles IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM rollup_days(touched.vehicles, touched.signals, touched.days)
-    FROM rollup_hours(vehicles, hours, coalesce(state.raw_dropped_before, '-infinity')) AS touched;
+    PERFORM roll_up_hours(vehicles, hours, coalesce(state.raw_dropped_before, '-infinity'));
     IF state.raw_dropped_before > ANY (hours) THEN
-        PERFORM rollup_days(touched.vehicles, touched.signals, touched.days)
-        FROM merge_late(
+        PERFORM merge_late(
             vehicles, hours, state.raw_dropped_before, coalesce(state.hours_dropped_before, '-infinity')
-        ) AS touched;
+        );
     END IF;
+    PERFORM roll_up_days(vehicles, hours, coalesce(state.hours_dropped_before, '-infinity'));
     RETURN cardinality(vehicles);
 END $$;
 
@@ -118,105 +127,108 @@ CREATE FUNCTION hour_query() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT format(
         'SELECT found.* FROM (SELECT %s FROM reading WHERE vehicle_id = wanted.vehicle_id AND time >= $1 AND time < $2'
         ' AND time >= wanted.hour AND time < wanted.hour + INTERVAL ''1 hour'') AS wide CROSS JOIN LATERAL (VALUES %s)'
-        ' AS found (minimum, maximum, mean, last, last_at, count, signal) WHERE found.count > 0',
+        ' AS found (signal, minimum, maximum, mean, last, last_at, count) WHERE found.count > 0',
         string_agg(format(
             'min(%1$s) AS n%2$s, max(%1$s) AS x%2$s, avg(%1$s) AS m%2$s, count(%1$s)::integer AS c%2$s,'
             ' last(%1$s, time) FILTER (WHERE %1$s IS NOT NULL) AS l%2$s,'
             ' max(time) FILTER (WHERE %1$s IS NOT NULL) AS t%2$s', expression, signal
         ), ', '),
-        string_agg(format('(n%1$s, x%1$s, m%1$s, l%1$s, t%1$s, c%1$s, %1$s::smallint)', signal), ', ')
+        string_agg(format('(%1$s::smallint, n%1$s, x%1$s, m%1$s, l%1$s, t%1$s, c%1$s)', signal), ', ')
     ) FROM reading_signal
 $$;
 
--- Hours from `from_hour` on, from their raw rows; returns the days and signals that changed.
-CREATE FUNCTION rollup_hours(
-    wanted_vehicles uuid[], wanted_hours timestamptz[], from_hour timestamptz,
-    OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
-) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format($query$
-        WITH stored AS (
-            INSERT INTO rollup_hour AS known
-                (vehicle_id, bucket, minimum, maximum, mean, last, last_at, count, signal)
-            SELECT wanted.vehicle_id, wanted.hour, rolled.*
-            FROM unnest($3, $4) AS wanted (vehicle_id, hour) CROSS JOIN LATERAL (%s) AS rolled
-            WHERE wanted.hour >= $5
-            ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
-                minimum = excluded.minimum, maximum = excluded.maximum, mean = excluded.mean,
-                last = excluded.last, last_at = excluded.last_at, count = excluded.count
-            WHERE known.* IS DISTINCT FROM excluded.*
-            RETURNING vehicle_id, signal, bucket
+-- The statement that puts the rows per signal of `source`, a query in `context` (CTEs), into a table of roll-ups in
+-- place of what is there. Several rows of a signal and bucket become one.
+CREATE FUNCTION putting(into_table text, context text, source text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT format($query$
+        WITH %2$s one AS (
+            SELECT vehicle_id, bucket, signal, min(minimum) AS minimum, max(maximum) AS maximum,
+                   sum(mean * count) / sum(count) AS mean, last(last, last_at) AS last, max(last_at) AS last_at,
+                   sum(count)::integer AS count
+            FROM (%3$s) AS several GROUP BY vehicle_id, bucket, signal
         )
-        SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day)
-        FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM stored) AS touched
-    $query$, hour_query()) INTO vehicles, signals, days
-    USING (SELECT min(hour) FROM unnest(wanted_hours) AS hour),
-          (SELECT max(hour) + INTERVAL '1 hour' FROM unnest(wanted_hours) AS hour),
-          wanted_vehicles, wanted_hours, from_hour;
-END $$;
+        INSERT INTO %1$I AS known
+        SELECT vehicle_id, bucket, array_agg(signal ORDER BY signal), array_agg(minimum ORDER BY signal),
+               array_agg(maximum ORDER BY signal), array_agg(mean ORDER BY signal), array_agg(last ORDER BY signal),
+               array_agg(last_at ORDER BY signal), array_agg(count ORDER BY signal)
+        FROM one GROUP BY vehicle_id, bucket
+        ON CONFLICT (vehicle_id, bucket) DO UPDATE SET signals = excluded.signals, minima = excluded.minima,
+            maxima = excluded.maxima, means = excluded.means, lasts = excluded.lasts, lasts_at = excluded.lasts_at,
+            counts = excluded.counts
+        WHERE known.* IS DISTINCT FROM excluded.*
+    $query$, into_table, context, source)
+$$;
 
--- Days from their hours.
-CREATE FUNCTION rollup_days(vehicles uuid[], signals smallint[], days timestamptz[]) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
-DECLARE
-    first_day CONSTANT timestamptz := (SELECT min(day) FROM unnest(days) AS day);
-    last_day CONSTANT timestamptz := (SELECT max(day) FROM unnest(days) AS day);
+-- Hours from `from_hour` on, from their raw rows.
+CREATE FUNCTION roll_up_hours(vehicles uuid[], hours timestamptz[], from_hour timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO rollup_day AS known (vehicle_id, signal, bucket, minimum, maximum, mean, last, last_at, count)
-    SELECT wanted.vehicle_id, wanted.signal, wanted.day, found.*
-    FROM unnest(vehicles, signals, days) AS wanted (vehicle_id, signal, day)
-    CROSS JOIN LATERAL (
-        SELECT min(minimum), max(maximum), sum(mean * count) / sum(count), last(last, last_at), max(last_at),
-               sum(count)::integer
-        FROM rollup_hour
-        WHERE vehicle_id = wanted.vehicle_id AND signal = wanted.signal
-          AND bucket >= wanted.day AND bucket < wanted.day + INTERVAL '1 day'
-          AND bucket >= first_day AND bucket < last_day + INTERVAL '1 day'
-    ) AS found
-    ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET minimum = excluded.minimum, maximum = excluded.maximum,
-        mean = excluded.mean, last = excluded.last, last_at = excluded.last_at, count = excluded.count
-    WHERE known.* IS DISTINCT FROM excluded.*;
+    EXECUTE putting('rollup_hour', '', format(
+        'SELECT wanted.vehicle_id, wanted.hour AS bucket, rolled.* FROM unnest($3, $4) AS wanted (vehicle_id, hour)'
+        ' CROSS JOIN LATERAL (%s) AS rolled WHERE wanted.hour >= $5', hour_query()
+    )) USING (SELECT min(hour) FROM unnest(hours) AS hour),
+             (SELECT max(hour) + INTERVAL '1 hour' FROM unnest(hours) AS hour), vehicles, hours, from_hour;
 END $$;
 
--- Rows that came after the raw rows of their hour were dropped: they are put into what is kept of it and deleted, in
--- one statement, so that each counts once. Where the roll-ups per hour are dropped too, into the day.
+-- The days of these hours, from all their hours; days before `from_hour` have none any more.
+CREATE FUNCTION roll_up_days(vehicles uuid[], hours timestamptz[], from_hour timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE putting('rollup_day', $context$
+        wanted AS MATERIALIZED (
+            SELECT DISTINCT vehicle_id, date_trunc('day', hour, 'UTC') AS day
+            FROM unnest($3, $4) AS given (vehicle_id, hour) WHERE hour >= $5
+        ),
+    $context$, $source$
+        SELECT wanted.vehicle_id, wanted.day AS bucket, rolled.* FROM wanted CROSS JOIN LATERAL (
+            SELECT signal, minimum, maximum, mean, last, last_at, count FROM rollup_hour_value
+            WHERE vehicle_id = wanted.vehicle_id AND bucket >= $1 AND bucket < $2
+              AND bucket >= wanted.day AND bucket < wanted.day + INTERVAL '1 day' OFFSET 0
+        ) AS rolled
+    $source$) USING (SELECT date_trunc('day', min(hour), 'UTC') FROM unnest(hours) AS hour),
+                    (SELECT max(hour) + INTERVAL '1 day' FROM unnest(hours) AS hour), vehicles, hours, from_hour;
+END $$;
+
+-- Rows that came after the raw rows of their hour were dropped: they are put into what is kept of it and deleted, so
+-- that each counts once. Where the roll-ups per hour are dropped too, into the day.
 CREATE FUNCTION merge_late(
-    wanted_vehicles uuid[], wanted_hours timestamptz[], before_hour timestamptz, hours_from timestamptz,
-    OUT vehicles uuid[], OUT signals smallint[], OUT days timestamptz[]
-) LANGUAGE plpgsql AS $$
+    vehicles uuid[], hours timestamptz[], before_hour timestamptz, hours_from timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    merging CONSTANT text := $merge$
-        ON CONFLICT (vehicle_id, signal, bucket) DO UPDATE SET
-            minimum = least(known.minimum, excluded.minimum), maximum = greatest(known.maximum, excluded.maximum),
-            mean = (known.mean * known.count + excluded.mean * excluded.count) / (known.count + excluded.count),
-            last = CASE WHEN excluded.last_at >= known.last_at THEN excluded.last ELSE known.last END,
-            last_at = greatest(known.last_at, excluded.last_at), count = known.count + excluded.count
-    $merge$;
+    first_hour CONSTANT timestamptz := (SELECT min(hour) FROM unnest(hours) AS hour);
 BEGIN
+    -- The rows are counted as they are deleted, in one statement: one that commits meanwhile waits for its own mark.
+    CREATE TEMPORARY TABLE IF NOT EXISTS late_rollup ON COMMIT DROP AS SELECT * FROM rollup_hour_value LIMIT 0;
+    TRUNCATE late_rollup;
     EXECUTE format($query$
         WITH wanted AS MATERIALIZED (
             SELECT vehicle_id, hour FROM unnest($3, $4) AS given (vehicle_id, hour) WHERE hour < $2
-        ), late AS MATERIALIZED (
-            SELECT wanted.vehicle_id, wanted.hour, rolled.* FROM wanted CROSS JOIN LATERAL (%1$s) AS rolled
         ), gone AS (
             DELETE FROM reading USING wanted
             WHERE reading.vehicle_id = wanted.vehicle_id AND time >= $1 AND time < $2
               AND time >= hour AND time < hour + INTERVAL '1 hour'
-        ), into_days AS (
-            INSERT INTO rollup_day AS known
-            SELECT vehicle_id, date_trunc('day', hour, 'UTC') AS day, min(minimum), max(maximum),
-                   sum(mean * count) / sum(count), last(last, last_at), max(last_at), sum(count)::integer, signal
-            FROM late WHERE hour < $5 GROUP BY vehicle_id, day, signal
-            %2$s
-        ), into_hours AS (
-            INSERT INTO rollup_hour AS known SELECT * FROM late WHERE hour >= $5
-            %2$s
-            RETURNING vehicle_id, signal, bucket
         )
-        SELECT array_agg(vehicle_id), array_agg(signal), array_agg(day)
-        FROM (SELECT DISTINCT vehicle_id, signal, date_trunc('day', bucket, 'UTC') AS day FROM into_hours) AS touched
-    $query$, hour_query(), merging) INTO vehicles, signals, days
-    USING (SELECT min(hour) FROM unnest(wanted_hours) AS hour), before_hour, wanted_vehicles, wanted_hours, hours_from;
+        INSERT INTO late_rollup
+        SELECT wanted.vehicle_id, wanted.hour, rolled.* FROM wanted CROSS JOIN LATERAL (%s) AS rolled
+    $query$, hour_query()) USING first_hour, before_hour, vehicles, hours;
+    EXECUTE putting('rollup_hour', '', $source$
+        SELECT * FROM late_rollup WHERE bucket >= $1
+        UNION ALL
+        SELECT known.* FROM (SELECT DISTINCT vehicle_id, bucket FROM late_rollup WHERE bucket >= $1) AS late
+        JOIN rollup_hour_value AS known USING (vehicle_id, bucket)
+    $source$) USING hours_from;
+    EXECUTE putting('rollup_day', $context$
+        late AS MATERIALIZED (
+            SELECT vehicle_id, date_trunc('day', bucket, 'UTC') AS bucket,
+                   signal, minimum, maximum, mean, last, last_at, count
+            FROM late_rollup WHERE bucket < $1
+        ),
+    $context$, $source$
+        SELECT * FROM late
+        UNION ALL
+        SELECT known.* FROM (SELECT DISTINCT vehicle_id, bucket FROM late) AS day
+        JOIN rollup_day_value AS known USING (vehicle_id, bucket)
+    $source$) USING hours_from;
 END $$;
 
 -- Drop the oldest chunk whose time is over, if nothing stands against it; returns its name or NULL.

@@ -42,9 +42,8 @@ def vehicle_rollup(
         settled_before = cursor.execute("SELECT settled_before FROM storage_state").fetchone()
     found: list[tuple[datetime, RolledUp]] = []
     for part in parts(start, end, settled_before, by):
-        query, last_arguments = _query(signal, part)
         with connection.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(query, [vehicle_id, part.start, part.end, *last_arguments])
+            cursor.execute(_query(signal, part), [vehicle_id, part.start, part.end])
             found += [(row[0], _rolled_up(row[1:])) for row in cursor]
     return combine(found, by)
 
@@ -59,10 +58,11 @@ def fleet_days(
     begin, until = whole(start, end, "day")
     with connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(
-            "SELECT vehicle_id, bucket, count, minimum, maximum, mean, last, last_at FROM rollup_day"
-            " WHERE vehicle_id = ANY(%s) AND signal = %s AND bucket >= %s AND bucket < %s"
+            "SELECT vehicle_id, bucket, counts[place], minima[place], maxima[place], means[place], lasts[place],"
+            " lasts_at[place] FROM rollup_day, array_position(signals, %s::smallint) AS place"
+            " WHERE vehicle_id = ANY(%s) AND bucket >= %s AND bucket < %s AND place IS NOT NULL"
             " ORDER BY vehicle_id, bucket",
-            [list(vehicle_ids), _signal(column).code, begin, until],
+            [_signal(column).code, list(vehicle_ids), begin, until],
         )
         return [FleetDay(vehicle_id=row[0], day=row[1], value=_rolled_up(row[2:])) for row in cursor]
 
@@ -74,19 +74,20 @@ def _signal(column: str) -> Signal:
         raise ReadingStoreError(str(error)) from error
 
 
-def _query(signal: Signal, part: Part) -> tuple[sql.Composed, list[int]]:
+def _query(signal: Signal, part: Part) -> sql.Composed:
     if part.table != "reading":
         return sql.SQL(
-            "SELECT bucket, count, minimum, maximum, mean, last, last_at FROM {}"
-            " WHERE vehicle_id = %s AND bucket >= %s AND bucket < %s AND signal = %s"
-        ).format(sql.Identifier(part.table)), [signal.code]
+            "SELECT bucket, counts[place], minima[place], maxima[place], means[place], lasts[place], lasts_at[place]"
+            " FROM {}, array_position(signals, {}::smallint) AS place"
+            " WHERE vehicle_id = %s AND bucket >= %s AND bucket < %s AND place IS NOT NULL"
+        ).format(sql.Identifier(part.table), signal.code)
     name = sql.Identifier(signal.column)
     value = sql.SQL("{}::int").format(name) if signal.datatype == "boolean" else name
     return sql.SQL(
         "SELECT date_trunc('hour', time, 'UTC'), count(*), min({value}), max({value}), avg({value})::float8,"
         " last({value}, time), max(time) FROM reading"
         " WHERE vehicle_id = %s AND time >= %s AND time < %s AND {name} IS NOT NULL GROUP BY 1"
-    ).format(value=value, name=name), []
+    ).format(value=value, name=name)
 
 
 def _rolled_up(row: tuple[int, float, float, float, float, datetime]) -> RolledUp:

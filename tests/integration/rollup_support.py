@@ -37,7 +37,7 @@ def refresh(connection: Connection, settled: datetime = LATER, most: int = 1000)
 def stored(connection: Connection, vehicle: UUID, by: Granularity, column: str = "speed") -> dict[datetime, Rolled]:
     """Roll-ups of a signal by bucket, the mean rounded: the order of adding differs."""
     rows = connection.execute(
-        f"SELECT bucket, count, minimum, maximum, round(mean::numeric, 6)::float8, last, last_at FROM rollup_{by}"  # noqa: S608 - hour or day
+        f"SELECT bucket, count, minimum, maximum, round(mean::numeric, 6)::float8, last, last_at FROM rollup_{by}_value"  # noqa: S608 - hour or day
         " WHERE vehicle_id = %s AND signal = %s ORDER BY bucket",
         [vehicle, catalogue().by_column(column).code],
     ).fetchall()

@@ -43,7 +43,7 @@ def test_every_signal_of_the_catalogue_is_rolled_up_under_its_code(connection: C
     )
     connection.execute("INSERT INTO rollup_pending VALUES (%s, date_trunc('hour', %s, 'UTC'))", [vehicle, START])
     assert refresh(connection) == 1
-    rows = connection.execute("SELECT signal, last FROM rollup_day WHERE vehicle_id = %s", [vehicle]).fetchall()
+    rows = connection.execute("SELECT signal, last FROM rollup_day_value WHERE vehicle_id = %s", [vehicle]).fetchall()
     assert dict(rows) == {
         signal.code: float(number % 2 == 0) if signal.datatype == "boolean" else float(number)
         for number, signal in enumerate(catalogue())
