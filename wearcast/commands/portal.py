@@ -1,6 +1,7 @@
 """``wearcast portal``: the web pages."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import typer
 
 from wearcast.commands.common import database_url
 from wearcast.settings import SettingsError, load_settings
+from wearcast.transport import is_local
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,15 +25,35 @@ app = typer.Typer(
 def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    certificate: Annotated[Path | None, typer.Option(help="Serve TLS with this certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy with TLS stands before it, on a way that is protected.")
+    ] = False,
 ) -> None:
-    """Serve the portal until it is stopped. Put a proxy with TLS before it where it leaves this machine."""
-    from portal.server import serve
+    """Serve the portal until it is stopped. Beyond this machine it needs TLS: its own, or a proxy's."""
+    from portal.server import PortalTls, serve
     from wearcast.services import portal_config
     from wearcast.watch.observed import observed
 
     settings = load_settings()
+    if (certificate is None) != (key is None):
+        raise SettingsError("--certificate and --key go together; give both or none")
+    _require_protected(host, settings.portal_url, tls=certificate is not None, behind_proxy=behind_proxy)
+    tls = None if certificate is None or key is None else PortalTls(certificate=certificate, key=key)
     with database_url(settings) as url, observed("portal", settings, url):
-        serve(portal_config(settings, url), host, port)
+        serve(portal_config(settings, url), host, port, tls)
+
+
+def _require_protected(host: str, portal_url: str, *, tls: bool, behind_proxy: bool) -> None:
+    """SettingsError where links and cookies, which are as good as passwords, would go over the net in plain."""
+    if not is_local(host) and not tls and not behind_proxy:
+        raise SettingsError(
+            f"--host {host} can be reached from elsewhere, in plain text; give --certificate and --key, or put a proxy "
+            "with TLS before it and say --behind-proxy"
+        )
+    if (tls or behind_proxy) and not portal_url.startswith("https://"):
+        raise SettingsError("set WEARCAST_PORTAL_URL to https://…: only then are cookies kept to TLS")
 
 
 @app.command()

@@ -150,7 +150,7 @@ def test_a_renewed_pair_that_does_not_connect_gives_the_former_one_its_turn(benc
     former = bench.identity.pair.read_bytes()
     bench.clock.advance(LIFE * 0.7)
     assert bench.wait(2, connected=True) == 1
-    assert not bench.identity.proven
+    assert bench.identity.former.exists()
     renewed = bench.identity.pair.read_bytes()
     assert renewed != former
     assert bench.wait(PROVE_SECONDS + 2, connected=False) == 1
@@ -167,7 +167,7 @@ def test_time_in_which_nobody_tried_is_no_sign_against_a_pair(bench: Bench) -> N
     bench.enrol()
     bench.clock.advance(LIFE * 0.7)
     assert bench.wait(2, connected=True) == 1
-    assert not bench.identity.proven
+    assert bench.identity.former.exists()
     assert bench.wait(10 * 3600, connected=False, step=3600) == 0
 
 

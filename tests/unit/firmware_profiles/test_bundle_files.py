@@ -186,3 +186,43 @@ def test_what_is_wrong_is_said_before_anything_is_written(
 @pytest.mark.parametrize("host", ["broker.example", "10.0.0.7", "fd00::7", "broker_1"])
 def test_names_and_addresses_are_taken(request_for: Make, host: str) -> None:
     assert write(replace(request_for("out"), broker_host=host)).files
+
+
+TOKEN = "t" * 43
+
+
+def with_token(request: BundleRequest) -> BundleRequest:
+    return replace(request, enrolment_url="https://enrol.example:8443", token=TOKEN)
+
+
+def test_with_enrolment_a_token_takes_the_place_of_the_key(request_for: Make, tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca" / "ca.pem").write_text("CERTIFICATE", encoding="utf-8")  # the authority's key is elsewhere
+    report = write(with_token(request_for("out")))
+    configured = yaml.safe_load(content(report, "etc/wearcast/agent.yaml"))
+    assert configured["enrolment"] == {"url": "https://enrol.example:8443", "token_file": "tls/enrolment-token"}
+    assert configured["mqtt"]["tls"] == {"ca": "tls/ca.pem"}
+    assert content(report, "etc/wearcast/tls/enrolment-token") == f"{TOKEN}\n"
+    assert content(report, "etc/wearcast/tls/ca.pem") == "CERTIFICATE"
+    file = tmp_path / "out/etc/wearcast/tls/enrolment-token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not any(file.path.endswith("device-key.pem") for file in report.files)
+    assert report.fingerprint is None
+    assert TOKEN not in repr(report) + repr(with_token(request_for("out")))
+    assert "makes its key itself" in content(report, "README.txt")
+    assert not (tmp_path / "ca" / "ca-key.pem").exists()
+
+
+def test_what_does_not_go_with_enrolment_is_said(request_for: Make) -> None:
+    request = with_token(request_for("out"))
+    for wrong, said in (
+        (replace(request, token=None), "needs both"),
+        (replace(request, enrolment_url=None), "needs both"),
+        (replace(request, tls=False), "with TLS alone"),
+        (replace(request, enrolment_url="http://enrol.example"), "in plain"),
+        (replace(request, token=TOKEN[:8]), "holds no token"),
+        (request, r"ca\.pem cannot be read"),
+    ):
+        with pytest.raises(BundleError, match=said) as caught:
+            write(wrong)
+        assert TOKEN not in str(caught.value)
