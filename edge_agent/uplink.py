@@ -31,6 +31,7 @@ from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
 from edge_agent.own_status import OwnStatus, log_acknowledged, log_published
+from edge_agent.subscriptions import Subscriptions
 from edge_agent.window import Window
 from telemetry.errors import WireError
 from telemetry.topics import acks_topic, command_of, commands_topic, publish_topic, results_topic
@@ -76,7 +77,7 @@ def _send_at_once(_client: Client, _userdata: object, connection: object) -> Non
 
 
 class MqttUplink:
-    """The uplink over MQTT 3.1.1 with a persistent session, so that acknowledgements wait for a device away."""
+    """The uplink over MQTT 3.1.1 with a persistent session, in which what awaits a PUBACK goes on."""
 
     def __init__(self, *, device: str, mqtt: MqttConfig, uplink: UplinkConfig, outbox: Outbox, clock: Clock) -> None:
         self.on_command: Callable[[str, bytes], None] | None = None  # on the network thread; set before start()
@@ -95,6 +96,7 @@ class MqttUplink:
         self._stopped = False
         self._withheld = False  # the broker withholds PUBACKs
         self._trouble = BrokerTrouble(mqtt)
+        self._subscriptions = Subscriptions()
         self._own = OwnStatus(device=device, outbox=outbox, clock=clock, tls=mqtt.tls)
         self._client = self._build(uplink)
 
@@ -116,6 +118,7 @@ class MqttUplink:
             if not self._connected:
                 return
             moment = time.monotonic()
+            self._subscriptions.tick(self._client, moment)
             if self._window.free or moment >= self._window.next_due():
                 self._pump()
             outdated = self._status_unsure and not self._clock.unsure
@@ -151,6 +154,7 @@ class MqttUplink:
         # Out of the circle of references: paho closes its own pair of sockets when the last one to it is gone.
         client = self._client
         client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_log = None
+        client.on_subscribe = None
 
     @property
     def connected(self) -> bool:
@@ -181,6 +185,7 @@ class MqttUplink:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
         self._trouble.watch(client)
         return client
 
@@ -235,9 +240,8 @@ class MqttUplink:
             self._trouble.connected()
             log.info("connected to %s:%d (session %s)", self._mqtt.host, self._mqtt.port, flags.session_present)
             with self._lock:
-                client.subscribe(acks_topic(self._device), qos=_QOS)
-                if self.on_command is not None:
-                    client.subscribe(commands_topic(self._device, "+"), qos=_QOS)
+                commands = () if self.on_command is None else (commands_topic(self._device, "+"),)
+                self._subscriptions.ask(client, (acks_topic(self._device), *commands))
                 self._connected = True
                 self._window.reconnected(time.monotonic())
                 self._publish_status("online")
@@ -261,6 +265,19 @@ class MqttUplink:
                 self._trouble.dropped()
             self._connected = False
             self._renew_tls()
+
+    def _on_subscribe(
+        self,
+        client: Client,
+        _userdata: object,
+        packet: int,
+        codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if self._is_over(client):
+            return
+        with self._guard(), self._lock:
+            self._subscriptions.answered(packet, codes, time.monotonic())
 
     def _on_connect_fail(self, client: Client, _userdata: object) -> None:
         if self._is_over(client):
