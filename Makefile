@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-KILLS ?= 200
+FAULTS ?= 1000
 # Most tests wait for a car, a broker or a deadline, so that two cores carry three of them; a file stays together.
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test soak bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-arm64 lint types format clean
+.PHONY: help environment browser demo test faults bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,9 +22,9 @@ test: lint types browser ## run every check: lint, format, types, import contrac
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
-soak: environment ## kill worker, broker and agents for longer than the tests do (KILLS=200)
+faults: environment ## inject faults of every kind into running processes and count every batch (FAULTS=1000 SEED=1)
 	@$(BIN)/python -m wearcast.embedded
-	CHAOS_KILLS=$(KILLS) $(BIN)/pytest -s tests/acceptance/test_chaos.py $(ARGS)
+	$(BIN)/python -m tests.faults.run --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench-wire: environment ## bytes per value of the compact form against JSON, over the recorded trips
 	$(BIN)/python -m tests.benchmarks.bench_wire

@@ -1,0 +1,46 @@
+"""Faults of a dongle's clock: what it reads meanwhile is dated wrongly, and put right or told of afterwards."""
+
+from tests.faults.fault import CLOCK_TARGETS, Fault
+
+_HOUR_MS = 3_600_000
+
+
+class _ClockMoved(Fault):
+    targets = CLOCK_TARGETS
+    hold_seconds = (0.4, 1.2)
+
+    def heal(self) -> None:
+        self.site.clocked.set_clock(offset_ms=0, synchronised=True)
+
+
+class ClockForward(_ClockMoved):
+    """By half an hour to a month, beyond what the backend takes for true."""
+
+    kind = "clock jumps forward"
+
+    def inject(self) -> None:
+        offset_ms = round(self.draw.uniform(0.5, 720) * _HOUR_MS)
+        self.site.clocked.set_clock(offset_ms=offset_ms, synchronised=self.draw.random() < 0.5)
+
+
+class ClockBack(_ClockMoved):
+    """By an hour to a year: followed where the machine says that it is synchronised."""
+
+    kind = "clock jumps back"
+
+    def inject(self) -> None:
+        offset_ms = -round(self.draw.uniform(1, 8_760) * _HOUR_MS)
+        self.site.clocked.set_clock(offset_ms=offset_ms, synchronised=self.draw.random() < 0.5)
+
+
+class ClockUnset(_ClockMoved):
+    """1970, as a dongle without a battery-backed clock wakes up, and starts anew."""
+
+    kind = "clock forgotten at a restart"
+    also = ("dongle 4",)
+    hold_seconds = (0.8, 1.5)
+
+    def inject(self) -> None:
+        self.site.clocked.kill()
+        self.site.clocked.set_clock(offset_ms=-56 * 8_766 * _HOUR_MS, synchronised=False)
+        self.site.clocked.restart()

@@ -1,0 +1,186 @@
+"""Connections that can be cut: a TCP proxy of ours between a process and what it talks to, one per process.
+
+Besides cutting and stalling it counts what the database says of commits: that tells, of each worker apart, whether it
+stores.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+_CHUNK_BYTES: Final = 16_384
+# CommandComplete of a COMMIT that was one: the answer to a failed transaction's says ROLLBACK (PostgreSQL 17, 53.7).
+_COMMITTED: Final = b"C\x00\x00\x00\x0bCOMMIT\x00"
+_ASIDE: Final = b"-courier\x00"  # ends the name of the worker's other connection, which stores no batches
+_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: the peer gets a RST
+
+
+@dataclass
+class _Cut:
+    """Cut when these bytes have gone by: so many after them, or in place of the answer to them."""
+
+    trigger: bytes
+    after_bytes: int | None  # None: what carries the trigger gets through, its answer does not
+    fired: threading.Event = field(default_factory=threading.Event)
+
+
+class Wires:
+    """The loop all wires run on, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
+
+    def wire(self, target: Callable[[], tuple[str, int]]) -> "Wire":
+        """A new wire; ``target`` is asked at each connection."""
+        wire = Wire(self._loop, target)
+        asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result()
+        return wire
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Wires"]:
+        """Run for the time of the block."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    @staticmethod
+    async def _end() -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+class Wire:
+    """Listens on ``port``, passes on to the target. The faults may be called from any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, target: Callable[[], tuple[str, int]]) -> None:
+        self._loop = loop
+        self._target = target
+        self._open: set[asyncio.StreamWriter] = set()
+        self._asides: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._refuses = False
+        self._cut: _Cut | None = None
+        self.port = 0
+        self.commits = 0
+
+    async def listen(self) -> None:
+        """Begin to accept connections."""
+        server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port = server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        self._loop.call_soon_threadsafe(self._reset)
+
+    def refuse(self, on: bool) -> None:
+        """Reset every connection, also those to come."""
+        self._refuses = on
+        if on:
+            self.cut()
+
+    def stall(self, on: bool) -> None:
+        """Pass nothing on in either direction, and close nothing: a black hole."""
+        self._loop.call_soon_threadsafe(self._flows.clear if on else self._flows.set)
+
+    def cut_after(self, trigger: bytes, after_bytes: int | None) -> threading.Event:
+        """Cut once, ``after_bytes`` after the client said this; None: once it is said, before the answer gets back."""
+        cut = _Cut(trigger=trigger, after_bytes=after_bytes)
+        self._cut = cut
+        return cut.fired
+
+    def disarm(self) -> None:
+        """Forget a cut that did not happen."""
+        self._cut = None
+
+    def _reset(self) -> None:
+        for writer in list(self._open):
+            raw = writer.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            if self._refuses:
+                raise ConnectionError
+            far_reader, far_writer = await asyncio.open_connection(*self._target())
+            self._open.add(far_writer)
+            try:
+                up = asyncio.create_task(self._up(reader, far_writer, writer))
+                down = asyncio.create_task(self._down(far_reader, writer))
+                _, left = await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(up, down, return_exceptions=True)
+            finally:
+                self._open.discard(far_writer)
+                far_writer.close()
+        except (OSError, asyncio.CancelledError):  # at its end the loop cancels all: streams log what they do not know
+            writer.transport.abort()
+        finally:
+            self._open.discard(writer)
+            self._asides.discard(writer)
+            writer.close()
+
+    async def _up(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
+    ) -> None:
+        seen = b""
+        while chunk := await reader.read(_CHUNK_BYTES):
+            await self._flows.wait()
+            if _ASIDE in chunk:
+                self._asides.add(client)
+            cut = self._cut
+            if cut is not None and client not in self._asides:
+                found = (seen + chunk).find(cut.trigger)
+                if found >= 0:
+                    await self._cut_at(cut, chunk, found - len(seen), writer, client)
+                    return
+                seen = chunk[-len(cut.trigger) :]
+            writer.write(chunk)
+            await writer.drain()
+
+    async def _cut_at(
+        self, cut: _Cut, chunk: bytes, found: int, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
+    ) -> None:
+        self._cut = None
+        if cut.after_bytes is None:
+            client.transport.abort()  # nothing gets back any more
+            writer.write(chunk)
+        else:
+            writer.write(chunk[: max(0, found) + len(cut.trigger) + cut.after_bytes])
+        await writer.drain()
+        for end in (client, writer):
+            raw = end.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                if cut.after_bytes is not None:
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+        client.transport.abort()
+        cut.fired.set()
+
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen = b""
+        while chunk := await reader.read(_CHUNK_BYTES):
+            await self._flows.wait()
+            if writer not in self._asides:
+                self.commits += (seen + chunk).count(_COMMITTED)
+            seen = (seen + chunk)[-len(_COMMITTED) + 1 :]
+            writer.write(chunk)
+            await writer.drain()
