@@ -18,7 +18,7 @@ from portal import metrics
 from portal.config import PortalConfig
 from portal.errors import PageError
 from portal.guard import require_guards
-from portal.pages import api, fleet, offer, signin, vehicle, workshop
+from portal.pages import api, fleet, my_data, offer, signin, vehicle, workshop
 from portal.rendering import error_answer
 
 log = logging.getLogger("wearcast.portal")
@@ -57,7 +57,7 @@ def create_app(config: PortalConfig) -> FastAPI:
         redoc_url=None,
     )
     app.state.config = config
-    for module in (signin, fleet, vehicle, offer, workshop, api):
+    for module in (signin, fleet, my_data, vehicle, offer, workshop, api):
         app.router.routes.extend(module.router.routes)
     require_guards(app)
     _say_errors(app)

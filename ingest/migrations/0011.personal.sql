@@ -73,9 +73,7 @@ CREATE TABLE personal_erasure (
 -- Dongles of erased persons. What they still send is refused as an unknown device's and its content not kept.
 CREATE TABLE erased_device (
     device_id text PRIMARY KEY,
-    erased_at timestamptz NOT NULL,
-    told_at timestamptz,                            -- last: to empty its own store
-    wiped_at timestamptz                            -- when it had said that it did
+    erased_at timestamptz NOT NULL
 );
 
 CREATE FUNCTION rejected_message_forgets() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -26,7 +26,10 @@ def register_device(
     except ValueError as error:
         raise RegistryError(str(error)) from error
     values = {"id": id, "vehicle_id": vehicle_id, "hardware": hardware, "enabled": enabled}
-    return Device(**insert(connection, "device", values, _COLUMNS))
+    with connection.transaction():
+        # A dongle that was an erased person's may serve another: from here on its messages are theirs.
+        connection.execute("DELETE FROM erased_device WHERE device_id = %s", [id])
+        return Device(**insert(connection, "device", values, _COLUMNS))
 
 
 def device_by_id(connection: Connection, device_id: str) -> Device:

@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from ingest.database import Connection
+from ingest.personal.access import record_access
+from portal.disclosure import customer_of
 from portal.errors import NotFoundError
 from portal.guard import Database, Visit, WorkshopOnly, WorkshopOrEngineer, checked_form
 from portal.ownership import booking_at_workshop, own_workshop
@@ -97,12 +99,22 @@ def _booking(
 ) -> HTMLResponse:
     view = booking_at_workshop(connection, visit, workshop_id, booking_id)
     visit = visit.of(time_zone=view.time_zone)
+    customer = customer_of(view, visit.role, visit.now)
+    if customer.plain:
+        record_access(
+            connection,
+            view.owner_id,
+            role="workshop",
+            actor=str(workshop_id),
+            fields=customer.plain,
+            purpose=f"page of booking {booking_id}",
+        )
     return page(
         visit,
         "workshop_booking.html",
         status=status,
         title=say("booking.title", visit.language, vehicle=view.vehicle_label),
-        booking=booking_page(view, now=visit.now, language=visit.language),
+        booking=booking_page(view, customer, now=visit.now, language=visit.language),
         workshop_id=workshop_id,
         notice=notice,
         wrong=wrong,

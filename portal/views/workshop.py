@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from portal.disclosure import Customer
 from portal.formats import clock, day, money, period
 from portal.texts import Language, say
 from portal.views.vehicle import slot_text
@@ -133,8 +134,8 @@ def day_page(facts: WorkshopDay, *, now: datetime, language: Language) -> DayPag
     )
 
 
-def booking_page(view: BookingView, *, now: datetime, language: Language) -> BookingPage:
-    """A booking's page for its workshop."""
+def booking_page(view: BookingView, customer: Customer, *, now: datetime, language: Language) -> BookingPage:
+    """A booking's page for its workshop, with as much of the customer as is shown to whoever looks."""
     zone = ZoneInfo(view.time_zone)
     local = view.period.start.astimezone(zone).date()
     return BookingPage(
@@ -144,9 +145,9 @@ def booking_page(view: BookingView, *, now: datetime, language: Language) -> Boo
         bay=view.bay_name,
         job=job_name(view.job, language),
         vehicle=view.vehicle_label,
-        vin=view.vin,
+        vin=customer.vin,
         profile=view.profile,
-        owner=view.owner_name,
+        owner=customer.name,
         fault=view.title_zh if language == "zh" else view.title_en,
         findings=view.text_zh if language == "zh" else view.text_en,
         severity=view.severity,

@@ -5,6 +5,7 @@ own store, backups) is the composition root's part, which does it around this.
 """
 
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from ingest.database import Connection
 from ingest.personal.places import Place
 from rules.personal.bookings import detach_cancellations, keep_done_work, release_bookings
 from rules.personal.places import ALL_PLACES
-from rules.personal.subject import Erased, Subject, rows_of
+from rules.personal.subject import Erased, Subject, rows_of, still_theirs
 
 _PATIENCE_S: Final = 30.0  # for transactions that began before; an ingest worker's takes a fraction of a second
 _LOOK_AGAIN_S: Final = 0.05
@@ -48,6 +49,7 @@ def erase_person(connection: Connection, erased: Erased, now: datetime) -> dict[
 
 def erase_again(connection: Connection, erased: Erased) -> dict[str, int]:
     """Apply an erasure of before to a restored database, that no worker uses yet. Nobody is told of anything."""
+    erased = replace(erased, subject=still_theirs(connection, erased.subject))
     deleted = _erase_series(connection, erased.subject)
     with connection.transaction():
         connection.execute(

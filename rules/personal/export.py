@@ -4,7 +4,7 @@ import json
 import zipfile
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 from uuid import UUID
 
 from psycopg import sql
@@ -25,7 +25,7 @@ _PURPOSES: Final = {
 }
 
 
-def write_export(connection: Connection, owner_id: UUID, target: BinaryIO, now: datetime) -> dict[str, int]:
+def write_export(connection: Connection, owner_id: UUID, target: IO[bytes], now: datetime) -> dict[str, int]:
     """Write the ZIP; rows by file. RegistryError where there is no such owner.
 
     All of it is as of one instant. The connection must be in autocommit mode.

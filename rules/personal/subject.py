@@ -1,6 +1,6 @@
 """Whom it is about: a person by the numbers that stand for them, and the rows these numbers select."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -44,6 +44,16 @@ def find_subject(connection: Connection, owner_id: UUID) -> Subject:
         vehicles = cursor.execute("SELECT id FROM vehicle WHERE owner_id = %s ORDER BY id", [owner_id]).fetchall()
         devices = cursor.execute("SELECT id FROM device WHERE vehicle_id = ANY(%s) ORDER BY id", [vehicles]).fetchall()
     return Subject(owner_id=owner_id, vehicle_ids=tuple(vehicles), device_ids=tuple(devices))
+
+
+def still_theirs(connection: Connection, subject: Subject) -> Subject:
+    """The same without dongles that are in somebody else's car by now: what these send is not the person's."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        others = cursor.execute(
+            "SELECT id FROM device WHERE id = ANY(%s) AND vehicle_id <> ALL(%s)",
+            [list(subject.device_ids), list(subject.vehicle_ids)],
+        ).fetchall()
+    return replace(subject, device_ids=tuple(device for device in subject.device_ids if device not in others))
 
 
 def rows_of(place: Place) -> sql.Composed:

@@ -69,8 +69,8 @@ _FILL: Final = """
     INSERT INTO estimate (time, vehicle_id, quantity, position, value, low, high, source, method)
     SELECT %(now)s - n * interval '3 days', %(vehicle)s, 'oil_life', '', 50, 45, 55, 'ecu', 'read'
     FROM generate_series(0, 9) AS n;
-    INSERT INTO rollup_hour (vehicle_id, bucket, minimum, maximum, mean, last, last_at, count, signal)
-    VALUES (%(vehicle)s, %(now)s, 1, 1, 1, 1, %(now)s, 1, 1);
+    INSERT INTO rollup_hour (vehicle_id, bucket, signals, minima, maxima, means, lasts, lasts_at, counts)
+    VALUES (%(vehicle)s, %(now)s, '{1}', '{1}', '{1}', '{1}', '{1}', ARRAY[%(now)s], '{1}');
     INSERT INTO rollup_day SELECT * FROM rollup_hour WHERE vehicle_id = %(vehicle)s;
     INSERT INTO vehicle_event (vehicle_id, time, kind, data)
     VALUES (%(vehicle)s, %(now)s, 'vehicle.identified', jsonb_build_object('vin', %(vin)s::text));

@@ -11,6 +11,7 @@ from ingest.personal.vault import the_vault
 from rules.personal.erase import erase_again, erase_person
 from rules.personal.places import ALL_PLACES
 from rules.personal.subject import Erased, count_rows, find_subject
+from tests.integration.ingest_support import register_car
 from tests.integration.personal_scene import (
     DONE,
     EMAIL,
@@ -120,6 +121,12 @@ def test_an_erasure_is_applied_to_a_database_that_knows_the_person_again(connect
     assert tables_with(connection, NAME) == tables_with(connection, EMAIL) == set()
     assert connection.execute("SELECT kind FROM outgoing").fetchall() == []  # nobody is told a second time
     assert sum(erase_again(connection, record).values()) == 0
+
+    bo = register_car(connection, ada.device)  # the dongle serves another now
+    reject(connection, ada.device, "his")
+    erase_again(connection, record)
+    assert registry.device_by_id(connection, ada.device).vehicle_id == bo
+    assert connection.execute("SELECT payload FROM rejected_message").fetchall() == [(b"where",)]
 
 
 def test_the_key_goes_with_its_person(connection: Connection) -> None:

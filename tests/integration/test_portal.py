@@ -103,6 +103,7 @@ ACCESS: dict[str, tuple[int, int, int, int, int, int]] = {
     "GET /static/icon.svg": _OPEN,
     "GET /fleet": (401, 403, 403, 403, 403, 200),
     "GET /cars": (401, 200, 200, 403, 403, 403),
+    "GET /my-data": (401, 200, 200, 403, 403, 403),
     "GET /vehicles/{vehicle_id}": (401, 200, 404, 403, 403, 200),
     "GET /offer/{token}": _LINK,
     "GET /offer/{token}/booking.ics": (404, 404, 404, 404, 404, 404),  # nothing is confirmed yet
