@@ -7,7 +7,7 @@ FAULTS ?= 1000
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test faults bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-arm64 lint types format clean
+.PHONY: help environment browser demo test faults security bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-alerts check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,10 @@ faults: environment ## inject faults of every kind into running processes and co
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.faults.run --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+security: environment ## attack both brokers with real clients and certificates: each attack, its answer, and whether it held
+	@$(BIN)/python -m wearcast.embedded
+	$(BIN)/python -m tests.security.report $(ARGS)
+
 bench-wire: environment ## bytes per value of the compact form against JSON, over the recorded trips
 	$(BIN)/python -m tests.benchmarks.bench_wire
 
@@ -37,6 +41,10 @@ bench-storage: environment ## bytes per value on disk, and queries' times and pl
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.benchmarks.bench_storage
 
+bench-scale: environment ## workers that share a NATS consumer: 1, 2 and 4 of them, on one node and on three
+	@$(BIN)/python -m wearcast.embedded
+	$(BIN)/python -m tests.benchmarks.bench_scale
+
 bench-edge: environment ## the dongle's figures: bytes on the air and on the flash, memory, start, bus, queries (ARGS="bytes outbox")
 	$(BIN)/python -m tests.benchmarks.bench_edge $(ARGS)
 
@@ -46,6 +54,9 @@ bench-health: environment ## how good the estimates and forecasts are, on record
 health-page: environment ## measure all estimates and put tables and plots onto docs/health.md
 	WEARCAST_BENCH_PLOTS=docs/health $(BIN)/python -m tests.benchmarks.bench_health
 	$(BIN)/python -m tests.benchmarks.health.page
+
+check-alerts: environment ## check the alert rules with Prometheus' own tool (fetches it)
+	$(BIN)/python -m tests.benchmarks.check_alerts
 
 check-arm64: environment ## whether a Raspberry Pi installs the agent without a compiler (asks the package index)
 	$(BIN)/python -m tests.benchmarks.check_arm64

@@ -45,12 +45,14 @@ def section(unit: Path, name: str) -> dict[str, list[str]]:
 def test_there_is_a_unit_for_each_process() -> None:
     assert [unit.stem for unit in UNITS] == [
         "wearcast-agent",
+        "wearcast-broker",
         "wearcast-delivery",
         "wearcast-enrolment",
         "wearcast-ingest",
         "wearcast-maintenance",
         "wearcast-portal",
         "wearcast-rules",
+        "wearcast-watch",
     ]
 
 

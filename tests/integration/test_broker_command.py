@@ -73,7 +73,7 @@ def test_nats_takes_what_is_written_for_one_node_and_for_three(run: Run, files: 
     assert isinstance(result.exception, BrokerError)
 
 
-def test_only_its_owner_can_read_a_folder_and_no_password_is_printed(
+def test_only_its_owner_can_read_a_folder(
     run: Run, files: list[object], tmp_path: Path
 ) -> None:
     os.umask(0)

@@ -92,15 +92,21 @@ async def test_who_uses_anothers_client_id_is_found(fortress: Fortress, client_i
             assert await intruders(fortress.setup, {"car-1", "car-2"}) == {}
 
 
-@pytest.mark.parametrize("client_id", ["", "a" * 300, "../car-1", "car-1\n", "car 1", "车", "*", ">", "wearcast.*"])
+ODD = ["", "a" * 300, "../car-1", "car-1\n", "car 1", "车", "*", ">", "wearcast.*"]
+
+
 @attack("odd client ids", answer="refused, or a session like any other")
-def test_odd_client_ids_change_nothing(fortress: Fortress, client_id: str) -> None:
-    with fortress.service(subscribe=["wearcast/#"]) as backend, victim(fortress) as owner:
-        odd = fortress.device("car-2", client_id=client_id, again=False)
-        if not odd.was_refused:
-            odd.publish("wearcast/v1/car-1/readings", b"foreign")
-            odd.publish("wearcast/v1/car-2/readings", b"own")
-            assert backend.hears_only(("wearcast/v1/car-2/readings", b"own"))
-        odd.close()
+def test_odd_client_ids_change_nothing(fortress: Fortress) -> None:
+    own = "wearcast/v1/car-2/readings"
+    with fortress.service(subscribe=["wearcast/v1/+/readings"]) as backend, victim(fortress) as owner:
+        let_in = []
+        for client_id in ODD:
+            odd = fortress.device("car-2", client_id=client_id, again=False)
+            if not odd.was_refused:
+                odd.publish("wearcast/v1/car-1/readings", b"foreign")
+                odd.publish(own, client_id.encode())
+                let_in.append((own, client_id.encode()))
+            odd.close()
+        assert backend.hears_only(*let_in)
         backend.publish(ACKS, b"mine")
         assert owner.hears_only((ACKS, b"mine"), seconds=0)

@@ -130,17 +130,18 @@ def test_listening_outside_the_branch_brings_nothing(fortress: Fortress) -> None
         assert {payload for _, payload in spy.received} == {b"mine"}
 
 
-@pytest.mark.parametrize("topic", ["wearcast/v1/car-1/acks", "wearcast/v1/+/acks"])
-@attack("ask for another's waiting messages by the wildcard it may not use", answer="refused, or silent")
-def test_what_waits_for_another_is_not_had(fortress: Fortress, topic: str) -> None:
-    with fortress.device("car-1", subscribe=["wearcast/v1/car-1/acks"], clean=False):
+@attack("ask for what waits for another", answer="refused, or silent")
+def test_what_waits_for_another_is_not_had(fortress: Fortress) -> None:
+    acks = "wearcast/v1/car-1/acks"
+    with fortress.device("car-1", subscribe=[acks], clean=False):
         pass
     with fortress.service() as backend:
-        backend.publish("wearcast/v1/car-1/acks", b"waits")
+        backend.publish(acks, b"waits")
     with fortress.device("car-2", again=False) as spy:
-        spy.subscribe(topic)
+        for topic in (acks, "wearcast/v1/+/acks"):
+            spy.subscribe(topic)
         assert spy.hears_nothing()
-    with fortress.device("car-1", subscribe=["wearcast/v1/car-1/acks"], clean=False) as victim:
-        victim.until(lambda: ("wearcast/v1/car-1/acks", b"waits") in victim.received)
+    with fortress.device("car-1", subscribe=[acks], clean=False) as victim:
+        victim.until(lambda: (acks, b"waits") in victim.received)
     with fortress.device("car-1"):
         pass

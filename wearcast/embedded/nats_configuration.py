@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from ingest.brokers.nats import device_rights
 from wearcast.embedded.errors import BrokerUnavailableError
 
 HOST = "127.0.0.1"
@@ -121,17 +122,4 @@ def _authorization(user: BrokerUser) -> dict[str, Any]:
         raise BrokerUnavailableError(
             f"{user.device!r} cannot name a device in topics: use letters, digits, - and _, at most 64."
         )
-    branch = f"wearcast.v1.{user.device}"
-    # Nothing of $MQTT.>: the server delivers QoS 1 messages without, and there everybody's could be heard.
-    entry["allowed_connection_types"] = ["MQTT"]
-    entry["permissions"] = {
-        "publish": {"allow": [f"{branch}.{leaf}" for leaf in ("readings", "events", "status", "results.>")]},
-        "subscribe": {
-            "allow": [
-                f"{branch}.acks",
-                f"{branch}.commands",  # a filter ending in /# covers its parent too (MQTT 3.1.1, 4.7.1.2)
-                f"{branch}.commands.>",
-            ]
-        },
-    }
-    return entry
+    return entry | device_rights(user.device)

@@ -58,8 +58,8 @@ def test_a_cluster_has_routes_to_the_others_and_as_many_replicas() -> None:
     assert "stream_replicas: 3" in text
     assert 'listen: "10.0.0.2:6222"' in text
     assert [line.strip() for line in text.splitlines() if "tls://" in line] == [
-        'f"tls://node:{SECRET}@10.0.0.1:6222"',
-        'f"tls://node:{SECRET}@10.0.0.3:6222"',
+        f'"tls://node:{SECRET}@10.0.0.1:6222"',
+        f'"tls://node:{SECRET}@10.0.0.3:6222"',
     ]
     assert SECRET not in repr(node)
 
