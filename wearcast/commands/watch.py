@@ -1,12 +1,17 @@
 """``wearcast watch``: the process that looks after the others; ``wearcast status``: the same for people, once."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wearcast.commands.common import JsonOption, connection, database_url, stop_on_signal
-from wearcast.settings import SettingsError, load_settings
+from wearcast.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from rules.delivery.owner_channel import OwnerChannel
+
+_NOTIFY_TIMEOUT = timedelta(seconds=15)  # of one channel
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,19 +26,23 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Watch until it is stopped: figures for Prometheus, and alerts to WEARCAST_OPERATOR_NOTIFY_FILE."""
-    from rules.delivery.mail import open_mail
-    from rules.delivery.owner_channel import AppriseChannel
-    from wearcast.services import delivery_config
     from wearcast.watch.observed import observed
     from wearcast.watch.run import Watch
 
     settings = load_settings()
     with stop_on_signal() as stop, database_url(settings) as url:
-        config = delivery_config(settings, url)
-        channel = AppriseChannel(mail=open_mail(config.mail), sender=config.sender, timeout=timedelta(seconds=15))
-        watch = Watch(settings, url, channel)
+        watch = Watch(settings, url, None if settings.operator_notify_file is None else _channel(settings, url))
         with observed("watch", settings, url, more_pages={"/targets": watch.targets_page}):
             watch.run(stop)
+
+
+def _channel(settings: Settings, url: str) -> "OwnerChannel":
+    from rules.delivery.mail import open_mail
+    from rules.delivery.owner_channel import AppriseChannel
+    from wearcast.services import delivery_config
+
+    config = delivery_config(settings, url)
+    return AppriseChannel(mail=open_mail(config.mail), sender=config.sender, timeout=_NOTIFY_TIMEOUT)
 
 
 @app.command()

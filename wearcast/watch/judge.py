@@ -1,6 +1,6 @@
 """What is wrong with the whole, in words and with what to do. Pure: facts in, alerts out.
 
-The same conditions stand as Prometheus rules in ``docs/operations/wearcast-alerts.yaml``; a test compares the two.
+The same conditions stand as Prometheus rules in ``docs/operations/wearcast-alerts.yaml``; a test holds them together.
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,29 @@ CONNECTIONS_FULL: Final = 0.8
 ROLLUP_PENDING_S: Final = 10800.0  # a roll-up waits for its hour to end, and for maintenance
 
 
+CONDITIONS: Final = frozenset(
+    {
+        "process-missing",
+        "process-gone",
+        "process-stuck",
+        "process-troubled",
+        "ingest-lag",
+        "ingest-inbox-full",
+        "rejects",
+        "rules-behind",
+        "delivery-stuck",
+        "silent-fleet",
+        "old-outboxes",
+        "certificates-end",
+        "broker-away",
+        "broker-store",
+        "disk",
+        "database-connections",
+        "rollups-behind",
+    }
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelfAlert:
     """Something wrong with Wearcast itself. ``key`` stays the same as long as it lasts: ``process-gone:rules/host``."""
@@ -31,6 +54,9 @@ class SelfAlert:
     key: str
     text: str
     advice: str
+
+    def __post_init__(self) -> None:
+        assert self.condition in CONDITIONS, self.key
 
     @property
     def condition(self) -> str:

@@ -29,7 +29,9 @@ DATABASE_CONNECTIONS: Final = Gauge("wearcast_database_connections", "Client con
 DATABASE_LIMIT: Final = Gauge("wearcast_database_connections_limit", "max_connections of the server")
 DATABASE_REACHED: Final = Gauge("wearcast_database_reached", "Whether the watch reached the database: 1 or 0")
 ROLLUP_PENDING: Final = Gauge("wearcast_rollup_pending_seconds", "Age of the oldest hour that waits for its roll-up")
-BROKER_REACHED: Final = Gauge("wearcast_broker_reached", "Whether the broker's monitoring address answered: 1 or 0")
+BROKER_REACHED: Final = Gauge(
+    "wearcast_broker_reached", "Whether the broker's monitoring address answered: 1 or 0; none: not watched", ["store"]
+)
 BROKER_USED: Final = Gauge("wearcast_broker_store_used_bytes", "What the broker keeps on its disk")
 BROKER_LIMIT: Final = Gauge("wearcast_broker_store_limit_bytes", "What it may keep at most; 0: no limit")
 BROKER_MESSAGES: Final = Gauge("wearcast_broker_messages", "Messages the broker keeps")
@@ -65,7 +67,7 @@ def export(facts: Facts, alerts: Sequence[SelfAlert]) -> None:
     DATABASE_LIMIT.set(facts.database.connections_limit)
     ROLLUP_PENDING.set(facts.database.rollup_pending_s or 0.0)
     if facts.broker is not None:
-        BROKER_REACHED.set(int(facts.broker.problem is None))
+        BROKER_REACHED.labels("broker").set(int(facts.broker.problem is None))
         BROKER_USED.set(facts.broker.used_bytes)
         BROKER_LIMIT.set(facts.broker.limit_bytes or 0)
         BROKER_MESSAGES.set(facts.broker.messages)

@@ -37,7 +37,7 @@ _OVERDUE_SECONDS: Final = 120.0
 class Watch:
     """The rounds of the watch; :meth:`targets_page` answers what they saw last."""
 
-    def __init__(self, settings: Settings, url: str, channel: OwnerChannel) -> None:
+    def __init__(self, settings: Settings, url: str, channel: OwnerChannel | None) -> None:
         self._settings = settings
         self._url = url
         self._channel = channel
@@ -75,7 +75,8 @@ class Watch:
         self._processes = facts.processes
         metrics.export(facts, alerts)
         operator.remember(connection, alerts, facts.now)
-        operator.tell(connection, self._channel, self._addresses, facts.now)
+        if self._channel is not None:
+            operator.tell(connection, self._channel, self._addresses, facts.now)
         _tidy(connection)
         return alerts
 
@@ -88,7 +89,7 @@ class Watch:
         if not self._away_told and time.monotonic() - self._away_since >= operator.LASTS.total_seconds():
             text = f"The watch does not reach the database: {reason}.\nWhat to do: look whether it runs."
             away = Notice(key="self/database/began", title="Wearcast: database-away", text=text, urgent=True)
-            self._away_told = operator.send(self._channel, self._addresses, away)
+            self._away_told = self._send(away)
 
     def _database_back(self) -> None:
         metrics.DATABASE_REACHED.set(1)
@@ -96,7 +97,10 @@ class Watch:
         if self._away_told:
             text = "The watch reaches the database again."
             back = Notice(key="self/database/ended", title="Wearcast: over: database-away", text=text, urgent=False)
-            self._away_told = not operator.send(self._channel, self._addresses, back)
+            self._away_told = not self._send(back)
+
+    def _send(self, message: Notice) -> bool:
+        return self._channel is not None and operator.send(self._channel, self._addresses, message)
 
 
 def _tidy(connection: Connection) -> None:
