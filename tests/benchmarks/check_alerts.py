@@ -40,8 +40,8 @@ def promtool() -> Path:
 def main() -> int:
     """The tool's status."""
     program = promtool()
-    for check in (["check", "rules", ALERTS], ["test", "rules", CASES]):
-        status = subprocess.run([program, *check], check=False).returncode
+    for check, file in (("check", ALERTS), ("test", CASES)):
+        status = subprocess.run([program, check, "rules", file], check=False).returncode
         if status:
             return status
     return 0
