@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,7 +11,7 @@ from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from ingest.database import Connection, connect
-from ingest.errors import DatabaseError
+from ingest.errors import DatabaseError, StorageError
 from ingest.pulse import PULSE
 from ingest.rollups.decision import Decision, Policies, decide
 from ingest.rollups.retention import Retention
@@ -20,6 +19,7 @@ from ingest.rollups.server import apply, found
 
 logger = logging.getLogger(__name__)
 
+_NAME: Final = "wearcast-maintenance"
 _LOCK: Final = 0x57656173  # beside that of ingest.migrate
 _PASSES: Final = 5  # of 1000 hours each in one call, so that a stop does not have to wait for a long backlog
 _HOURS_PER_PASS: Final = 1000  # maintain_storage
@@ -34,7 +34,7 @@ class MaintenanceConfig:
     policies: Policies = "native"
     retention: Retention = field(default_factory=Retention)
     every_seconds: float = 300.0
-    retry_seconds: float = 10.0  # after a failure of the database, and while another process maintains
+    retry_seconds: float = 10.0  # after a failure of the database
 
 
 def run_round(connection: Connection, config: MaintenanceConfig, stop: threading.Event | None = None) -> Decision:
@@ -52,43 +52,38 @@ def run_round(connection: Connection, config: MaintenanceConfig, stop: threading
 
 
 def run_maintenance(config: MaintenanceConfig, stop: threading.Event) -> None:
-    """Round after round until ``stop`` is set. A database that is away does not end it, StorageError does."""
-    while not stop.is_set():
-        try:
-            with closing(connect(config.database_url, application_name="wearcast-maintenance")) as connection:
-                connection.autocommit = True
-                _rounds(connection, config, stop, logger.info)
-        except (DatabaseError, psycopg.OperationalError) as error:
-            logger.warning("cannot maintain now, will try again: %s", str(error).partition("\n")[0])
-            PULSE.turn("maintenance", _LONGEST_ROUND_SECONDS)
-            stop.wait(config.retry_seconds)
+    """Round after round until ``stop`` is set, each on a connection of its own: an open one keeps an old licence.
 
-
-def _rounds(
-    connection: Connection, config: MaintenanceConfig, stop: threading.Event, report: Callable[..., None]
-) -> None:
+    Neither a database that is away nor one on which maintenance must not run ends it: somebody may put that right.
+    """
     told = ""
     while not stop.is_set():
         PULSE.turn("maintenance", config.every_seconds + _LONGEST_ROUND_SECONDS)
-        if not _alone(connection):
-            stop.wait(config.retry_seconds)
-            continue
-        decision = run_round(connection, config, stop)
-        if decision.reason != told:
-            report("storage maintenance: %s", decision.reason)
-            told = decision.reason
-        stop.wait(config.every_seconds)
+        pause_seconds = config.every_seconds
+        try:
+            with closing(connect(config.database_url, application_name=_NAME, autocommit=True)) as connection:
+                if _alone(connection):
+                    reason = run_round(connection, config, stop).reason
+                    if reason != told:
+                        logger.info("storage maintenance: %s", reason)
+                        told = reason
+            PULSE.well("storage")
+            PULSE.well("database")
+        except StorageError as error:
+            PULSE.trouble("storage", str(error))
+            logger.error("storage maintenance does not run: %s", error)  # noqa: TRY400 - its text says all
+        except (DatabaseError, psycopg.OperationalError) as error:
+            reason = str(error).partition("\n")[0]
+            PULSE.trouble("database", reason)
+            logger.warning("cannot maintain now, will try again: %s", reason)
+            pause_seconds = config.retry_seconds
+        stop.wait(pause_seconds)
 
 
 def _alone(connection: Connection) -> bool:
     """Take the lock of this session, if no other session has it; it goes with the connection."""
     with connection.cursor(row_factory=scalar_row) as cursor:
-        held = cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %(lock)s AND granted"
-            " AND pid = pg_backend_pid()) OR pg_try_advisory_lock(%(lock)s)",
-            {"lock": _LOCK},
-        ).fetchone()
-    return bool(held)
+        return bool(cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone())
 
 
 def _maintain(connection: Connection) -> bool:

@@ -5,8 +5,10 @@ TIMESCALE_TEST_URL (a superuser's, of a server for tests: its licence is switche
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +23,7 @@ import ingest.migrate
 from ingest.database import Connection, connect
 from ingest.errors import StorageError
 from ingest.rollups.decision import Found, decide
-from ingest.rollups.maintenance import MaintenanceConfig, run_round
+from ingest.rollups.maintenance import MaintenanceConfig, run_maintenance, run_round
 from ingest.rollups.retention import Retention
 from ingest.rollups.server import found
 from ingest.rollups.status import storage_status
@@ -89,6 +91,24 @@ def test_the_command_shows_a_long_period(connection: Connection, database_url: s
     )
     assert '"mean_km/h"' in result.output
     assert result.output.count('"day"') in {5, 6}
+
+
+def test_of_several_processes_one_works_and_all_stop(connection: Connection, database_url: str) -> None:
+    vehicle = uuid4()
+    values = every(3600, OLD, 50)
+    stop = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(run_maintenance, config(database_url, every_seconds=0.02), stop) for _ in range(2)]
+        try:
+            for part in (values[:20], values[20:]):
+                put(connection, vehicle, part)
+                deadline = time.monotonic() + 60
+                while storage_status(connection).pending_hours and time.monotonic() < deadline:
+                    time.sleep(0.02)
+        finally:
+            stop.set()
+    assert [process.result() for process in running] == [None, None]
+    assert stored(connection, vehicle, "hour") == expected(values, "hour")
 
 
 @pytest.fixture
