@@ -7,6 +7,7 @@ in the TLS handshake, so that a certificate that has ended while the car stood s
 Who is refused is told nothing that helps guessing; the log has the reason. No header or body is ever logged.
 """
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -34,13 +35,17 @@ PREFIX: Final = "/.well-known/est"
 CERTIFICATE_HEADER: Final = "Wearcast-Certificate"  # the present one: DER, base64
 PROOF_HEADER: Final = "Wearcast-Proof"  # ECDSA with SHA-256 over the request as it was sent in the body: DER, base64
 LARGEST_BODY_BYTES: Final = 16_384
+_BODY_SECONDS: Final = 20.0
 _LATER: Final = {"Retry-After": "60"}  # seconds
 _REFUSED: Final = "device, token or certificate is not accepted; the service's log says why"
 _PKCS7: Final = "application/pkcs7-mime; smime-type=certs-only"
 
 
 class Gate:
-    """How often an address may be refused. A carrier puts thousands of dongles behind one: successes are free."""
+    """How often an address may be refused a first certificate: a carrier puts thousands of dongles behind one.
+
+    Renewals are not counted: a signature cannot be guessed, and nobody may keep his neighbours from renewing.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -68,8 +73,16 @@ def create_app(desk: EnrolmentDesk, gate: Gate | None = None) -> FastAPI:
     @app.post(f"{PREFIX}/simpleenroll")
     async def simpleenroll(request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
         device, token = _basic(request)
-        answer = await _answer(request, doors, lambda: desk.enrol(device, token, _decoded(body)))
+        address = request.client.host if request.client is not None else ""
+        doors.check(address)
+        try:
+            answer = await _answer(lambda: desk.enrol(device, token, _decoded(body)))
+        except HTTPException as refusal:
+            if refusal.status_code == 400:
+                doors.failed(address)
+            raise
         if isinstance(answer, Refused):
+            doors.failed(address)
             raise HTTPException(401, _REFUSED, headers={"WWW-Authenticate": 'Basic realm="enrolment"'})
         return _certificates(answer.chain_pem)
 
@@ -77,7 +90,7 @@ def create_app(desk: EnrolmentDesk, gate: Gate | None = None) -> FastAPI:
     async def simplereenroll(request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
         pem = _pem(_header(request, CERTIFICATE_HEADER))
         proof = _header(request, PROOF_HEADER)
-        answer = await _answer(request, doors, lambda: desk.renew(pem, proof, _decoded(body)))
+        answer = await _answer(lambda: desk.renew(pem, proof, _decoded(body)))
         if isinstance(answer, Refused):
             raise HTTPException(403, _REFUSED)
         return _certificates(answer.chain_pem)
@@ -85,33 +98,29 @@ def create_app(desk: EnrolmentDesk, gate: Gate | None = None) -> FastAPI:
     return app
 
 
-async def _answer(
-    request: Request, gate: Gate, decide: Callable[[], IssuedCertificate | Refused]
-) -> IssuedCertificate | Refused:
-    address = request.client.host if request.client is not None else ""
-    gate.check(address)
+async def _answer(decide: Callable[[], IssuedCertificate | Refused]) -> IssuedCertificate | Refused:
     try:
-        answer = await run_in_threadpool(decide)
+        return await run_in_threadpool(decide)
     except TooOften as error:
         log.warning("%s", error)
         raise HTTPException(429, "too many certificates", headers=_LATER) from error
     except ValueError as error:
-        gate.failed(address)
         raise HTTPException(400, str(error)) from error
     except (DatabaseError, psycopg.OperationalError, PoolTimeout) as error:
         log.warning("no certificate can be given without the database: %s", error)
         raise HTTPException(503, "the database is away", headers=_LATER) from error
-    if isinstance(answer, Refused):
-        gate.failed(address)
-    return answer
 
 
 async def _body(request: Request) -> bytes:
     taken = bytearray()
-    async for chunk in request.stream():
-        taken += chunk
-        if len(taken) > LARGEST_BODY_BYTES:
-            raise HTTPException(413, f"a request has at most {LARGEST_BODY_BYTES} bytes")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                taken += chunk
+                if len(taken) > LARGEST_BODY_BYTES:
+                    raise HTTPException(413, f"a request has at most {LARGEST_BODY_BYTES} bytes")
+    except TimeoutError as error:
+        raise HTTPException(408, f"a request arrives within {_BODY_SECONDS:g} s") from error
     return bytes(taken)
 
 

@@ -64,7 +64,8 @@ def certificate(folder: Path, kind: str, name: str) -> tuple[Path, Path]:
 @pytest.fixture
 def site(server: Database, tmp_path: Path) -> Iterator[Site]:
     """A site whose broker speaks mutual TLS alone, with certificates made by our own commands."""
-    command("enrolment", "authority", "--out", tmp_path / "authority")
+    command("enrolment", "authority", "--out", tmp_path / "root")
+    command("enrolment", "authority", "--root", tmp_path / "root", "--out", tmp_path / "authority")
     broker_certificate, broker_key = certificate(tmp_path, "server", "127.0.0.1")
     tls = BrokerTls(certificate=broker_certificate, key=broker_key, ca=tmp_path / "authority" / "ca.pem")
     users = [BrokerUser(name="service.ingest"), BrokerUser(name=f"{DEVICE},OU=g1", device=DEVICE)]
