@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from ingest.database import open_pool
+from ingest.errors import PersonalDataError
 from ingest.pulse import PULSE
 from portal import metrics
 from portal.config import PortalConfig
@@ -104,6 +105,11 @@ def _say_errors(app: FastAPI) -> None:
     def http_error(request: Request, error: HTTPException) -> Response:
         key = "not_found" if error.status_code == 404 else "method" if error.status_code == 405 else "input"
         return error_answer(request, error.status_code, key)
+
+    @app.exception_handler(PersonalDataError)
+    def no_keys(request: Request, error: PersonalDataError) -> Response:
+        log.error("personal data cannot be opened: %s", error)
+        return error_answer(request, 503, "no_database")
 
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(PoolTimeout)

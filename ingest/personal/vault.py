@@ -6,7 +6,8 @@ person is opened, so a process that needs no personal data, as the ingest worker
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -104,6 +105,17 @@ class _InUse:
 def use_keys(source: Callable[[], KeyRings] | None) -> None:
     """Say where this process finds its key ring; None forgets it. Nothing is read yet."""
     _InUse.source, _InUse.vault = source, None
+
+
+@contextmanager
+def using_keys(source: Callable[[], KeyRings]) -> Iterator[None]:
+    """Other keys for the time of the block, as a program has that runs an installation within itself."""
+    before = _InUse.source, _InUse.vault
+    use_keys(source)
+    try:
+        yield
+    finally:
+        _InUse.source, _InUse.vault = before
 
 
 def the_vault() -> Vault:

@@ -32,7 +32,9 @@ def erase_person(connection: Connection, erased: Erased, now: datetime) -> dict[
     anybody else waits for; the end is one transaction.
     """
     subject = erased.subject
-    connection.execute("UPDATE device SET enabled = false WHERE id = ANY(%s)", [list(subject.device_ids)])
+    with connection.transaction():
+        connection.execute("UPDATE device SET enabled = false WHERE id = ANY(%s)", [list(subject.device_ids)])
+        _refuse(connection, erased)
     _outlast_older_transactions(connection)
     deleted = _erase_series(connection, subject)
     with connection.transaction():
@@ -57,6 +59,7 @@ def erase_again(connection: Connection, erased: Erased) -> dict[str, int]:
             [list(erased.subject.vehicle_ids)],
         )
         keep_done_work(connection, erased.subject)
+        _refuse(connection, erased)
         _note(connection, erased)
         return _merge(deleted, _erase_rows(connection, erased.subject))
 
@@ -98,20 +101,23 @@ def _erase_rows(connection: Connection, subject: Subject) -> dict[str, int]:
 
 
 def _note(connection: Connection, erased: Erased) -> None:
-    """Write down that it happened, refuse what the dongles still send, and end their certificates."""
-    devices = list(erased.subject.device_ids)
+    """Write down that it happened, and end the dongles' certificates."""
     connection.execute(
         "INSERT INTO personal_erasure (owner_id, erased_at, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         [erased.subject.owner_id, erased.erased_at, erased.reason],
     )
     connection.execute(
-        "INSERT INTO erased_device (device_id, erased_at) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
-        [devices, erased.erased_at],
-    )
-    connection.execute(
         "UPDATE device_certificate SET revoked_at = %s, revoked_reason = 'the owner was erased'"
         " WHERE device_id = ANY(%s) AND revoked_at IS NULL",
-        [erased.erased_at, devices],
+        [erased.erased_at, list(erased.subject.device_ids)],
+    )
+
+
+def _refuse(connection: Connection, erased: Erased) -> None:
+    """From here on the content of rejected messages of these dongles is not kept: a trigger empties it."""
+    connection.execute(
+        "INSERT INTO erased_device (device_id, erased_at) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
+        [list(erased.subject.device_ids), erased.erased_at],
     )
 
 

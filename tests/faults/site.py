@@ -23,7 +23,7 @@ import wearcast.embedded.nats_configuration
 from ingest import registry
 from ingest.database import Connection, connect
 from ingest.personal.keyring import KeyRingFile
-from ingest.personal.vault import use_keys
+from ingest.personal.vault import using_keys
 from tests.faults.dongle import ClockedDongle, Dongle
 from tests.faults.small_disk import SmallDisk
 from tests.faults.stranger import STRANGER, Stranger
@@ -148,8 +148,7 @@ def fault_site(folder: Path, *, may_mount: bool) -> Iterator[FaultSite]:
         **{device: BrokerUser.with_new_password(device, device=device) for device in devices},
     }
     with contextlib.ExitStack() as stack:
-        use_keys(lambda: KeyRingFile(folder / KEYS))
-        stack.callback(use_keys, None)
+        stack.enter_context(using_keys(lambda: KeyRingFile(folder / KEYS)))
         stack.enter_context(mock.patch.object(wearcast.embedded.nats_configuration, "_ACK_WAIT", ACK_WAIT))
         disk = SmallDisk(folder / "disk") if may_mount else None
         if disk is not None:
