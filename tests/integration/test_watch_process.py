@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from ingest import metrics
 from ingest.database import Connection
 from ingest.pulse import Pulse
 from tests.integration.watch_support import eventually
+from wearcast.embedded.processes import ManagedProcess
 from wearcast.settings import ListenAddress
 from wearcast.watch.endpoint import pages, serving
 from wearcast.watch.heartbeat import beating
@@ -119,3 +122,31 @@ def test_a_killed_process_is_taken_over_and_a_second_gets_a_name_of_its_own(
     with beating("rules", database_url, period_s=0.05):
         eventually(lambda: beats(connection)[0]["pid"] == os.getpid(), "taking the old name over")
         assert [row["instance"] for row in beats(connection)] == [host]
+
+
+@pytest.mark.timeout(120)
+def test_a_portal_that_is_stopped_takes_its_heartbeat_with_it(
+    connection: Connection, database_url: str, tmp_path: Path
+) -> None:
+    portal = ManagedProcess.start(
+        [sys.executable, "-m", "wearcast.cli", "portal", "run", "--port", "0"],
+        name="portal",
+        log_path=tmp_path / "portal.log",
+        env={
+            "WEARCAST_DATABASE_URL": database_url,
+            "WEARCAST_SECRET_FILE": str(tmp_path / "secret"),
+            "WEARCAST_WATCH_LISTEN": "127.0.0.1:0",
+        },
+        cwd=tmp_path,
+    )
+    try:
+        portal.wait_for_line("portal ready", 60)
+        eventually(lambda: bool(beats(connection)), "a beat", 60)
+        (row,) = beats(connection)
+        assert row["process"] == "portal"
+        status, body = get(f"http://{row['listens']}/readyz")
+        assert (status, json.loads(body)["process"]) == (200, "portal")
+    finally:
+        ended = portal.stop()
+    assert ended == 0
+    assert beats(connection) == []

@@ -93,3 +93,20 @@ def stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def exit_on_signal() -> Iterator[None]:
+    """SIGTERM leaves the block as an exit would, so that what stands around a server is ended in order.
+
+    uvicorn ends its requests and raises the signal again, which without a handler of ours ends the process at once.
+    """
+
+    def leave(*_: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

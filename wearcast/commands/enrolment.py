@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wearcast.commands.common import JsonOption, connection, database_url
+from wearcast.commands.common import JsonOption, connection, database_url, exit_on_signal
 from wearcast.output import print_rows
 from wearcast.settings import SettingsError, load_settings
 
@@ -59,7 +59,7 @@ def run(
         return ServerCredentials(certificate_pem=given.certificate_pem, key_pem=given.key_pem)
 
     settings = load_settings()
-    with database_url(settings) as url, observed("enrolment", settings, url):
+    with exit_on_signal(), database_url(settings) as url, observed("enrolment", settings, url):
         serve(
             EnrolmentConfig(
                 database_url=url,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from wearcast.commands.common import database_url
+from wearcast.commands.common import database_url, exit_on_signal
 from wearcast.settings import SettingsError, load_settings
 from wearcast.transport import is_local
 
@@ -41,7 +41,7 @@ def run(
         raise SettingsError("--certificate and --key go together; give both or none")
     _require_protected(host, settings.portal_url, tls=certificate is not None, behind_proxy=behind_proxy)
     tls = None if certificate is None or key is None else PortalTls(certificate=certificate, key=key)
-    with database_url(settings) as url, observed("portal", settings, url):
+    with exit_on_signal(), database_url(settings) as url, observed("portal", settings, url):
         serve(portal_config(settings, url), host, port, tls)
 
 

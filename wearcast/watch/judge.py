@@ -85,20 +85,20 @@ def _process(entry: Process) -> Iterator[SelfAlert]:
     if entry.gone:
         yield SelfAlert(
             key=f"process-gone:{entry.name}",
-            text=f"{entry.name} on {entry.host} has not been heard for {duration(entry.beat_age_s)}",
+            text=f"process {entry.name} on {entry.host} has not been heard for {duration(entry.beat_age_s)}",
             advice="look whether it runs and what its log says last; if it is not to run any more: "
             f"wearcast watch forget {entry.name}",
         )
     elif not entry.alive:
         yield SelfAlert(
             key=f"process-stuck:{entry.name}",
-            text=f"{entry.name} on {entry.host} stands still: {'; '.join(entry.problems)}",
+            text=f"process {entry.name} on {entry.host} stands still: {'; '.join(entry.problems)}",
             advice="restart it, and keep its log: this is a fault of Wearcast",
         )
     elif entry.problems:
         yield SelfAlert(
             key=f"process-troubled:{entry.name}",
-            text=f"{entry.name} on {entry.host} cannot work: {'; '.join(entry.problems)}",
+            text=f"process {entry.name} on {entry.host} cannot work: {'; '.join(entry.problems)}",
             advice="mend what it names; it goes on by itself then",
         )
 
