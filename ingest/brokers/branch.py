@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from telemetry.subject import Subject, device_subject, service_subject
+from telemetry.subject import Subject, device_subject
 from telemetry.topics import PREFIX
 
 # Below a device's branch. The rest of it is the backend's: a device that could publish on its own `acks` would be
@@ -29,16 +29,11 @@ class Permitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    """A part of the backend that talks to devices: by certificate or by password."""
+class Account:
+    """A part of the backend that signs in with a password."""
 
     name: str
     password: str = field(repr=False)
-
-    @property
-    def subject(self) -> Subject:
-        """Of its certificate. ValueError where the name cannot be one."""
-        return service_subject(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

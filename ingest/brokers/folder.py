@@ -6,14 +6,15 @@ Every file is replaced at once and readable by its owner alone: some hold passwo
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from ingest.brokers import mosquitto, nats
-from ingest.brokers.branch import Access, Service
+from ingest.brokers.branch import Access, Account
 from ingest.errors import BrokerError
+from telemetry.subject import service_subject
 
 Kind = Literal["nats", "mosquitto"]
 SETUP_FILE: Final = "broker.json"
@@ -36,8 +37,10 @@ class Setup:
 
 def write_broker(folder: Path, setup: Setup, main_file: str, main_text: str, access: Access) -> tuple[str, ...]:
     """Write a broker's whole folder; the names of its files. A password that is there already is kept."""
+    for name in setup.services:
+        _require_service(name)
     _make_folder(folder)
-    files = {main_file: main_text, **registry_files(folder, setup, access)}
+    files = {main_file: main_text, **registry_files(setup, access)}
     if setup.kind == "mosquitto":
         files[mosquitto.PASSWORDS_FILE] = mosquitto.passwords_text(_accounts(folder, setup))
     files[SETUP_FILE] = json.dumps(
@@ -54,16 +57,10 @@ def write_broker(folder: Path, setup: Setup, main_file: str, main_text: str, acc
     return (*files, *(password_file(folder, account.name).name for account in _accounts(folder, setup)))
 
 
-def share_passwords(folders: Sequence[Path], services: Sequence[str]) -> str:
-    """Give the nodes of a cluster the same passwords, made on first use; returns the secret of their routes."""
-    first, *others = folders
-    _make_folder(first)
-    for name in (*services, ROUTES):
-        shared = _service(first, name).password
-        for folder in others:
-            _make_folder(folder)
-            write_files(folder, {password_file(folder, name).name: shared + "\n"})
-    return _service(first, ROUTES).password
+def routes_secret(folder: Path) -> str:
+    """What the nodes of a cluster know each other by, kept beside their folders; made on first use."""
+    _make_folder(folder)
+    return _account(folder, ROUTES).password
 
 
 def read_setup(folder: Path) -> Setup:
@@ -84,12 +81,11 @@ def read_setup(folder: Path) -> Setup:
         raise BrokerError(f"{file} cannot be read ({error}); make the folder with: wearcast broker config") from error
 
 
-def registry_files(folder: Path, setup: Setup, access: Access) -> dict[str, str]:
+def registry_files(setup: Setup, access: Access) -> dict[str, str]:
     """Text by name of the files that depend on the registry."""
-    services = tuple(_service(folder, name) for name in setup.services)
     if setup.kind == "nats":
-        return {nats.USERS_FILE: nats.users_text(access, services)}
-    files = {mosquitto.ACL_FILE: mosquitto.acl_text(access, services)}
+        return {nats.USERS_FILE: nats.users_text(access, setup.services)}
+    files = {mosquitto.ACL_FILE: mosquitto.acl_text(access, setup.services)}
     if access.revocation_lists:
         files[mosquitto.REVOCATION_FILE] = "".join(access.revocation_lists)
     return files
@@ -117,9 +113,18 @@ def password_file(folder: Path, service: str) -> Path:
     return folder / f"{service}.password"
 
 
-def doorkeeper(folder: Path) -> Service:
+def doorkeeper(folder: Path) -> Account:
     """The account by which others are disconnected from Mosquitto."""
-    return _service(folder, DOORKEEPER)
+    return _account(folder, DOORKEEPER)
+
+
+def _require_service(name: str) -> None:
+    try:
+        service_subject(name)
+    except ValueError as error:
+        raise BrokerError(str(error)) from error
+    if name in {DOORKEEPER, ROUTES, nats.ADMINISTRATOR}:
+        raise BrokerError(f"service {name!r}: this name has another use; choose one, for example ingest")
 
 
 def _make_folder(folder: Path) -> None:
@@ -129,22 +134,19 @@ def _make_folder(folder: Path) -> None:
         raise BrokerError(f"{folder} cannot be made ({error.strerror}); name a folder that you may write to") from error
 
 
-def _accounts(folder: Path, setup: Setup) -> tuple[Service, ...]:
-    services = tuple(_service(folder, name) for name in setup.services)
-    return (*services, doorkeeper(folder)) if setup.kind == "mosquitto" else services
+def _accounts(folder: Path, setup: Setup) -> tuple[Account, ...]:
+    """Who signs in with a password: on NATS nobody does."""
+    if setup.kind == "nats":
+        return ()
+    return tuple(_account(folder, name) for name in (*setup.services, DOORKEEPER))
 
 
-def _service(folder: Path, name: str) -> Service:
-    """A service with its password, made on first use."""
+def _account(folder: Path, name: str) -> Account:
+    """An account with its password, made on first use."""
     file = password_file(folder, name)
     if not file.exists():
         write_files(folder, {file.name: secrets.token_urlsafe(32) + "\n"})
-    service = Service(name=name, password=file.read_text(encoding="utf-8").strip())
-    try:
-        str(service.subject)
-    except ValueError as error:
-        raise BrokerError(str(error)) from error
-    return service
+    return Account(name=name, password=file.read_text(encoding="utf-8").strip())
 
 
 def _replace(path: Path, text: str) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 from ingest.brokers.branch import (
     SERVICE_HEARD,
     Access,
+    Account,
     Permitted,
-    Service,
     heard_topics,
     published_topics,
     service_publishes,
@@ -107,11 +107,11 @@ tls_version tlsv1.2
 """
 
 
-def acl_text(access: Access, services: tuple[Service, ...]) -> str:
+def acl_text(access: Access, services: tuple[str, ...]) -> str:
     """Who may what: nothing but what stands here."""
     blocks = []
     for service in services:
-        lines = [f"user {service.name}", f"topic read {SERVICE_HEARD}"]
+        lines = [f"user {service}", f"topic read {SERVICE_HEARD}"]
         blocks.append([*lines, *(f"topic write {topic}" for topic in service_publishes())])
     for permitted in access.permitted:
         device = permitted.device
@@ -130,13 +130,13 @@ def user_name(permitted: Permitted) -> str:
     return str(permitted.subject)
 
 
-def passwords_text(services: tuple[Service, ...]) -> str:
-    """The password file of the services, in the format of mosquitto_passwd: PBKDF2 with SHA-512 (RFC 8018)."""
-    return "".join(f"{service.name}:{_hashed(service)}\n" for service in services)
+def passwords_text(accounts: tuple[Account, ...]) -> str:
+    """The password file, in the format of mosquitto_passwd: PBKDF2 with SHA-512 (RFC 8018)."""
+    return "".join(f"{account.name}:{_hashed(account)}\n" for account in accounts)
 
 
-def _hashed(service: Service) -> str:
+def _hashed(account: Account) -> str:
     # Salted by the name, so that the same input gives the same file; the passwords are random, not chosen.
-    salt = hashlib.sha256(service.name.encode()).digest()[:12]
-    key = hashlib.pbkdf2_hmac("sha512", service.password.encode(), salt, _HASH_ITERATIONS, 64)
+    salt = hashlib.sha256(account.name.encode()).digest()[:12]
+    key = hashlib.pbkdf2_hmac("sha512", account.password.encode(), salt, _HASH_ITERATIONS, 64)
     return f"$7${_HASH_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"

@@ -1,7 +1,7 @@
 """Configuration of NATS servers: one node, or a cluster of several. Pure text.
 
 What changes with the registry stands in a file of its own, which the main one includes: it is replaced as a whole, and
-a reload (SIGHUP) disconnects those users alone that are no longer in it.
+a reload (SIGHUP) disconnects those users alone that are no longer in it. There is no password but the routes'.
 """
 
 import json
@@ -14,18 +14,20 @@ from ingest.brokers.branch import (
     SERVICE_HEARD,
     Access,
     Permitted,
-    Service,
     heard_topics,
     published_topics,
     service_publishes,
     subjects,
     subjects_heard,
 )
+from ingest.sources.nats_stream import WORKER_MAY_PUBLISH, WORKER_MAY_SUBSCRIBE
+from telemetry.subject import service_subject
 from telemetry.wire import MAX_PAYLOAD_BYTES as WIRE_PAYLOAD_BYTES
 
 MAIN_FILE: Final = "nats.conf"
 USERS_FILE: Final = "users.json"
 CLUSTER_NAME: Final = "wearcast"
+ADMINISTRATOR: Final = "broker"  # the service whose certificate may do everything: wearcast ingest prepare
 
 # Twice what the wire format takes: what is somewhat too large is refused with a reason, and not by disconnecting.
 MAX_PAYLOAD_BYTES: Final = 2 * WIRE_PAYLOAD_BYTES
@@ -91,10 +93,12 @@ ping_interval: "{PING_INTERVAL}"
 ping_max: {PINGS_UNANSWERED}
 write_deadline: "{WRITE_DEADLINE}"
 
-# Services come here with a password. They check the server's certificate; it asks for none.
+# Services: the subject of the certificate is the user here too. Devices are not let in.
 tls {{
   cert_file: {_quoted(node.tls.certificate)}
   key_file: {_quoted(node.tls.key)}
+  ca_file: {_quoted(node.tls.ca)}
+  verify_and_map: true
   timeout: {AUTHORIZATION_SECONDS}
 }}
 
@@ -126,13 +130,26 @@ authorization {{
     return text if node.cluster is None else text + _cluster_text(node, node.cluster)
 
 
-def users_text(access: Access, services: tuple[Service, ...]) -> str:
-    """The users: services by password and by certificate, devices by certificate. Holds passwords: mode 0600."""
-    users = [entry for service in services for entry in _service_entries(service)]
+def users_text(access: Access, services: tuple[str, ...]) -> str:
+    """The users, all known by certificates: services, who prepares the streams, devices."""
+    users = [service_entry(service) for service in services]
+    users.append({"user": str(service_subject(ADMINISTRATOR)), "allowed_connection_types": ["STANDARD"]})
     users += [device_entry(permitted) for permitted in access.permitted]
     # One user to a line: what changed between two of these files can be read.
     lines = ",\n".join(json.dumps(user, separators=(",", ":")) for user in users)
     return f'{{"users": [\n{lines}\n]}}\n'
+
+
+def service_entry(service: str) -> dict[str, Any]:
+    """A part of the backend, by MQTT or as a NATS client that shares a durable consumer with others."""
+    return {
+        "user": str(service_subject(service)),
+        "allowed_connection_types": ["MQTT", "STANDARD"],
+        "permissions": {
+            "publish": {"allow": [*subjects(service_publishes()), *WORKER_MAY_PUBLISH]},
+            "subscribe": {"allow": [*subjects_heard([SERVICE_HEARD]), *WORKER_MAY_SUBSCRIBE]},
+        },
+    }
 
 
 def device_entry(permitted: Permitted) -> dict[str, Any]:
@@ -151,21 +168,6 @@ def device_rights(device: str) -> dict[str, Any]:
             "subscribe": {"allow": subjects_heard(heard_topics(device))},
         },
     }
-
-
-def _service_entries(service: Service) -> list[dict[str, Any]]:
-    return [
-        # JetStream's own subjects, and answers on inboxes: what a pull consumer needs is everything.
-        {"user": service.name, "password": service.password, "allowed_connection_types": ["STANDARD"]},
-        {
-            "user": str(service.subject),
-            "allowed_connection_types": ["MQTT"],
-            "permissions": {
-                "publish": {"allow": subjects(service_publishes())},
-                "subscribe": {"allow": subjects_heard([SERVICE_HEARD])},
-            },
-        },
-    ]
 
 
 def _replicas(cluster: Cluster | None) -> str:

@@ -42,7 +42,7 @@ def apply(folder: Path, setup: Setup, access: Access) -> Applied:
 
     BrokerError where the broker would not take them: the files are then as they were.
     """
-    after = registry_files(folder, setup, access)
+    after = registry_files(setup, access)
     before = read_files(folder, after)
     if after == before:
         return Applied(changed=False)

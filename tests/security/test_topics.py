@@ -1,8 +1,12 @@
 """A device reaches its own branch and nothing else: attacks by topics. Real clients with certificates, both brokers."""
 
+import ssl
+
+import nats
+import nats.errors
 import pytest
 
-from tests.security.fortress import Fortress, attack
+from tests.security.fortress import HOST, Client, Fortress, attack
 
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
@@ -145,3 +149,26 @@ def test_what_waits_for_another_is_not_had(fortress: Fortress) -> None:
         victim.until(lambda: (acks, b"waits") in victim.received)
     with fortress.device("car-1"):
         pass
+
+
+@attack("come in where services do", answer="NATS: not authorized; Mosquitto: no device has a password")
+async def test_the_services_entrance_is_closed_to_devices(fortress: Fortress) -> None:
+    certificate, key = fortress.of("car-2")
+    if fortress.kind == "nats":
+        context = ssl.create_default_context(cafile=fortress.tls.ca)
+        context.load_cert_chain(certificate, key)
+        with pytest.raises(nats.errors.Error, match=r"Authorization Violation|no servers"):
+            await nats.connect(
+                f"tls://{HOST}:{fortress.services_port}",
+                tls=context,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+            )
+    else:
+        for login in (None, ("CN=car-2", ""), ("ingest", ""), ("doorkeeper", "doorkeeper")):
+            client = Client(
+                fortress.services_port, fortress.tls.ca, (certificate, key), client_id="car-2", login=login, again=False
+            )
+            assert client.was_refused
+            client.close()

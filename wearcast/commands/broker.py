@@ -94,12 +94,11 @@ def config_nats_cluster(
     Example: wearcast broker config nats-cluster --out cluster --node a=10.0.0.1:6222 --node b=10.0.0.2:6222
     --node c=10.0.0.3:6222
     """
-    from ingest.brokers.folder import share_passwords
+    from ingest.brokers.folder import routes_secret
     from ingest.brokers.nats import Cluster, Node
 
     routes = _routes(node)
-    names = tuple(service or ("ingest",))
-    secret = share_passwords([out / name for name in routes], names)
+    secret = routes_secret(out)
     access = _access()
     for name in routes:
         settings = Node(

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.brokers import mosquitto, nats
-from ingest.brokers.branch import Access, Permitted, Service, subjects, subjects_heard
+from ingest.brokers.branch import Access, Account, Permitted, subjects, subjects_heard
 
 TLS = nats.TlsFiles(certificate=Path("/tls/a.pem"), key=Path("/tls/a-key.pem"), ca=Path("/tls/ca.pem"))
 SECRET, OTHER = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-SERVICES = (Service(name="ingest", password=SECRET),)
+SERVICES = ("ingest",)
+ACCOUNTS = (Account(name="ingest", password=SECRET),)
 ACCESS = Access(permitted=(Permitted(device="car-1", generation=0), Permitted(device="car-2", generation=3)))
 
 
@@ -23,7 +24,7 @@ def users(access: Access) -> dict[str, dict[str, object]]:
 
 def test_a_nats_user_is_a_certificate_of_one_generation_and_has_its_branch_alone() -> None:
     found = users(ACCESS)
-    assert set(found) == {"ingest", "CN=service.ingest", "CN=car-1", "CN=car-2,OU=g3"}
+    assert set(found) == {"CN=service.broker", "CN=service.ingest", "CN=car-1", "CN=car-2,OU=g3"}
     assert found["CN=car-2,OU=g3"] == {
         "user": "CN=car-2,OU=g3",
         "allowed_connection_types": ["MQTT"],
@@ -36,13 +37,12 @@ def test_a_nats_user_is_a_certificate_of_one_generation_and_has_its_branch_alone
     }
 
 
-def test_a_service_has_a_password_for_nats_clients_and_no_rights_of_a_device() -> None:
-    found = users(ACCESS)
-    assert found["ingest"]["allowed_connection_types"] == ["STANDARD"]
-    assert "password" not in found["CN=service.ingest"]
-    permissions = found["CN=service.ingest"]["permissions"]
+def test_a_service_has_its_own_rights_and_nobody_a_password() -> None:
+    assert "password" not in nats.users_text(ACCESS, SERVICES)
+    permissions = users(ACCESS)["CN=service.ingest"]["permissions"]
     assert isinstance(permissions, dict)
     assert "wearcast.v1.*.readings" not in permissions["publish"]["allow"]
+    assert "$JS.API.>" not in permissions["publish"]["allow"]
 
 
 def test_a_cluster_has_routes_to_the_others_and_as_many_replicas() -> None:
@@ -76,15 +76,15 @@ def test_mosquittos_acl_names_each_device_and_its_topics() -> None:
 
 
 def test_mosquittos_password_file_holds_no_password() -> None:
-    text = mosquitto.passwords_text(SERVICES)
+    text = mosquitto.passwords_text(ACCOUNTS)
     assert text.startswith("ingest:$7$")
     assert SECRET not in text
-    assert text == mosquitto.passwords_text(SERVICES)
-    assert text != mosquitto.passwords_text((Service(name="ingest", password=OTHER),))
+    assert text == mosquitto.passwords_text(ACCOUNTS)
+    assert text != mosquitto.passwords_text((Account(name="ingest", password=OTHER),))
 
 
 def test_secrets_are_not_in_reprs() -> None:
-    assert SECRET not in repr(SERVICES)
+    assert SECRET not in repr(ACCOUNTS)
 
 
 @given(st.text(max_size=70), st.integers(0, 5))
@@ -98,7 +98,7 @@ def test_no_name_adds_a_line_a_user_or_a_wildcard(name: str, generation: int) ->
         return
     assert len(acl.strip().splitlines()) == 7
     assert acl.count("#") == 2
-    (user,) = json.loads(nats.users_text(access, ()))["users"]
+    _, user = json.loads(nats.users_text(access, ()))["users"]
     allowed = [*user["permissions"]["publish"]["allow"], *user["permissions"]["subscribe"]["allow"]]
     assert all(subject.startswith(f"wearcast.v1.{name}.") for subject in allowed)
 
