@@ -1,5 +1,6 @@
 """Fleets of any size in a database, made by the database itself, and the recorded trips as one."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,17 +22,19 @@ def grow(connection: Connection, first: int, last: int) -> int:
     """Add cars ``first`` … ``last`` - 1 with a month each, batch by batch as fleets send them; the rows added."""
     columns = ", ".join(SIGNALS)
     values = ", ".join(f"(second + 7 * car + {place}) %% 101" for place in range(len(SIGNALS)))
-    added = connection.execute(
-        f"""
-        INSERT INTO reading (time, vehicle_id, {columns})
-        SELECT %(start)s + day * INTERVAL '1 day' + (8 + batch) * INTERVAL '1 hour' + second * INTERVAL '1 second',
-               md5(car::text)::uuid, {values}
-        FROM generate_series(0, %(days)s - 1) AS day, generate_series(0, 2) AS batch,
-             generate_series(%(first)s::int, %(last)s::int - 1) AS car,
-             generate_series(0, %(rows)s / 3 - 1) AS second
-        """,  # noqa: S608 - names and arithmetic from above
-        {"start": START, "days": DAYS, "first": first, "last": last, "rows": ROWS_PER_DAY},
-    ).rowcount
+    added = 0
+    for day in range(DAYS):  # and in the order in which batches come: it decides which rows share a page
+        added += connection.execute(
+            f"""
+            INSERT INTO reading (time, vehicle_id, {columns})
+            SELECT %(day)s + (8 + batch) * INTERVAL '1 hour' + second * INTERVAL '1 second',
+                   md5(car::text)::uuid, {values}
+            FROM generate_series(0, 2) AS batch, generate_series(%(first)s::int, %(last)s::int - 1) AS car,
+                 generate_series(0, %(rows)s / 3 - 1) AS second
+            ORDER BY batch, car, second
+            """,  # noqa: S608 - names and arithmetic from above
+            {"day": START + timedelta(days=day), "first": first, "last": last, "rows": ROWS_PER_DAY},
+        ).rowcount
     connection.execute(
         """
         INSERT INTO rollup_pending (vehicle_id, hour)
@@ -63,8 +66,6 @@ def roll_up(connection: Connection, url: str) -> None:
 
 def car(number: int) -> UUID:
     """The id of a car of :func:`grow`."""
-    import hashlib
-
     return UUID(hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest())
 
 

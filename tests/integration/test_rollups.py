@@ -53,7 +53,7 @@ def test_every_signal_of_the_catalogue_is_rolled_up_under_its_code(connection: C
 def test_what_ingest_stores_is_marked_and_rolled_up(connection: Connection) -> None:
     vehicle = register_car(connection, "d1")
     boot = uuid4()
-    batches = [readings("d1", boot, number, seconds=600.0 * number) for number in range(1, 11)]
+    batches = [readings("d1", boot, number, seconds=600.0 * number - 1) for number in range(1, 11)]
     messages = [
         Incoming(topic="wearcast/v1/d1/readings", payload=encode_readings(batch), received_at=START)
         for batch in (*batches, *batches[:3])
