@@ -184,9 +184,8 @@ class Authority:
     ) -> x509.Certificate:
         """Sign a certificate of this key; with ``path_length`` it is an authority's."""
         signs = path_length is not None
-        since = max(self.now() - backdated, self._certificate.not_valid_before_utc)
         unsigned = (
-            certificates.builder(subject, self._certificate.subject, key, since, until)
+            certificates.builder(subject, self._certificate.subject, key, self.now() - backdated, until)
             .add_extension(x509.BasicConstraints(ca=signs, path_length=path_length), critical=True)
             .add_extension(certificates.key_usage(signs_certificates=signs), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
