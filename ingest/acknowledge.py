@@ -1,6 +1,6 @@
 """What to tell which device: committed sequence numbers as ranges, and rejected ones with their reason. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from uuid import UUID
 
@@ -23,6 +23,27 @@ def acknowledgements(committed: Iterable[BatchKey], rejected: Mapping[BatchKey, 
             rejected=tuple(sorted(refusals.get((device, boot), ()), key=lambda entry: entry.sequence)),
         )
         for device, boot in dict.fromkeys((*sequences, *refusals))
+    )
+
+
+def together(given: Iterable[Acknowledgement]) -> tuple[Acknowledgement, ...]:
+    """One acknowledgement per device and boot that says what several say."""
+    by_boot: dict[tuple[str, UUID], list[Acknowledgement]] = {}
+    for ack in given:
+        by_boot.setdefault((ack.device, ack.boot), []).append(ack)
+    return tuple(its[0] if len(its) == 1 else _joined(its) for its in by_boot.values())
+
+
+def _joined(acknowledgements: Sequence[Acknowledgement]) -> Acknowledgement:
+    committed = ranges(
+        number for ack in acknowledgements for first, last in ack.committed for number in range(first, last + 1)
+    )
+    refused = {entry.sequence: entry for ack in acknowledgements for entry in ack.rejected}
+    return Acknowledgement(
+        device=acknowledgements[0].device,
+        boot=acknowledgements[0].boot,
+        committed=committed,
+        rejected=tuple(refused[sequence] for sequence in sorted(refused)),
     )
 
 

@@ -29,36 +29,39 @@ class BrokerConfig:
     key_file: Path | None = None
 
 
+def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """What a connection needs for TLS, None without; BrokerError where a file for it cannot be used."""
+    if not config.tls:
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=config.ca_file)
+        if config.certificate_file is not None:
+            tls.load_cert_chain(config.certificate_file, config.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
+        raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
+    return tls
+
+
 def mqtt_client(
     config: BrokerConfig,
     *,
     client_id: str,
     clean_session: bool,
     timeout_s: float = 10.0,
-    confirm_by_hand: bool = False,
 ) -> aiomqtt.Client:
     """A client, not yet connected. With ``clean_session`` the broker forgets it at the end.
 
-    ``timeout_s``: how long the broker has for each of its answers. With ``confirm_by_hand`` no message is confirmed
-    to the broker (PUBACK) by the client itself.
+    ``timeout_s``: how long the broker has for each of its answers.
     BrokerError where a file for TLS cannot be used.
     """
-    tls = None
-    if config.tls:
-        try:
-            tls = ssl.create_default_context(cafile=config.ca_file)
-            if config.certificate_file is not None:
-                tls.load_cert_chain(config.certificate_file, config.key_file)
-        except OSError as error:  # ssl.SSLError is one
-            files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
-            raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
-    client = _Client(
+    return _Client(
         config.host,
         config.port,
         identifier=client_id,
         username=config.username,
         password=config.password,
-        tls_context=tls,
+        tls_context=tls_context(config),
         clean_session=clean_session,
         timeout=timeout_s,
         protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
@@ -66,8 +69,6 @@ def mqtt_client(
         # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
-    client._client.manual_ack_set(confirm_by_hand)  # noqa: SLF001 - paho's setting, which aiomqtt does not pass on
-    return client
 
 
 class _Client(aiomqtt.Client):

@@ -1,4 +1,6 @@
-"""The worker: source -> validate -> one transaction per group -> commit -> settle, acknowledge. Beside it, the courier.
+"""The worker: source -> decode -> one transaction per group -> commit -> settle, acknowledge. Beside it, the courier.
+
+The next group is decoded while the database works on this one; groups are committed in the order they came.
 
 Why nothing is lost: a device deletes a batch only on *our* acknowledgement, which is published after the commit.
 Whatever is between receiving and commit when this process dies comes again, from the broker or from the device, and
@@ -10,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,12 +20,13 @@ from typing import Final
 
 import psycopg
 
-from ingest import metrics, watch
+from ingest import watch
+from ingest.acknowledger import Acknowledger
 from ingest.broker import BrokerConfig
 from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection
-from ingest.decode import Incoming
-from ingest.errors import BrokerError, DatabaseError
+from ingest.decode import Accepted, Incoming, Rejection, decode_group
+from ingest.errors import DatabaseError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.pulse import PULSE
@@ -33,10 +37,7 @@ from ingest.sources.nats_connection import NatsConfig
 from ingest.sources.port import Source
 from ingest.warden.limits import Limits
 from ingest.warden.warden import Warden
-from ingest.writer import Outcome, store
-from telemetry.records import Acknowledgement
-from telemetry.topics import acks_topic
-from telemetry.wire import encode_ack
+from ingest.writer import Outcome, store_decoded
 
 logger = logging.getLogger(__name__)
 
@@ -73,17 +74,32 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
     worker = _Worker(config, ready or asyncio.Event())
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(worker.store_groups(), name="store groups")
-        receiving = tasks.create_task(worker.source.run(), name="receive messages")
-        bringing = tasks.create_task(worker.courier.run(), name="bring service records")
-        watching = tasks.create_task(watch.keep_pulse(worker.source), name="keep the pulse")
+        beside = [
+            tasks.create_task(worker.decode_groups(), name="decode groups"),
+            tasks.create_task(worker.acknowledger.run(), name="acknowledge"),
+            tasks.create_task(worker.source.run(), name="receive messages"),
+            tasks.create_task(worker.courier.run(), name="bring service records"),
+            tasks.create_task(watch.keep_pulse(worker.source), name="keep the pulse"),
+        ]
         await stop.wait()
         worker.source.close()
         await asyncio.wait([storing], timeout=_STOP_SECONDS)
         storing.cancel()
-        receiving.cancel()
-        bringing.cancel()
-        watching.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await worker.acknowledger.publish()
+        for task in beside:
+            task.cancel()
     logger.info("ingest worker stopped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """To be stored in one transaction; what it ``settles`` is as good as committed by then."""
+
+    messages: Sequence[Incoming]
+    decoded: Sequence[Accepted | Rejection]
+    settles: Sequence[Incoming]
 
 
 class _Worker:
@@ -92,32 +108,45 @@ class _Worker:
         self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
         self.source = _source(config, self.courier, ready)
         self.courier.post = self.source
+        self.acknowledger = Acknowledger(self.source)
+        self._decoded: asyncio.Queue[_Group | None] = asyncio.Queue(maxsize=1)  # None: there will be no more
         self._session = Session(
             config.database_url, application_name=config.client_id, prepare=partial(_limit_stalls, config)
         )
         self.warden = Warden(config.limits, database_url=config.database_url, name=config.client_id)
 
+    async def decode_groups(self) -> None:
+        """Decode group after group, one ahead of the storing; a large one becomes several."""
+        config = self.config
+        while group := await self.source.take(
+            max_messages=config.group_messages,
+            max_bytes=config.group_bytes,
+            linger_seconds=config.group_linger_seconds,
+        ):
+            left: Sequence[Incoming] = await self.warden.admit(group)
+            while True:
+                decoded = await asyncio.to_thread(decode_group, left)
+                now, left = left[: len(decoded)], left[len(decoded) :]
+                await self._decoded.put(_Group(messages=now, decoded=decoded, settles=() if left else group))
+                if not left:
+                    break
+        await self._decoded.put(None)
+
     async def store_groups(self) -> None:
         """Store group after group; settle and acknowledge each."""
-        config = self.config
         try:
-            while group := await self.source.take(
-                max_messages=config.group_messages,
-                max_bytes=config.group_bytes,
-                linger_seconds=config.group_linger_seconds,
-            ):
-                admitted = await self.warden.admit(group)
+            while group := await self._decoded.get():
                 with PULSE.work("storing a group", watch.LONGEST_GROUP_SECONDS):
-                    outcome = await self._store_with_patience(admitted) if admitted else Outcome()
-                await self.source.settle(group)
+                    outcome = await self._store_with_patience(group) if group.messages else Outcome()
+                await self.source.settle(group.settles)
                 self.warden.note_malformed(outcome.offenders)
-                await self._acknowledge(outcome.acknowledgements)
+                self.acknowledger.add(outcome.acknowledgements)
                 if outcome.rejected:
                     logger.warning("rejected %d messages; list them with `wearcast ingest rejected`", outcome.rejected)
         finally:
             self._session.close()
 
-    async def _store_with_patience(self, group: Sequence[Incoming]) -> Outcome:
+    async def _store_with_patience(self, group: _Group) -> Outcome:
         """Store a group however long the database is away: it is kept here, and the inbox fills."""
         pause = _pause(self.config)
         while True:
@@ -128,22 +157,13 @@ class _Worker:
                 logger.warning("cannot store now, will try again: %s", _one_line(error))
                 watch.not_stored(_one_line(error))
             else:
-                watch.stored(group, outcome, seconds=time.monotonic() - begun)
+                watch.stored(group.messages, outcome, seconds=time.monotonic() - begun)
                 return outcome
             await pause.sleep()
 
-    def _store(self, group: Sequence[Incoming]) -> Outcome:
+    def _store(self, group: _Group) -> Outcome:
         with self._session.connection() as connection:
-            return store(connection, group, datetime.now(UTC))
-
-    async def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
-        """Tell the devices. An acknowledgement that gets lost costs a repetition, never a batch."""
-        try:
-            await self.source.publish([(acks_topic(ack.device), encode_ack(ack)) for ack in acknowledgements])
-            metrics.ACKNOWLEDGED.inc(len(acknowledgements))
-        except BrokerError as error:
-            metrics.FAILURES.labels("acknowledgement").inc()
-            logger.warning("acknowledgements are lost, the devices will ask again: %s", error)
+            return store_decoded(connection, group.decoded, datetime.now(UTC))
 
 
 def _limit_stalls(config: WorkerConfig, connection: Connection) -> None:
@@ -172,7 +192,6 @@ def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Sou
         pause=_pause(config),
         aside=courier.offer,
         ready=ready,
-        most_calls=config.group_messages,  # one acknowledgement per device
     )
 
 

@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.database, pytest.mark.broker]
 # Runs a real worker and kills it when it first calls the function named.
 _DOOMED_WORKER = """
 import asyncio, logging, os, signal, sys
-from ingest import broker as brokers, worker, writer
+from ingest import acknowledger, broker as brokers, worker, writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 module, function, url, host, port = sys.argv[1:]
-setattr({"writer": writer, "worker": worker}[module], function, die)
+setattr({"writer": writer, "acknowledger": acknowledger}[module], function, die)
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 config = worker.WorkerConfig(
     database_url=url, broker=brokers.BrokerConfig(host=host, port=int(port)), client_id="ingest-test"
@@ -34,7 +34,8 @@ asyncio.run(worker.run_worker(config, asyncio.Event()))
 
 
 @pytest.fixture(
-    params=[("writer", "_merge_states"), ("worker", "encode_ack")], ids=["between COPY and commit", "after the commit"]
+    params=[("writer", "_merge_states"), ("acknowledger", "encode_ack")],
+    ids=["between COPY and commit", "after the commit"],
 )
 def doomed_worker(request: pytest.FixtureRequest, broker: Broker, database_url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", _DOOMED_WORKER, *request.param, database_url, broker.host, str(broker.port)]

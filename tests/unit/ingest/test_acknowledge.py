@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.acknowledge import acknowledgements, ranges
+from ingest.acknowledge import acknowledgements, ranges, together
 from telemetry.records import BatchKey, RejectedBatch
 
 BOOT = UUID(int=1)
@@ -47,3 +47,20 @@ def test_one_acknowledgement_per_device_and_boot() -> None:
 
 def test_nothing_to_tell() -> None:
     assert acknowledgements([], {}) == ()
+
+
+_KEYS = st.builds(key, st.sampled_from("ab"), st.sampled_from([BOOT, OTHER_BOOT]), st.integers(1, 12))
+
+
+@given(st.lists(st.tuples(st.sets(_KEYS), st.dictionaries(_KEYS, st.just("malformed"))), max_size=4))
+def test_what_several_groups_say_together_is_what_one_group_of_all_would(
+    groups: list[tuple[set[BatchKey], dict[BatchKey, str]]],
+) -> None:
+    several = [ack for committed, rejected in groups for ack in acknowledgements(committed, rejected)]
+    every = acknowledgements(
+        {entry for committed, _ in groups for entry in committed},
+        {entry: reason for _, rejected in groups for entry, reason in rejected.items()},
+    )
+    joined = together(several)
+    assert {(ack.device, ack.boot): ack for ack in joined} == {(ack.device, ack.boot): ack for ack in every}
+    assert len(joined) == len(every)

@@ -71,3 +71,22 @@ async def test_closing_wakes_whoever_waits() -> None:
     await asyncio.sleep(0)
     inbox.close()
     assert await taking == []
+
+
+async def test_an_empty_inbox_takes_a_message_larger_than_it_may_hold() -> None:
+    inbox = Inbox(max_messages=10, max_bytes=10)
+    assert inbox.offer(message(500))
+    assert not inbox.offer(message(1))
+    assert len(await take(inbox)) == 1
+    assert inbox.offer(message(1))
+
+
+async def test_nobody_waits_for_company_once_a_group_is_full() -> None:
+    inbox = Inbox(max_messages=10, max_bytes=1000)
+    taking = asyncio.create_task(inbox.take(max_messages=2, max_bytes=1000, linger_seconds=3600))
+    inbox.offer(message())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not taking.done()
+    inbox.offer(message())
+    assert len(await asyncio.wait_for(taking, 20)) == 2

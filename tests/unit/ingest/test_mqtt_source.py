@@ -1,11 +1,12 @@
-"""What the source keeps of a message that the broker delivers again before it is confirmed."""
+"""What the source keeps and reads: against a broker of a few lines, over a real socket."""
 
 import asyncio
-from typing import cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-import aiomqtt
 import pytest
 
+from ingest import mqtt_packets as mqtt
 from ingest.broker import BrokerConfig
 from ingest.errors import BrokerError
 from ingest.inbox import Inbox
@@ -13,78 +14,177 @@ from ingest.pause import Pause
 from ingest.sources.mqtt import MqttSource
 
 TOPIC = "wearcast/v1/d1/readings"
+CONNECT, SUBSCRIBE, DISCONNECT = 1, 8, 14
 
 
-class Confirming:
-    """In the place of aiomqtt's client, and of paho's inside it."""
+class Broker:
+    """Takes one client, says yes to everything, and notes what is confirmed."""
 
     def __init__(self) -> None:
+        self.port = 0
+        self.session_kept = False
+        self.before_the_subscription: list[tuple[int, bytes]] = []
         self.confirmed: list[int] = []
-        self.asked = asyncio.Event()
-        self._client = self
+        self.published: list[bytes] = []
+        self.writer: asyncio.StreamWriter | None = None
+        self.connections = 0
 
-    def ack(self, packet: int, _qos: int) -> None:
-        self.confirmed.append(packet)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.connections += 1
+        buffer = bytearray()
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                buffer += data
+                while (found := mqtt.next_packet(buffer, 0)) is not None:
+                    packet, end = found
+                    del buffer[:end]
+                    self._answer(packet)
+        writer.close()
 
-    async def publish(self, _topic: str, _payload: bytes, qos: int) -> None:
-        assert qos == 1
-        self.asked.set()
-        await asyncio.Event().wait()  # no answer ever comes
+    def _answer(self, packet: mqtt.Packet) -> None:
+        assert self.writer is not None
+        if packet.kind == CONNECT:
+            self.writer.write(bytes((0x20, 2, self.session_kept, 0)))
+            for number, payload in self.before_the_subscription:
+                self.deliver(number, payload)
+        elif packet.kind == SUBSCRIBE:
+            self.writer.write(b"\x90\x03" + packet.body[:2] + b"\x01")
+        elif packet.kind == mqtt.PUBACK:
+            self.confirmed.append(mqtt.packet_id(packet.body))
+        elif packet.kind == mqtt.PUBLISH:
+            self.published.append(mqtt.publication(packet).payload)
+
+    def deliver(self, packet: int, payload: bytes, topic: str = TOPIC) -> None:
+        assert self.writer is not None
+        self.writer.write(mqtt.publish(packet, topic, payload))
 
 
-def source(inbox: Inbox) -> tuple[MqttSource, Confirming, aiomqtt.Client]:
-    made = MqttSource(
-        BrokerConfig(),
-        client_id="ingest-test",
-        inbox=inbox,
-        pause=Pause(first_seconds=1, longest_seconds=1),
-        aside=lambda _topic, _payload: False,
-        ready=asyncio.Event(),
-        most_calls=10,
-    )
-    broker = Confirming()
-    client = cast("aiomqtt.Client", broker)
-    made._client = client
-    return made, broker, client
+@asynccontextmanager
+async def connected(inbox: Inbox, broker: Broker | None = None) -> AsyncIterator[tuple[MqttSource, Broker]]:
+    broker = broker or Broker()
+    ready = asyncio.Event()
+    async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
+        broker.port = server.sockets[0].getsockname()[1]
+        source = MqttSource(
+            BrokerConfig(port=broker.port),
+            client_id="ingest-test",
+            inbox=inbox,
+            pause=Pause(first_seconds=0.01, longest_seconds=0.01),
+            aside=lambda _topic, payload: payload == b"aside",
+            ready=ready,
+        )
+        running = asyncio.create_task(source.run(), name="source")
+        try:
+            await asyncio.wait_for(ready.wait(), 20)
+            yield source, broker
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            if broker.writer is not None:
+                broker.writer.close()
 
 
-def message(packet: int, payload: bytes) -> aiomqtt.Message:
-    return aiomqtt.Message(TOPIC, payload, qos=1, retain=False, mid=packet, properties=None)
+async def take(source: MqttSource, messages: int) -> list[bytes]:
+    """Take and settle that many, in groups as they come."""
+    taken: list[bytes] = []
+    async with asyncio.timeout(20):
+        while len(taken) < messages:
+            group = await source.take(max_messages=3, max_bytes=1000, linger_seconds=0)
+            taken += [message.payload for message in group]
+            await source.settle(group)
+    return taken
+
+
+async def until(condition: object, what: str) -> None:
+    assert callable(condition)
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(what)
 
 
 async def test_what_is_delivered_again_while_it_is_held_is_held_once() -> None:
     inbox = Inbox(max_messages=10, max_bytes=1_000)
-    made, broker, client = source(inbox)
-    for _ in range(50):
-        made._receive(client, message(1, b"one"))
-        made._receive(client, message(2, b"two"))
-    assert len(inbox) == 2
-    assert inbox.refused == 0
-    group = await made.take(max_messages=10, max_bytes=1_000, linger_seconds=0)
-    made._receive(client, message(1, b"one"))  # while it is being stored
-    assert len(inbox) == 0
-    await made.settle(group)
-    assert broker.confirmed == [1, 2]
-    made._receive(client, message(1, b"three"))  # the packet id is free again
-    assert len(inbox) == 1
+    async with connected(inbox) as (source, broker):
+        for _ in range(50):
+            broker.deliver(1, b"one")
+            broker.deliver(2, b"two")
+        broker.deliver(3, b"end")
+        await until(lambda: len(inbox) == 3, "all arrived")
+        group = await source.take(max_messages=10, max_bytes=1_000, linger_seconds=0)
+        broker.deliver(1, b"one")  # while it is being stored
+        broker.deliver(4, b"more")
+        await until(lambda: len(inbox) == 1, "only what is new")
+        await source.settle(group)
+        await until(lambda: broker.confirmed == [1, 2, 3], "confirmed")
+        broker.deliver(1, b"three")  # the packet id is free again
+        assert await take(source, 2) == [b"more", b"three"]
 
 
-async def test_what_found_no_room_is_taken_when_it_comes_again() -> None:
+async def test_beyond_its_room_nothing_is_turned_away_and_reading_goes_on_once_there_is_some() -> None:
+    inbox = Inbox(max_messages=4, max_bytes=1_000)
+    async with connected(inbox) as (source, broker):
+        sent = [str(number).encode() for number in range(1, 200)]
+        for number, payload in enumerate(sent, start=1):
+            broker.deliver(number, payload)
+        await until(lambda: len(inbox) == 4, "the inbox is full")
+        await asyncio.sleep(0.05)
+        assert len(inbox) == 4
+        assert broker.confirmed == []
+        assert await take(source, len(sent)) == sent
+        await until(lambda: broker.confirmed == list(range(1, 200)), "each confirmed once")
+        assert broker.connections == 1
+
+
+async def test_a_kept_session_whose_messages_find_no_room_is_entered_all_the_same() -> None:
     inbox = Inbox(max_messages=1, max_bytes=1_000)
-    made, _, client = source(inbox)
-    made._receive(client, message(1, b"one"))
-    made._receive(client, message(2, b"two"))
-    assert inbox.refused == 1
-    await made.settle(await made.take(max_messages=10, max_bytes=1_000, linger_seconds=0))
-    made._receive(client, message(2, b"two"))
-    assert len(inbox) == 1
+    broker = Broker()
+    broker.session_kept = True
+    broker.before_the_subscription = [(number, str(number).encode()) for number in range(1, 6)]
+    async with connected(inbox, broker) as (source, _):
+        assert await take(source, 5) == [b"1", b"2", b"3", b"4", b"5"]
 
 
-async def test_nobody_waits_for_the_answer_of_a_broker_that_is_gone() -> None:
-    made, broker, _ = source(Inbox(max_messages=1, max_bytes=1_000))
-    publishing = asyncio.create_task(made.publish([(TOPIC, b"one"), (TOPIC, b"two")]))
-    await broker.asked.wait()
-    assert not publishing.done()
-    made._gone.set()
-    with pytest.raises(BrokerError, match="went away"):
-        await publishing
+async def test_what_is_not_for_the_store_is_confirmed_at_once() -> None:
+    inbox = Inbox(max_messages=10, max_bytes=1_000)
+    async with connected(inbox) as (_, broker):
+        broker.deliver(1, b"aside")
+        broker.deliver(2, b"{}", topic="wearcast/v1/d1/acks")
+        await until(lambda: broker.confirmed == [1, 2], "confirmed")
+        assert len(inbox) == 0
+
+
+async def test_after_a_reconnect_nothing_is_confirmed_of_the_connection_before() -> None:
+    inbox = Inbox(max_messages=10, max_bytes=1_000)
+    async with connected(inbox) as (source, broker):
+        broker.deliver(1, b"one")
+        group = await source.take(max_messages=10, max_bytes=1_000, linger_seconds=0)
+        assert broker.writer is not None
+        broker.writer.close()
+        await until(lambda: broker.connections == 2 and source.connected, "connected again")
+        await source.settle(group)
+        broker.deliver(1, b"another")
+        assert await take(source, 1) == [b"another"]
+        await until(lambda: broker.confirmed == [1], "the one of this connection")
+
+
+async def test_bytes_that_are_no_mqtt_are_a_lost_connection() -> None:
+    async with connected(Inbox(max_messages=10, max_bytes=1_000)) as (source, broker):
+        assert broker.writer is not None
+        broker.writer.write(b"\x30\xff\xff\xff\xff\xff")
+        await until(lambda: broker.connections == 2 and source.connected, "connected again")
+
+
+async def test_publications_leave_without_waiting_for_each_answer_and_fail_where_the_broker_is_gone() -> None:
+    async with connected(Inbox(max_messages=10, max_bytes=1_000)) as (source, broker):
+        await source.publish([(TOPIC, b"one"), (TOPIC, b"two")])
+        await until(lambda: broker.published == [b"one", b"two"], "both arrived")
+        many = asyncio.create_task(source.publish([(TOPIC, b"x")] * 3000))  # more than may be without an answer
+        await until(lambda: len(broker.published) > 900, "the first of them")
+        assert not many.done()
+        assert broker.writer is not None
+        broker.writer.close()
+        with pytest.raises(BrokerError):
+            await asyncio.wait_for(many, 20)

@@ -86,7 +86,10 @@ def test_what_brings_nothing_newer_changes_nothing() -> None:
 
 
 def test_what_nothing_is_added_to_stays_the_same_object() -> None:
-    both = [readings((1, {SPEED: 1.0}), estimates=[estimate(1, 50)]), event(1, EventKind.DTC_APPEARED)]
+    both: list[ReadingsBatch | EventsBatch] = [
+        readings((1, {SPEED: 1.0}), estimates=[estimate(1, 50)]),
+        event(1, EventKind.DTC_APPEARED),
+    ]
     state = merge(EMPTY, both, NOW)
     driven = merge(state, [readings((2, {SPEED: 2.0}))], NOW)
     assert driven.estimates is state.estimates
