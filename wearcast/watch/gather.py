@@ -163,7 +163,8 @@ def _database(connection: Connection) -> Database:
         SELECT pg_database_size(current_database()) AS size_bytes,
                (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
                current_setting('max_connections')::int AS connections_limit,
-               (SELECT extract(epoch FROM now() - min(marked_at))::float8 FROM rollup_pending) AS rollup_pending_s
+               (SELECT extract(epoch FROM now() - min(marked_at))::float8 FROM rollup_pending
+                WHERE hour < now() - INTERVAL '70 minutes') AS rollup_pending_s  -- over, and not of a clock ahead
         """,
     )
     return Database(**row)
