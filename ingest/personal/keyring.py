@@ -32,23 +32,34 @@ class MasterKey:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyRing:
-    """Master keys from old to new, and the key of the blind index, which stays."""
+    """Master keys, of which the last encrypts, and the key of the blind index, which stays."""
 
     keys: tuple[MasterKey, ...]
     index_key: bytes = field(repr=False)
 
     @property
     def newest(self) -> MasterKey:
-        """The key that wraps from now on."""
+        """The key that wraps."""
         return self.keys[-1]
 
     def key(self, key_id: bytes) -> MasterKey | None:
         """The key of that id, if it is here."""
         return next((key for key in self.keys if key.id == key_id), None)
 
+    @property
+    def prepared(self) -> MasterKey | None:
+        """A key that opens already and does not wrap yet."""
+        latest = max(self.keys, key=lambda key: key.created)
+        return latest if latest.created > self.newest.created else None
+
+    def with_prepared(self, now: datetime) -> "KeyRing":
+        """The ring with a fresh key that waits for its turn, so that every machine can have it before it is used."""
+        return replace(self, keys=(_new_master(now), *self.keys))
+
     def with_another(self, now: datetime) -> "KeyRing":
-        """The ring with a fresh key, which becomes the newest."""
-        return replace(self, keys=(*self.keys, _new_master(now)))
+        """The ring with another newest key: the prepared one if there is one, otherwise a fresh one."""
+        coming = self.prepared or _new_master(now)
+        return replace(self, keys=(*(key for key in self.keys if key.id != coming.id), coming))
 
     def without(self, key_id: bytes) -> "KeyRing":
         """The ring without a key that is not the newest."""

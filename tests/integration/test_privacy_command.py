@@ -102,7 +102,10 @@ def test_keys_are_replaced_and_the_old_one_removed_when_nothing_needs_it(
     before = connection.execute("SELECT name, email, position FROM owner").fetchone()
     (old,) = (key.id.hex() for key in personal_keys.read().keys)
     run("db", "backup")
+    assert "has a key that waits" in run("privacy", "rotate", "--prepare")
+    assert [row["encrypts"] for row in as_json(run("privacy", "keys", "--json"))] == [False, True]
     assert "1 people are sealed anew" in run("privacy", "rotate")
+    assert len(personal_keys.read().keys) == 2
     after = connection.execute("SELECT name, email, position FROM owner").fetchone()
     assert before is not None
     assert after is not None

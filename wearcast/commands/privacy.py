@@ -136,20 +136,34 @@ def _show(preview: "Preview") -> None:
 
 
 @app.command()
-def rotate() -> None:
-    """Make a new master key and seal everybody anew. Services need not stop; it may be broken off and run again."""
+def rotate(
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only add a key that opens and does not seal yet, to copy it first.")
+    ] = False,
+) -> None:
+    """Seal everybody anew under a new master key. Services need not stop; it may be broken off and run again.
+
+    On several machines: --prepare, copy the key ring to all, and then run it.
+    """
     from ingest.personal.rotate import persons_by_key, reseal_all
     from wearcast.keys import open_keys
 
     settings = load_settings()
     rings = open_keys(settings)
+    if prepare:
+        ring = rings.read()
+        if ring.prepared is None:
+            rings.write(ring.with_prepared(datetime.now(UTC)))
+        print(f"{rings.path} has a key that waits; copy it to every machine, then run: wearcast privacy rotate")
+        return
     with autocommitting(settings) as conn:
         ring = rings.read()
-        if set(persons_by_key(conn)) <= {ring.newest.id}:  # otherwise one that was broken off is finished
+        # Otherwise a rotation that was broken off is finished.
+        if ring.prepared is not None or set(persons_by_key(conn)) <= {ring.newest.id}:
             rings.write(ring.with_another(datetime.now(UTC)))
         count = sum(1 for _ in reseal_all(conn))
     print(f"{rings.read().newest.id.hex()} is the newest key; {count} people are sealed anew")
-    print("Copy the key ring to every machine that has it; `wearcast privacy keys` says which keys can go.")
+    print("Copy the key ring to every other machine that has one; `wearcast privacy keys` says which keys can go.")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The key ring's file: made once, for its user alone, and read again when it has changed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,18 @@ def test_the_newest_key_encrypts_and_older_ones_open(tmp_path: Path) -> None:
         after.without(after.newest.id)
     with pytest.raises(PersonalDataError, match="there is no key"):
         after.without(b"nowhere.")
+
+
+def test_a_prepared_key_opens_first_and_seals_when_its_turn_comes() -> None:
+    ring = new_ring(NOW)
+    waiting = ring.with_prepared(NOW + timedelta(days=1))
+    assert waiting.newest == ring.newest
+    assert waiting.prepared is not None
+    assert waiting.key(waiting.prepared.id) == waiting.prepared
+    turned = waiting.with_another(NOW + timedelta(days=2))
+    assert turned.keys == (ring.newest, waiting.prepared)
+    assert turned.prepared is ring.prepared is None
+    assert len(turned.with_another(NOW + timedelta(days=3)).keys) == 3
 
 
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
