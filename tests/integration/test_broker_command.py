@@ -18,8 +18,11 @@ from ingest.brokers.folder import read_setup
 from ingest.brokers.reload import apply
 from ingest.database import Connection
 from ingest.errors import BrokerError
+from ingest.sources.nats_connection import NatsConfig, nats_connection
+from ingest.sources.nats_stream import StreamLimits, find_consumer, prepare
+from telemetry.subject import service_subject
 from tests.integration.ingest_support import register_car
-from tests.security.fortress import Fortress, fortress_of
+from tests.security.fortress import HOST, SERVICE, Fortress, fortress_of
 from wearcast.cli import app
 from wearcast.embedded.nats import _server
 
@@ -150,6 +153,31 @@ def test_no_secret_is_among_the_arguments_or_in_the_log(tmp_path: Path) -> None:
         passwords = [file.read_text().strip() for file in running.folder.glob("*.password")]
         assert len(passwords) == 2
         assert not any(password in said for password in passwords)
+
+
+async def test_a_worker_of_many_gets_in_by_its_certificate_and_makes_no_streams(tmp_path: Path) -> None:
+    with fortress_of("nats", tmp_path, "car-1") as running:
+        limits = StreamLimits(replicas=1, most_bytes=1024**2)
+        worker, administrator = (_nats_config(running, name) for name in (SERVICE, nats.ADMINISTRATOR))
+        with pytest.raises(BrokerError):
+            await prepare(worker, limits)
+        await prepare(administrator, limits)
+        async with nats_connection(worker, name="test") as opened:
+            found = await find_consumer(opened.client)
+            assert found.num_pending == 0
+            with running.device("car-1") as device:
+                device.publish("wearcast/v1/car-1/readings", b"stored")
+            assert (await find_consumer(opened.client)).num_pending == 1
+
+
+def _nats_config(running: Fortress, service: str) -> NatsConfig:
+    certificate, key = running.certificate(service_subject(service))
+    return NatsConfig(
+        servers=(f"tls://{HOST}:{running.services_port}",),
+        ca_file=running.tls.ca,
+        certificate_file=certificate,
+        key_file=key,
+    )
 
 
 def _arguments(running: Fortress) -> str:
