@@ -62,8 +62,10 @@ class UplinkConfig:
 
     window: int = 32  # batches
     ack_timeout_seconds: float = 10.0
-    reconnect_min_seconds: float = 1.0
-    reconnect_max_seconds: float = 60.0
+    # Bounds of pauses drawn at random. A million dongles come back over ten seconds at the least, over five minutes
+    # after an outage that was long.
+    reconnect_min_seconds: float = 10.0
+    reconnect_max_seconds: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +240,8 @@ def _uplink(section: Section) -> UplinkConfig:
     config = UplinkConfig(
         window=section.integer("window", 32, minimum=1, maximum=1000),
         ack_timeout_seconds=section.duration("ack_timeout", 10.0),
-        reconnect_min_seconds=section.duration("reconnect_min", 1.0),
-        reconnect_max_seconds=section.duration("reconnect_max", 60.0),
+        reconnect_min_seconds=section.duration("reconnect_min", 10.0),
+        reconnect_max_seconds=section.duration("reconnect_max", 300.0),
     )
     if not 0 < config.reconnect_min_seconds <= config.reconnect_max_seconds:
         raise section.error("reconnect_max", "is below reconnect_min, or that is zero")

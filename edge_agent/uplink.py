@@ -31,6 +31,7 @@ from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.errors import UplinkError
 from edge_agent.outbox import Outbox, StoredBatch
 from edge_agent.own_status import OwnStatus, log_acknowledged, log_published
+from edge_agent.reconnect import ReconnectPauses
 from edge_agent.subscriptions import Subscriptions
 from edge_agent.window import Window
 from telemetry.errors import WireError
@@ -168,7 +169,7 @@ class MqttUplink:
             clean_session=False,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
-        client.reconnect_delay_set(uplink.reconnect_min_seconds, uplink.reconnect_max_seconds)  # type: ignore[arg-type]  # paho says int, compares and sleeps
+        self._pauses = ReconnectPauses(uplink.reconnect_min_seconds, uplink.reconnect_max_seconds)
         # paho never queues: the window is below its limit of messages in flight. The bound on what it holds is for a
         # broker that withholds PUBACKs while resends go on.
         client.max_inflight_messages_set(0)
@@ -238,6 +239,7 @@ class MqttUplink:
                 log.warning("the broker refused the connection: %s; check mqtt.username and certificate", reason)
                 return
             self._trouble.connected()
+            self._pauses.connected()
             log.info("connected to %s:%d (session %s)", self._mqtt.host, self._mqtt.port, flags.session_present)
             with self._lock:
                 commands = () if self.on_command is None else (commands_topic(self._device, "+"),)
@@ -264,6 +266,7 @@ class MqttUplink:
             else:
                 self._trouble.dropped()
             self._connected = False
+            self._draw_pause(client)
             self._renew_tls()
 
     def _on_subscribe(
@@ -284,7 +287,13 @@ class MqttUplink:
             return
         with self._guard():
             self._trouble.failed()
+            self._draw_pause(client)
             self._renew_tls()
+
+    def _draw_pause(self, client: Client) -> None:
+        """Before the next attempt: paho's own pauses are the same on every dongle."""
+        pause = self._pauses.next()
+        client.reconnect_delay_set(pause, pause)  # type: ignore[arg-type]  # paho says int, compares and sleeps
 
     def _renew_tls(self) -> None:
         if self._tls is not None:
@@ -306,7 +315,7 @@ class MqttUplink:
                 return
             log_acknowledged(ack)
             with self._lock:
-                self._window.gone(self._outbox.acknowledge(ack))
+                self._window.acknowledged(self._outbox.acknowledge(ack), time.monotonic())
                 if self._connected:
                     self._pump()
             self._news.set()

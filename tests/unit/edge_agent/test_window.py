@@ -18,6 +18,16 @@ def events(*ids: int) -> tuple[StoredBatch, ...]:
     return tuple(StoredBatch(id=id_, channel="events", published=False, items=1) for id_ in ids)
 
 
+def wide(size: int, ack_timeout_seconds: float, jitter: float = 0.5) -> Window:
+    """A window that quick acknowledgements have opened as far as it goes."""
+    window = Window(size=size, ack_timeout_seconds=ack_timeout_seconds, jitter=lambda: jitter)
+    for id_ in range(-size, 0):
+        (batch,) = readings(id_)
+        window.sent(batch, 0.0)
+        window.acknowledged([id_], 0.0)
+    return window
+
+
 def step(window: Window, stored: Sequence[StoredBatch], now: float) -> list[int]:
     """What the uplink does with an outbox of these batches."""
     of_readings = [batch for batch in stored if batch.channel == "readings"]
@@ -33,13 +43,13 @@ def step(window: Window, stored: Sequence[StoredBatch], now: float) -> list[int]
 
 
 def test_the_newest_comes_first_then_events_then_the_backlog_from_its_beginning() -> None:
-    window = Window(size=8, ack_timeout_seconds=10)
+    window = wide(8, ack_timeout_seconds=10)
     stored = sorted((*readings(1, 2, 4, 5, 7, 8), *events(3, 6)), key=lambda batch: batch.id)
     assert step(window, stored, 0.0) == [8, 3, 6, 1, 2, 4, 5, 7]
 
 
 def test_what_is_sealed_while_connected_goes_before_the_backlog() -> None:
-    window = Window(size=4, ack_timeout_seconds=10)
+    window = wide(4, ack_timeout_seconds=10)
     backlog = [*range(1, 11)]
     assert step(window, readings(*backlog), 0.0) == [10, 1, 2, 3]
     window.gone([1, 10])
@@ -47,7 +57,7 @@ def test_what_is_sealed_while_connected_goes_before_the_backlog() -> None:
 
 
 def test_on_a_slow_line_the_backlog_has_its_share() -> None:
-    window = Window(size=8, ack_timeout_seconds=1e9)
+    window = wide(8, ack_timeout_seconds=1e9)
     stored = list(range(1, 101))
     step(window, readings(*stored), 0.0)
     sent_of_backlog = 0
@@ -61,8 +71,21 @@ def test_on_a_slow_line_the_backlog_has_its_share() -> None:
     assert sent_of_backlog >= 20
 
 
+def test_a_window_of_one_leaves_every_fourth_place_to_the_backlog() -> None:
+    window = Window(size=1, ack_timeout_seconds=1e9)
+    stored = list(range(1, 101))
+    sent: list[int] = []
+    for newest in range(101, 121):  # one is sealed for each that is acknowledged
+        (id_,) = step(window, readings(*stored), 0.0)
+        sent.append(id_)
+        stored.remove(id_)
+        window.acknowledged([id_], 0.0)
+        stored.append(newest)
+    assert sent[:8] == [100, 101, 102, 1, 104, 105, 106, 2]
+
+
 def test_a_long_backlog_is_sent_several_at_a_time_to_spare_the_flash() -> None:
-    window = Window(size=16, ack_timeout_seconds=1e9)
+    window = wide(16, ack_timeout_seconds=1e9)
     stored = list(range(1, 101))
     in_flight = step(window, readings(*stored), 0.0)
     sizes = []
@@ -75,7 +98,7 @@ def test_a_long_backlog_is_sent_several_at_a_time_to_spare_the_flash() -> None:
 
 
 def test_it_holds_no_more_than_its_size_and_lets_followers_in_as_others_leave() -> None:
-    window = Window(size=3, ack_timeout_seconds=10, jitter=lambda: 0.0)
+    window = wide(3, ack_timeout_seconds=10, jitter=0.0)
     assert step(window, events(1, 2, 3, 4, 5), 0.0) == [1, 2, 3]
     assert step(window, events(1, 2, 3, 4, 5), 1.0) == []
     window.gone([2])
