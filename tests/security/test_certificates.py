@@ -141,10 +141,20 @@ def test_what_is_not_ours_is_refused(
         ),
         pytest.param(
             of_a_later_generation,
-            marks=attack("certificate of a generation that is not given yet", answer="as above"),
+            marks=attack(
+                "certificate of a generation that is not given yet", answer="refused, or in and unable to do anything"
+            ),
         ),
-        pytest.param(without_its_generation, marks=attack("certificate without its generation", answer="as above")),
-        pytest.param(nobodys, marks=attack("good certificate of a device that is not registered", answer="as above")),
+        pytest.param(
+            without_its_generation,
+            marks=attack("certificate without its generation", answer="refused, or in and unable to do anything"),
+        ),
+        pytest.param(
+            nobodys,
+            marks=attack(
+                "good certificate of a device that is not registered", answer="refused, or in and unable to do anything"
+            ),
+        ),
     ],
 )
 def test_who_is_not_permitted_can_do_nothing(
@@ -181,7 +191,10 @@ ODD = [
 ]
 
 
-@attack("common name with odd characters: wildcards, spaces, dots, NUL, Unicode", answer="as above")
+@attack(
+    "common name with odd characters: wildcards, spaces, dots, NUL, Unicode",
+    answer="refused, or in and unable to do anything",
+)
 def test_odd_names_can_do_nothing(fortress: Fortress) -> None:
     cases = {name: fortress.certificate(Subject(common_name=name)) for name in ODD}
     assert harmful(fortress, cases) == []
