@@ -13,6 +13,7 @@ from telemetry.logs import configure
 from wearcast import __version__
 from wearcast.commands import (
     agent,
+    agent_forget,
     agent_status,
     backups,
     broker,
@@ -52,7 +53,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # These join the group `agent`.
-assert all(module.app is agent.app for module in (agent_status, diagnose, diagnose_live, doctor, power, recognise))
+assert all(
+    module.app is agent.app
+    for module in (agent_forget, agent_status, diagnose, diagnose_live, doctor, power, recognise)
+)
 assert backups.app is db.app
 app.add_typer(agent.app, name="agent")
 app.add_typer(flash.app, name="flash")

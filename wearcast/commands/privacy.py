@@ -121,7 +121,9 @@ def erase(
     if done.broker:
         print(f"retained messages may remain on the broker ({done.broker}); run it again when the broker is there")
     if done.subject.device_ids:
-        print(f"empty by hand what is still on the dongles: {', '.join(done.subject.device_ids)} (docs/privacy.md)")
+        print(
+            f"empty the dongles when they are taken back (wearcast agent forget): {', '.join(done.subject.device_ids)}"
+        )
 
 
 def _show(preview: "Preview") -> None:

@@ -1,0 +1,50 @@
+"""Emptying a dongle's store."""
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from edge_agent.errors import OutboxError
+from edge_agent.forget import forget
+from edge_agent.outbox import Outbox
+from wearcast.cli import app
+
+
+def test_nothing_of_the_car_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    with Outbox.open(path, device="dongle", max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(uuid4())
+        outbox.put_state("memory", {"vin": "WVWZZZ6RZHY123456"})
+        with pytest.raises(OutboxError, match="stop the agent first"):
+            forget(path)
+    (tmp_path / "outbox.sqlite.damaged-20260101T000000000000").write_text("WVWZZZ6RZHY123456")
+    (tmp_path / "agent.yaml").write_text(json.dumps({"device": "dongle"}))
+    assert len(forget(path)) >= 2
+    assert {file.name for file in tmp_path.iterdir()} == {"agent.yaml", "outbox.sqlite.lock"}
+    assert forget(path) == []
+    assert forget(tmp_path / "nowhere" / "outbox.sqlite") == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_command_asks_first(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "device": "dongle",
+                "vehicle_profile": "generic",
+                "source": {"kind": "replay_csv", "path": "none.csv"},
+                "outbox": {"path": "outbox.sqlite"},
+                "mqtt": {"host": "127.0.0.1", "port": 1},
+            }
+        )
+    )
+    stored = tmp_path / "outbox.sqlite"
+    stored.write_text("readings")
+    assert CliRunner().invoke(app, ["agent", "forget", str(config)], input="n\n").exit_code == 1
+    assert stored.exists()
+    assert "1 files are gone" in CliRunner().invoke(app, ["agent", "forget", str(config), "--yes"]).stdout
+    assert not stored.exists()
