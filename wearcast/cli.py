@@ -36,7 +36,7 @@ from wearcast.commands import (
     trace,
     watch,
 )
-from wearcast.settings import SettingsError, log_setting
+from wearcast.settings import log_setting
 
 app = typer.Typer(
     name="wearcast",
@@ -90,10 +90,7 @@ def _options(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details to standard error.")] = False,
 ) -> None:
-    try:
-        configure(log_setting(), process="wearcast", verbose=verbose)
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
+    configure(log_setting(), process="wearcast", verbose=verbose)
     logging.getLogger("UdsClient").setLevel(logging.CRITICAL)  # an unanswered request is a fault in its reading
 
 

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from wearcast.settings import SETTINGS, SettingsError, load_settings, parse_broker_url, parse_nats_url
+from wearcast.settings import (
+    SETTINGS,
+    ListenAddress,
+    SettingsError,
+    load_settings,
+    log_setting,
+    parse_broker_url,
+    parse_folders,
+    parse_listen,
+    parse_nats_url,
+)
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -53,3 +63,27 @@ def test_a_wrong_nats_url_is_named(urls: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint) as caught:
         parse_nats_url(urls)
     assert "secret" not in str(caught.value)
+
+
+def test_where_to_listen_and_which_folders_to_watch() -> None:
+    assert parse_listen("127.0.0.1:9464") == ListenAddress(host="127.0.0.1", port=9464)
+    assert parse_listen("[::1]:0") == ListenAddress(host="::1", port=0)
+    assert parse_listen("off") is None
+    for wrong in ("9464", ":9464", "127.0.0.1:", "127.0.0.1:70000"):
+        with pytest.raises(SettingsError, match="WEARCAST_WATCH_LISTEN"):
+            parse_listen(wrong)
+    assert parse_folders("broker=/var/lib/nats, database=/srv") == {
+        "broker": Path("/var/lib/nats"),
+        "database": Path("/srv"),
+    }
+    assert parse_folders("") == {}
+    for wrong in ("/var/lib/nats", "broker=nats", "a b=/x"):
+        with pytest.raises(SettingsError, match="WEARCAST_WATCH_FOLDERS"):
+            parse_folders(wrong)
+
+
+def test_log_setting_is_checked() -> None:
+    assert log_setting({}) == "text"
+    assert log_setting({"WEARCAST_LOG": "json:debug"}) == "json:debug"
+    with pytest.raises(SettingsError, match="'xml' is none of text, json"):
+        log_setting({"WEARCAST_LOG": "xml"})
