@@ -56,7 +56,7 @@ class Holding:
     def take(self, receipt: str, size: int, now: float) -> None:
         """A message has come."""
         self._asked = max(0, self._asked - 1)
-        self.settle(receipt)  # one that comes again while it is held counts once
+        self.settle(receipt)  # the same delivery counts once; a later one has a receipt of its own
         self._held[receipt] = _Held(size=size, taken_at=now, extended_at=now)
         self._bytes += size
 
