@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from edge_agent.clock import Clock
 from edge_agent.config import AgentConfig, EnrolmentConfig, MqttConfig
+from edge_agent.enrolment.identity import Identity
 from edge_agent.enrolment.port import Keeping, Order, Unmanaged
 
 
 def build_identity(config: AgentConfig, clock: Clock) -> tuple[Keeping, MqttConfig]:
-    """With ``enrolment`` the agent's own pair stands in place of a flashed one; without, all stays as configured."""
+    """Who looks after the certificate; and the connection that shows it."""
     if config.enrolment is None or config.mqtt.tls is None:
         return Unmanaged(), config.mqtt
     from edge_agent.enrolment.keeper import IdentityKeeper  # with processes: only where it is wanted
@@ -16,8 +17,15 @@ def build_identity(config: AgentConfig, clock: Clock) -> tuple[Keeping, MqttConf
     keeper = IdentityKeeper(
         order=order_of(config.device, config.enrolment), config=config.enrolment, flashed=config.mqtt.tls, clock=clock
     )
-    pair = config.enrolment.folder / "identity.pem"
-    return keeper, replace(config.mqtt, tls=replace(config.mqtt.tls, certificate=pair, key=pair, awaited=True))
+    return keeper, shown_by(config)
+
+
+def shown_by(config: AgentConfig) -> MqttConfig:
+    """With ``enrolment`` the agent's own pair stands in place of a flashed one; without, all stays as configured."""
+    if config.enrolment is None or config.mqtt.tls is None:
+        return config.mqtt
+    pair = Identity(config.enrolment.folder).pair
+    return replace(config.mqtt, tls=replace(config.mqtt.tls, certificate=pair, key=pair, awaited=True))
 
 
 def order_of(device: str, config: EnrolmentConfig) -> Order:

@@ -4,6 +4,7 @@ Meanwhile every process's arguments are looked at: no secret may be among them, 
 """
 
 import contextlib
+import json
 import socket
 import sys
 import threading
@@ -148,8 +149,14 @@ def test_a_dongle_enrols_renews_by_itself_and_is_shut_out(site: Site) -> None:
         agent.wait_for_line("connected with this certificate", 60)
         readings = "SELECT count(*) FROM reading"
         wait_until(lambda: count(connection, readings) > 0, "nothing arrived")
+        (ending,) = site.run_json("enrolment", "list", "--ending", "7")
+        assert (ending["device"], ending["generation"]) == (DEVICE, 1)
+        health = run_wearcast("agent", "status", config, "--json", environment={})
+        assert json.loads(health.stdout)["certificate_ends"] is not None, health.stderr
         assert f"{DEVICE} is shut out" in site.run("enrolment", "revoke", DEVICE, "--reason", "stolen")
         agent.wait_for_line("does not renew this certificate", 60)
+        asked = run_wearcast("agent", "enrol", config, environment={})
+        assert (asked.returncode, "does not renew this certificate" in asked.stderr) == (1, True)
         service.wait_for_line("revocation list 2 is signed", 60)
         listed = site.folder / "crl.pem"
         site.run("enrolment", "crl", "--out", listed)

@@ -15,10 +15,11 @@ def status(config: ConfigArgument, as_json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from edge_agent.config import load_config
+    from edge_agent.enrolment.build import shown_by
     from edge_agent.own_health import read_health
 
     loaded = load_config(config, needs_password=False)
-    health = read_health(loaded.outbox_path, loaded.mqtt.tls, datetime.now(UTC))
+    health = read_health(loaded.outbox_path, shown_by(loaded).tls, datetime.now(UTC))
     if as_json:
         print_json(health)
     else:
