@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiomqtt
 
 from ingest.errors import BrokerError
+
+_ANSWER_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,36 +45,33 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
     return tls
 
 
-def mqtt_client(
-    config: BrokerConfig,
-    *,
-    client_id: str,
-    clean_session: bool,
-    timeout_s: float = 10.0,
-) -> aiomqtt.Client:
-    """A client, not yet connected. With ``clean_session`` the broker forgets it at the end.
+class Client(aiomqtt.Client):
+    """aiomqtt's, set up as the settings say. With ``clean_session`` the broker forgets it at the end.
 
-    ``timeout_s``: how long the broker has for each of its answers.
-    BrokerError where a file for TLS cannot be used.
+    ``timeout_s``: how long the broker has for each of its answers. Nothing is waited for on a closed connection.
     """
-    return _Client(
-        config.host,
-        config.port,
-        identifier=client_id,
-        username=config.username,
-        password=config.password,
-        tls_context=tls_context(config),
-        clean_session=clean_session,
-        timeout=timeout_s,
-        protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
-        max_inflight_messages=1000,
-        # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-    )
 
-
-class _Client(aiomqtt.Client):
-    """aiomqtt's, without its wait of ``timeout`` for the answer (CONNACK) on a connection that is closed already."""
+    def __init__(
+        self, config: BrokerConfig, *, client_id: str, clean_session: bool, timeout_s: float = _ANSWER_SECONDS
+    ) -> None:
+        """Not yet connected. BrokerError where a file for TLS cannot be used."""
+        super().__init__(
+            config.host,
+            config.port,
+            identifier=client_id,
+            username=config.username,
+            password=config.password,
+            tls_context=tls_context(config),
+            clean_session=clean_session,
+            timeout=timeout_s,
+            protocol=aiomqtt.ProtocolVersion.V311,  # what the default broker speaks
+            max_inflight_messages=1000,
+            socket_options=[
+                # Without it Nagle's algorithm holds a small publication back for the peer's delayed ACK: 40 ms each.
+                (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            ],
+        )
 
     def _on_disconnect(self, *told: Any) -> None:
         if self._connected.done():

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, connected, mqtt_client
+from ingest.broker import BrokerConfig, Client, connected
 from ingest.errors import CommandError
 from telemetry.commands import Command, CommandResult, decode_result, encode_command
 from telemetry.errors import WireError
@@ -29,7 +29,7 @@ async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[Com
     sent = False
     try:
         left_s = (command.expires - datetime.now(UTC)).total_seconds()
-        own = mqtt_client(
+        own = Client(
             broker,
             client_id=f"wearcast-remote-{command.id.hex[:12]}",
             clean_session=True,

@@ -1,8 +1,8 @@
 """One group of messages -> one transaction. What commits is what may be acknowledged.
 
 Order inside the transaction, the same in every worker so that none waits for the other in a circle: ledger of batches,
-rows, marks for their roll-ups, service records, state of vehicles, state of devices, rejected messages; each by ascending
-key.
+rows, marks for their roll-ups, service records, state of vehicles, state of devices, rejected messages; each by
+ascending key.
 """
 
 from collections import Counter

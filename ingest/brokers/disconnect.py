@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, connected, mqtt_client
+from ingest.broker import BrokerConfig, Client, connected
 from ingest.brokers.folder import Setup, doorkeeper
 from ingest.errors import BrokerError
 from telemetry.topics import DEVICE_ID
@@ -38,7 +38,7 @@ async def take_places(folder: Path, setup: Setup, client_ids: Iterable[str]) -> 
     )
     for client_id in client_ids:
         try:
-            async with connected(mqtt_client(config, client_id=client_id, clean_session=True)):
+            async with connected(Client(config, client_id=client_id, clean_session=True)):
                 pass
         except aiomqtt.MqttError as error:
             raise BrokerError(f"{client_id} cannot be disconnected ({error}); it is deaf and mute already") from error

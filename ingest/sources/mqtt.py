@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from paho.mqtt.client import MQTTMessage
+
 from ingest import metrics
 from ingest.broker import BrokerConfig
 from ingest.decode import Incoming, is_for_the_store
 from ingest.errors import BrokerError
 from ingest.inbox import Inbox
-from ingest.mqtt_connection import MqttConnection
-from ingest.mqtt_packets import Publication
 from ingest.pause import Pause
+from ingest.sources.mqtt_connection import MqttConnection
 from ingest.sources.port import Aside
 
 logger = logging.getLogger(__name__)
@@ -81,19 +82,19 @@ class MqttSource:
                     await connection.keep()
                 finally:
                     self._connection = None
-                    connection.close()
+                    await connection.leave()
             except BrokerError as error:
                 logger.warning("broker away, will connect again: %s", error)
             await self._pause.sleep()
 
-    def _receive(self, connection: MqttConnection, message: Publication) -> bool:
-        receipt = _Receipt(connection, message.packet) if message.packet else None
-        if self._aside(message.topic, message.payload) or not is_for_the_store(message.topic):
+    def _receive(self, connection: MqttConnection, message: MQTTMessage) -> bool:
+        receipt = _Receipt(connection, message.mid) if message.qos else None
+        if self._aside(message.topic, bytes(message.payload)) or not is_for_the_store(message.topic):
             if receipt is not None:
                 connection.confirm([receipt.packet])
             return True
         incoming = Incoming(
-            topic=message.topic, payload=message.payload, received_at=datetime.now(UTC), receipt=receipt
+            topic=message.topic, payload=bytes(message.payload), received_at=datetime.now(UTC), receipt=receipt
         )
         if self._inbox.offer(incoming):
             return True
@@ -122,7 +123,7 @@ class MqttSource:
         """Publish with QoS 1; BrokerError where the broker is away."""
         if self._connection is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
-        await self._connection.publish(messages)
+        await self._connection.send(messages)
 
     def close(self) -> None:
         """Take in no more."""

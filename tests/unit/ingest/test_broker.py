@@ -8,7 +8,7 @@ import struct
 import aiomqtt
 import pytest
 
-from ingest.broker import BrokerConfig, connected, mqtt_client
+from ingest.broker import BrokerConfig, Client, connected
 
 
 async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,7 +28,7 @@ async def test_a_connection_closed_before_the_answer_is_no_timeout(way: object) 
     server = await asyncio.start_server(way, "127.0.0.1", 0)  # type: ignore[arg-type]  # either of the two above
     port = server.sockets[0].getsockname()[1]
     async with server:
-        client = mqtt_client(BrokerConfig(port=port), client_id="a-test", clean_session=True, timeout_s=100.0)
-        with pytest.raises(aiomqtt.MqttError, match="closed the connection before it answered"):
+        client = Client(BrokerConfig(port=port), client_id="a-test", clean_session=True, timeout_s=100.0)
+        with pytest.raises(aiomqtt.MqttError, match=r"closed the connection before it answered|reset by peer"):
             async with connected(client):
                 raise AssertionError("nothing was to be connected to")

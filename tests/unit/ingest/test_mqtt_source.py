@@ -6,15 +6,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from ingest import mqtt_packets as mqtt
 from ingest.broker import BrokerConfig
 from ingest.errors import BrokerError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.sources.mqtt import MqttSource
+from tests.unit.ingest import mqtt_packets as mqtt
 
 TOPIC = "wearcast/v1/d1/readings"
-CONNECT, SUBSCRIBE, DISCONNECT = 1, 8, 14
 
 
 class Broker:
@@ -28,6 +27,7 @@ class Broker:
         self.published: list[bytes] = []
         self.writer: asyncio.StreamWriter | None = None
         self.connections = 0
+        self.confirms = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
@@ -36,24 +36,25 @@ class Broker:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 buffer += data
-                while (found := mqtt.next_packet(buffer, 0)) is not None:
-                    packet, end = found
-                    del buffer[:end]
+                while (packet := mqtt.next_packet(buffer)) is not None:
                     self._answer(packet)
         writer.close()
 
     def _answer(self, packet: mqtt.Packet) -> None:
         assert self.writer is not None
-        if packet.kind == CONNECT:
+        if packet.kind == mqtt.CONNECT:
             self.writer.write(bytes((0x20, 2, self.session_kept, 0)))
             for number, payload in self.before_the_subscription:
                 self.deliver(number, payload)
-        elif packet.kind == SUBSCRIBE:
+        elif packet.kind == mqtt.SUBSCRIBE:
             self.writer.write(b"\x90\x03" + packet.body[:2] + b"\x01")
         elif packet.kind == mqtt.PUBACK:
             self.confirmed.append(mqtt.packet_id(packet.body))
         elif packet.kind == mqtt.PUBLISH:
-            self.published.append(mqtt.publication(packet).payload)
+            payload, number = mqtt.payload_and_id(packet)
+            self.published.append(payload)
+            if self.confirms:
+                self.writer.write(mqtt.puback(number))
 
     def deliver(self, packet: int, payload: bytes, topic: str = TOPIC) -> None:
         assert self.writer is not None
@@ -181,6 +182,7 @@ async def test_publications_leave_without_waiting_for_each_answer_and_fail_where
     async with connected(Inbox(max_messages=10, max_bytes=1_000)) as (source, broker):
         await source.publish([(TOPIC, b"one"), (TOPIC, b"two")])
         await until(lambda: broker.published == [b"one", b"two"], "both arrived")
+        broker.confirms = False
         many = asyncio.create_task(source.publish([(TOPIC, b"x")] * 3000))  # more than may be without an answer
         await until(lambda: len(broker.published) > 900, "the first of them")
         assert not many.done()
