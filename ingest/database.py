@@ -14,6 +14,8 @@ from ingest.errors import DatabaseError
 
 Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]
+# What a database says that takes nothing now: away, full, shutting down, or read-only as a standby is.
+NOT_NOW = (DatabaseError, psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 License = Literal["apache", "timescale"]
 
 APPLICATION_NAME = "wearcast"

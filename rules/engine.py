@@ -19,8 +19,8 @@ from uuid import UUID
 import psycopg
 
 from health.errors import HealthError
-from ingest.database import Connection, connect
-from ingest.errors import DatabaseError, IngestError
+from ingest.database import NOT_NOW, Connection, connect
+from ingest.errors import IngestError
 from ingest.pulse import PULSE
 from rules import metrics
 from rules.alerts import close_alert, has_booking, job_is_booked, open_alert, raise_alert
@@ -85,7 +85,7 @@ def run_engine(config: EngineConfig, stop: threading.Event) -> None:
                         holds_due = time.monotonic() + _HOLDS_PERIOD_S
                     if not run_once(connection, config, stop):
                         stop.wait(config.poll_s)
-        except (DatabaseError, psycopg.OperationalError) as error:
+        except NOT_NOW as error:
             PULSE.trouble("database", _brief(error))
             PULSE.turn("rules engine", _OVERDUE_S + wait_s)
             log.warning("database not reachable, trying again in %.0f s: %s", wait_s, _brief(error))

@@ -16,10 +16,9 @@ from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-import psycopg
 
-from ingest.database import Connection, connect
-from ingest.errors import DatabaseError, PersonalDataError
+from ingest.database import NOT_NOW, Connection, connect
+from ingest.errors import PersonalDataError
 from ingest.personal.access import Role, record_access
 from ingest.personal.mask import mask_channel
 from ingest.pulse import PULSE
@@ -95,7 +94,7 @@ def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], 
                     failures = 0
                     if not delivered:
                         stop.wait(config.poll_interval.total_seconds())
-        except (DatabaseError, psycopg.OperationalError) as error:
+        except NOT_NOW as error:
             failures += 1
             delay = retry_delay(
                 failures, first=config.poll_interval, longest=config.first_retry, jitter=random.random()
