@@ -30,6 +30,13 @@ security: environment ## attack both brokers with real clients and certificates:
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.security.report $(ARGS)
 
+faults-page: environment ## put the figures of make faults and make bench-herd onto docs/no-loss.md
+	$(BIN)/python -m tests.faults.page
+
+bench-herd: environment ## a fleet after an outage of the whole backend: who comes when, and what is stored first
+	@$(BIN)/python -m wearcast.embedded
+	$(BIN)/python -m tests.faults.bench_herd
+
 bench-wire: environment ## bytes per value of the compact form against JSON, over the recorded trips
 	$(BIN)/python -m tests.benchmarks.bench_wire
 

@@ -67,6 +67,7 @@ class Dongle:
         self._folder = folder
         self._start = start
         self._parts = 0
+        self._uplink: Mapping[str, object] = UPLINK
         self._process: ManagedProcess | None = None
         folder.mkdir()
 
@@ -85,6 +86,18 @@ class Dongle:
         """Write the next recording and replay it."""
         self._recording(PART_ROWS, ROWS_PER_SECOND)
         self.restart()
+
+    def begin_backlog(self, rows: int, uplink: Mapping[str, object]) -> None:
+        """Read a recording of so many rows at once; it ends when all of it is acknowledged."""
+        self._uplink = uplink
+        self._parts += 1
+        self._write(0, rows)
+        self._configure(None)
+        self.restart()
+
+    def time_ms(self, number: int) -> int:
+        """When a row was recorded, in ms since 1970."""
+        return row_of(self.device, number)[0]
 
     def restart(self) -> None:
         """Start the agent as systemd would: with the configuration it had."""
@@ -158,7 +171,7 @@ class Dongle:
             "source": dict(source),
             "outbox": {"path": self.outbox.name},
             "mqtt": {"host": HOST, "port": self.wire.port, "username": self.device},
-            "uplink": UPLINK,
+            "uplink": dict(self._uplink),
             "batch_samples": BATCH_SAMPLES,
             **settings,
         }

@@ -42,7 +42,8 @@ DATABASE: Final = "faults"
 BACKEND: Final = "backend"
 ACK_WAIT: Final = "1s"  # instead of 5: a worker need not be frozen that long to be past it
 WORKERS: Final = ("ingest-1", "ingest-2")
-REPLAYING: Final = 3  # dongles; one more dates its readings itself
+CLOCKED: Final = "wc-fault-4"  # dates its readings itself; the others replay recordings
+DEVICES: Final = ("wc-fault-1", "wc-fault-2", "wc-fault-3", CLOCKED)
 _LOOK_SECONDS: Final = 0.1
 
 
@@ -140,9 +141,10 @@ class FaultSite:
 
 
 @contextlib.contextmanager
-def fault_site(folder: Path, *, may_mount: bool) -> Iterator[FaultSite]:
-    """Set it up, with everything at work when the block begins; everything is gone at its end."""
-    devices = tuple(f"wc-fault-{number}" for number in range(1, REPLAYING + 2))
+def fault_site(
+    folder: Path, *, may_mount: bool, devices: Sequence[str] = DEVICES, begin: bool = True
+) -> Iterator[FaultSite]:
+    """Set it up, with everything started when the block begins, if told to ``begin``; everything is gone at its end."""
     users = {
         BACKEND: BrokerUser.with_new_password(BACKEND),
         **{device: BrokerUser.with_new_password(device, device=device) for device in devices},
@@ -175,7 +177,7 @@ def fault_site(folder: Path, *, may_mount: bool) -> Iterator[FaultSite]:
             for name in WORKERS
         ]
         site.dongles = [
-            (ClockedDongle if device == devices[-1] else Dongle)(
+            (ClockedDongle if device == CLOCKED else Dongle)(
                 device=device,
                 vehicle=vehicles[device],
                 folder=folder / device,
@@ -185,9 +187,9 @@ def fault_site(folder: Path, *, may_mount: bool) -> Iterator[FaultSite]:
             for device in devices
         ]
         stack.callback(_stop_all, site)
-        for worker in site.workers:
+        for worker in site.workers if begin else ():
             worker.restart()
-        for dongle in site.dongles:
+        for dongle in site.dongles if begin else ():
             dongle.begin()
         yield site
 

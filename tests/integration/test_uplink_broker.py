@@ -179,9 +179,7 @@ def test_while_the_clock_is_unsure_nothing_is_published(broker: Broker, backend:
         eventually(lambda: len(backend.statuses) == 2, "online, with the right time", uplink.tick)
 
 
-def test_unanswered_no_second_is_sent_and_the_first_comes_again(
-    broker: Broker, backend: Backend, outbox: Outbox
-) -> None:
+def test_unanswered_the_first_comes_again_and_no_second(broker: Broker, backend: Backend, outbox: Outbox) -> None:
     backend.answering = False
     clock = FakeClock()
     outbox.begin_boot(clock.boot)
