@@ -26,6 +26,8 @@ class MqttConnection(Client):
     def __init__(self, config: BrokerConfig, *, client_id: str, receive: "Receive") -> None:
         super().__init__(config, client_id=client_id, clean_session=False)
         self._client.manual_ack_set(True)
+        # Bounded here instead (_MOST_IN_FLIGHT): with a bound of its own paho looks through all of them at each PUBACK.
+        self._client.max_inflight_messages_set(0)
         self._receive = receive
         self._session_kept = False
         self._unread: deque[paho.MQTTMessage] = deque()  # read from the socket, and there was no room
