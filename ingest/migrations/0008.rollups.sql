@@ -77,7 +77,8 @@ CREATE TABLE storage_state (
     reason text NOT NULL DEFAULT 'no maintenance has run yet',
     last_run_at timestamptz,
     last_run_seconds real,
-    last_run_buckets integer
+    last_run_buckets integer,
+    last_run_complete boolean                       -- else more hours are due
 );
 INSERT INTO storage_state DEFAULT VALUES;
 
@@ -89,10 +90,12 @@ SELECT DISTINCT vehicle_id, date_trunc('hour', time, 'UTC') FROM reading;
 -- pages do, and inserting costs next to nothing.
 CREATE INDEX batch_committed ON batch USING brin (committed_at) WITH (pages_per_range = 32, autosummarize = on);
 
--- Roll up to `most` pending hours that begin before `settled`; returns how many there were.
+-- Roll up to `most` pending hours that begin before `settled`; tells how many there were, and whether more are left.
 -- An hour is computed anew from its raw rows and its day from the hours, so that late and repeated rows are counted
 -- as they are stored. Marks are taken first: every row that belongs to one is then seen.
-CREATE FUNCTION refresh_rollups(most integer, settled timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
+-- It takes the first marks it meets: to sort them all for each thousand made a long backlog take its square of time.
+CREATE FUNCTION refresh_rollups(most integer, settled timestamptz, OUT rolled integer, OUT more boolean)
+LANGUAGE plpgsql SET enable_mergejoin = off AS $$
 DECLARE
     state storage_state;
     vehicles uuid[];
@@ -101,15 +104,18 @@ BEGIN
     -- Two at once: the one with the older snapshot could write last.
     PERFORM pg_advisory_xact_lock(hashtext('wearcast.rollups'));
     SELECT * INTO STRICT state FROM storage_state;
-    WITH chosen AS (
-        SELECT DISTINCT vehicle_id, hour FROM rollup_pending WHERE hour < settled ORDER BY hour, vehicle_id LIMIT most
+    WITH met AS MATERIALIZED (
+        SELECT vehicle_id, hour FROM rollup_pending WHERE hour < settled LIMIT 20 * most
+    ), chosen AS MATERIALIZED (
+        SELECT DISTINCT vehicle_id, hour FROM met LIMIT most
     ), taken AS (
         DELETE FROM rollup_pending AS mark USING chosen
         WHERE mark.vehicle_id = chosen.vehicle_id AND mark.hour = chosen.hour
     )
-    SELECT array_agg(vehicle_id), array_agg(hour) INTO vehicles, hours FROM chosen;
-    IF vehicles IS NULL THEN
-        RETURN 0;
+    SELECT array_agg(vehicle_id), array_agg(hour), count(*), count(*) = most OR (SELECT count(*) FROM met) = 20 * most
+    INTO vehicles, hours, rolled, more FROM chosen;
+    IF rolled = 0 THEN
+        RETURN;
     END IF;
     PERFORM roll_up_hours(vehicles, hours, coalesce(state.raw_dropped_before, '-infinity'));
     IF state.raw_dropped_before > ANY (hours) THEN
@@ -118,7 +124,6 @@ BEGIN
         );
     END IF;
     PERFORM roll_up_days(vehicles, hours, coalesce(state.hours_dropped_before, '-infinity'));
-    RETURN cardinality(vehicles);
 END $$;
 
 -- The query of the roll-up of wanted.vehicle_id in wanted.hour, a row per signal; $1 and $2 bound the time, so that
@@ -306,20 +311,20 @@ DECLARE
     -- An hour is rolled up ten minutes after its end, when what a driving car sends has come.
     settled CONSTANT timestamptz := date_trunc('hour', begun - INTERVAL '10 minutes', 'UTC');
     passes integer := coalesce((config ->> 'passes')::integer, 2147483647);
-    rolled integer;
+    pass record;
     buckets integer := 0;
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM storage_state WHERE scheduler = config ->> 'scheduler') THEN
         RETURN;
     END IF;
     LOOP
-        rolled := refresh_rollups(most, settled);
+        SELECT * INTO pass FROM refresh_rollups(most, settled);
         COMMIT;
-        buckets := buckets + rolled;
+        buckets := buckets + pass.rolled;
         passes := passes - 1;
-        EXIT WHEN rolled < most OR passes = 0;
+        EXIT WHEN NOT pass.more OR passes = 0;
     END LOOP;
-    IF rolled < most THEN
+    IF NOT pass.more THEN
         UPDATE storage_state SET settled_before = settled;
         COMMIT;
         WHILE drop_oldest_chunk(begun) IS NOT NULL LOOP
@@ -329,6 +334,6 @@ BEGIN
             COMMIT;
         END LOOP;
     END IF;
-    UPDATE storage_state SET last_run_at = clock_timestamp(), last_run_buckets = buckets,
+    UPDATE storage_state SET last_run_at = clock_timestamp(), last_run_buckets = buckets, last_run_complete = NOT pass.more,
         last_run_seconds = extract(epoch FROM clock_timestamp() - begun);
 END $$;

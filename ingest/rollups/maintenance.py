@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 _NAME: Final = "wearcast-maintenance"
 _LOCK: Final = 0x57656173  # beside that of ingest.migrate
 _PASSES: Final = 5  # of 1000 hours each in one call, so that a stop does not have to wait for a long backlog
-_HOURS_PER_PASS: Final = 1000  # maintain_storage
 _LONGEST_ROUND_SECONDS: Final = 3600.0  # the first roll-up of a long history; one that takes longer stands still
 
 
@@ -90,5 +89,5 @@ def _maintain(connection: Connection) -> bool:
     """Call the procedure once; says whether there is more to roll up."""
     connection.execute("CALL maintain_storage(0, %s)", [Jsonb({"scheduler": "process", "passes": _PASSES})])
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute("SELECT last_run_buckets FROM storage_state").fetchone()
-    return row is not None and row[0] == _PASSES * _HOURS_PER_PASS
+        row = cursor.execute("SELECT last_run_complete FROM storage_state").fetchone()
+    return row is not None and row[0] is False

@@ -29,7 +29,7 @@ def put(connection: Connection, vehicle: UUID, values: Iterable[tuple[datetime, 
 
 def refresh(connection: Connection, settled: datetime = LATER, most: int = 1000) -> int:
     """Roll up what is pending; how many hours that were."""
-    row = connection.execute("SELECT refresh_rollups(%s, %s)", [most, settled]).fetchone()
+    row = connection.execute("SELECT rolled FROM refresh_rollups(%s, %s)", [most, settled]).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -90,6 +90,21 @@ def test_an_hour_that_is_not_over_waits(connection: Connection) -> None:
     assert refresh(connection) == 1
 
 
+def test_a_long_backlog_is_taken_in_portions(connection: Connection) -> None:
+    vehicle = uuid4()
+    values = every(600, START, 300)
+    for part in range(0, 300, 3):  # two marks for each hour
+        put(connection, vehicle, values[part : part + 3])
+    portions = []
+    while not portions or portions[-1][1]:
+        row = connection.execute("SELECT rolled, more FROM refresh_rollups(7, 'infinity')").fetchone()
+        assert row is not None
+        portions.append(row)
+    assert sum(rolled for rolled, _ in portions) == 51
+    assert max(rolled for rolled, _ in portions) == 7
+    assert stored(connection, vehicle, "hour") == expected(values, "hour")
+
+
 def test_a_mark_made_while_its_hour_is_rolled_up_is_not_lost(connection: Connection, database_url: str) -> None:
     """The transaction of a late row is open while the hour is computed: its mark is its own and stays."""
     vehicle = uuid4()
