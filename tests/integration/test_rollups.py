@@ -95,7 +95,7 @@ def test_a_long_backlog_is_taken_in_portions(connection: Connection) -> None:
     values = every(600, START, 300)
     for part in range(0, 300, 3):  # two marks for each hour
         put(connection, vehicle, values[part : part + 3])
-    portions = []
+    portions: list[tuple[int, bool]] = []
     while not portions or portions[-1][1]:
         row = connection.execute("SELECT rolled, more FROM refresh_rollups(7, 'infinity')").fetchone()
         assert row is not None
