@@ -91,6 +91,33 @@ def test_it_is_started_again_and_knows_its_program(unit: Path) -> None:
     assert all("/opt/wearcast" in paths.split() for paths in service["ExecPaths"])
 
 
+@each_unit
+def test_metrics_and_health_may_listen(unit: Path) -> None:
+    """Several processes of a machine take the first free port from WEARCAST_WATCH_LISTEN on."""
+    service = section(unit, "Service")
+    if "SocketBindDeny" in service:
+        assert "tcp:9464-9479" in service["SocketBindAllow"]
+
+
+def test_all_that_seals_or_opens_personal_data_uses_one_key_ring() -> None:
+    """The migration seals, too: with a ring of its own, nobody else could open what it sealed."""
+    rings = {
+        unit.stem: setting
+        for unit in UNITS
+        for line in section(unit, "Service")["Environment"]
+        for setting in line.split()
+        if setting.startswith("WEARCAST_PERSONAL_KEY_FILE=")
+    }
+    assert set(rings) == {"wearcast-delivery", "wearcast-ingest", "wearcast-portal", "wearcast-rules"}
+    assert len(set(rings.values())) == 1
+    migrating = {
+        unit.stem
+        for unit in UNITS
+        if any("migrate" in line for line in section(unit, "Service").get("ExecStartPre", []))
+    }
+    assert migrating <= set(rings)
+
+
 def test_the_agent_reaches_the_bus_and_feeds_the_watchdog() -> None:
     service = section(FOLDER / "wearcast-agent.service", "Service")
     assert service["Type"] == ["notify"]
