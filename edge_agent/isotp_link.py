@@ -93,7 +93,7 @@ class IsoTpLink:
             "tx_data_min_length": 8,
             "rx_consecutive_frame_timeout": 1000,  # ms, N_Cr of ISO 15765-2
             "rx_flowcontrol_timeout": 1000,  # ms, N_Bs
-            "logger_name": __name__,
+            "logger_name": "isotp",  # its own: at DEBUG the library logs every frame, and some hold the VIN
             "wait_func": lambda _seconds: None,
         }
         self._bus = bus

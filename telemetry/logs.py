@@ -8,17 +8,34 @@ into a log, and a field that nobody listed here is left out.
 import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from types import TracebackType
+from typing import Final, TextIO, TypeAlias
+
+ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 LOG_VARIABLE: Final = "WEARCAST_LOG"
 FORMS: Final = ("text", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
 FIELDS: Final = ("trace_id", "device")  # of a record's ``extra``
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# Libraries that log what nobody asked for; httpx also logs whole addresses, and some carry tokens.
+# Packages whose lines at DEBUG are ours to answer for. Libraries log there whole frames and addresses: VINs, tokens.
+_OURS: Final = (
+    "wearcast",
+    "ingest",
+    "rules",
+    "portal",
+    "edge_agent",
+    "telemetry",
+    "health",
+    "firmware_profiles",
+    "__main__",
+)
+# Libraries that log what nobody asked for, or whole addresses of channels, of which some are tokens or phone numbers.
 _CHATTY: Final = ("httpx", "httpcore", "apprise", "can", "isotp", "asyncio", "yoyo")
+_SILENT: Final = ("urllib3", "requests")  # also their warnings name the address
 
 
 def parse_log_setting(text: str) -> tuple[str, int]:
@@ -35,9 +52,24 @@ def configure(setting: str, *, process: str, verbose: bool = False, stream: Text
     form, level = parse_log_setting(setting)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines(process) if form == "json" else TraceText())
-    logging.basicConfig(level=logging.DEBUG if verbose else level, handlers=[handler], force=stream is not None)
+    level = logging.DEBUG if verbose else level
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=stream is not None)
+    for ours in _OURS:
+        logging.getLogger(ours).setLevel(level)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for silent in _SILENT:
+        logging.getLogger(silent).setLevel(logging.CRITICAL)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda given: _log_uncaught(given.exc_type, given.exc_value, given.exc_traceback)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """What ends a process or a thread, as a line of the log: Python's own words for it would repeat a row."""
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        sys.__excepthook__(kind, error or kind(), trace)
+        return
+    logging.getLogger("wearcast").critical("ended by a fault of ours", exc_info=(kind, error, trace))
 
 
 def name_process(process: str) -> None:
@@ -45,6 +77,11 @@ def name_process(process: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, JsonLines):
             handler.formatter.process = process
+
+
+def _told(error: BaseException) -> str:
+    """Kind of an error and the first line of its text: the others of a database's error repeat the row."""
+    return f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"
 
 
 class TraceText(logging.Formatter):
@@ -58,6 +95,10 @@ class TraceText(logging.Formatter):
         line = super().format(record)
         trace = getattr(record, "trace_id", None)
         return line if trace is None else f"{line} [{trace}]"
+
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - the library's name
+        """Where it was raised, and the first line of its text."""
+        return "" if ei[1] is None else "".join(traceback.format_tb(ei[2])) + _told(ei[1])
 
 
 class JsonLines(logging.Formatter):
@@ -79,8 +120,7 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
         if record.exc_info is not None and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            # Only the first line of its text: the others of a database's error repeat the row.
-            line["error"] = f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"
+            line["error"] = _told(error)
             line["stack"] = [
                 f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
             ]

@@ -1,5 +1,6 @@
 """Whole payloads over CAN frames, with both identifier lengths and with what goes wrong on a bus."""
 
+import logging
 from contextlib import closing
 
 import can
@@ -31,6 +32,18 @@ def test_a_payload_arrives_whole(request_id: int, response_id: int, length: int)
             arrived = receiver.pump(0)
             looks += 1
         assert arrived == [(far, payload)]
+
+
+def test_our_log_names_no_content_of_a_frame(caplog: pytest.LogCaptureFixture) -> None:
+    near, far = IsoTpAddress(transmit_id=0x7E0, receive_id=0x7E8), IsoTpAddress(transmit_id=0x7E8, receive_id=0x7E0)
+    caplog.set_level(logging.DEBUG, logger="edge_agent")
+    with can.Bus("log", interface="virtual") as one, can.Bus("log", interface="virtual") as two:
+        sender, receiver = IsoTpLink(one, [near], stmin_ms=0), IsoTpLink(two, [far], stmin_ms=0)
+        sender.send(near, VIN.encode())
+        for _ in range(50):
+            sender.pump(0)
+            receiver.pump(0)
+    assert VIN.encode()[:5].hex() not in caplog.text.lower()
 
 
 def test_a_payload_that_breaks_off_is_no_answer_and_the_next_one_is() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +41,41 @@ def test_json_line_of_an_error_repeats_no_row() -> None:
     assert told["error"] == "ValueError: duplicate key"
     assert "Ada" not in line
     assert any("test_logs.py" in frame for frame in told["stack"])
+
+
+def test_text_line_of_an_error_repeats_no_row() -> None:
+    made = record("a bug")
+    row = "Ada Beispiel"
+    with pytest.raises(ValueError, match="duplicate") as caught:
+        raise ValueError(f"duplicate key\nDETAIL: (name)=({row})")
+    made.exc_info = (ValueError, caught.value, caught.tb)
+    line = TraceText().format(made)
+    assert line.endswith("\nValueError: duplicate key")
+    assert row not in line
+    assert "test_logs.py" in line
+
+
+_TALKS = """
+import logging, sys
+from telemetry.logs import configure
+configure(sys.argv[1], process="delivery")
+logging.getLogger("rules.delivery").debug("ours is told")
+logging.getLogger("urllib3.connectionpool").debug("POST /bot12345:token/sendMessage")
+logging.getLogger("urllib3.connectionpool").warning("Failed to parse headers (url=/bot12345:token)")
+logging.getLogger("Connection").debug("a frame with a VIN")
+raise ValueError("duplicate key\\nDETAIL: (name)=(Ada Beispiel)")
+"""
+
+
+@pytest.mark.parametrize("setting", ["json:debug", "text:debug"])
+def test_at_debug_libraries_stay_silent_and_an_uncaught_error_repeats_no_row(setting: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _TALKS, setting], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.returncode == 1
+    assert "ours is told" in ended.stderr
+    assert "ValueError: duplicate key" in ended.stderr
+    assert not [word for word in ("token", "VIN", "Ada") if word in ended.stderr], ended.stderr
 
 
 def test_text_line_ends_with_its_trace_where_it_has_one() -> None:
