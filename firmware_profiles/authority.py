@@ -30,8 +30,12 @@ KEY_FILE: Final = "ca-key.pem"
 JOURNAL_FILE: Final = "issued.jsonl"
 AUTHORITY_DAYS: Final = 3650
 ISSUING_DAYS: Final = 1095
+DEVICE_DAYS: Final = 1095  # of what a bundle holds
 _ROOT_NAME: Final = "Wearcast certificate authority"
 _ISSUING_NAME: Final = "Wearcast issuing authority"
+_NODE_NAME: Final = "node.wearcast"  # with a dot, which no device id may hold
+_CLIENT: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+_SERVER: Final = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,17 +136,26 @@ class Authority:
         """When the authority itself ends: nothing it gives is valid for longer."""
         return min(certificate.not_valid_after_utc for certificate in self._chain)
 
+    @property
+    def days_left(self) -> int:
+        """Whole days until the authority ends."""
+        return (self.ends - self.now()).days
+
     def now(self) -> datetime:
         """The time, to the second: certificates hold no fractions."""
         return self._clock().replace(microsecond=0)
 
-    def issue_device_certificate(self, device_id: str, valid_days: int = 1095) -> Credentials:
-        """A client certificate of generation 0 with a key made here; its CN is the only name it may publish under."""
+    def issue_device_certificate(self, device_id: str, valid_days: int | None = None) -> Credentials:
+        """A client certificate of generation 0 with a key made here; its CN is the only name it may publish under.
+
+        Without ``valid_days`` for three years, or until the authority ends.
+        """
+        days = min(DEVICE_DAYS, self.days_left) if valid_days is None else valid_days
         try:
             subject = device_subject(device_id, 0)
         except ValueError as error:
             raise AuthorityError(str(error)) from error
-        given = self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, valid_days, names=())
+        given = self._issue(subject, _CLIENT, days, names=())
         self._note(device_id, given)
         return given
 
@@ -152,13 +165,20 @@ class Authority:
             subject = service_subject(service)
         except ValueError as error:
             raise AuthorityError(str(error)) from error
-        return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, valid_days, names=())
+        return self._issue(subject, _CLIENT, valid_days, names=())
 
     def issue_server_certificate(self, names: Sequence[str], valid_days: int = 365) -> Credentials:
         """A certificate for a server, valid for the host names and addresses it is reached by."""
         if not names:
             raise AuthorityError("a server certificate needs the host name or address devices reach the broker by")
-        return self._issue(Subject(common_name=names[0]), ExtendedKeyUsageOID.SERVER_AUTH, valid_days, names=names)
+        return self._issue(Subject(common_name=names[0]), _SERVER, valid_days, names=names)
+
+    def issue_node_certificate(self, names: Sequence[str], valid_days: int = 365) -> Credentials:
+        """A server's for a node of a cluster, which is a client of the other nodes too and shows it to them."""
+        if not names:
+            raise AuthorityError("a node's certificate needs the host name or address it is reached by")
+        # Not by the host's name: what a client may show must not be taken for a device.
+        return self._issue(Subject(common_name=_NODE_NAME), (*_SERVER, *_CLIENT), valid_days, names=names)
 
     def issue_authority(self, folder: Path, valid_days: int = ISSUING_DAYS) -> None:
         """Make an issuing authority in the folder, so that the root can stay offline."""
@@ -177,7 +197,7 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         until: datetime,
         *,
-        usage: x509.ObjectIdentifier | None = None,
+        usages: Sequence[x509.ObjectIdentifier] = (),
         names: Sequence[str] = (),
         path_length: int | None = None,
         backdated: timedelta = certificates.BACKDATED,
@@ -190,8 +210,8 @@ class Authority:
             .add_extension(certificates.key_usage(signs_certificates=signs), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
-        if usage is not None:
-            unsigned = unsigned.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if usages:
+            unsigned = unsigned.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             unsigned = unsigned.add_extension(certificates.alternative_names(names), critical=False)
         return unsigned.sign(self._key, hashes.SHA256())
@@ -209,11 +229,11 @@ class Authority:
                 ) from error
 
     def _issue(
-        self, subject: Subject, usage: x509.ObjectIdentifier, valid_days: int, names: Sequence[str]
+        self, subject: Subject, usages: Sequence[x509.ObjectIdentifier], valid_days: int, names: Sequence[str]
     ) -> Credentials:
         until = self._until(valid_days)
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self.certify(subject, key.public_key(), until, usage=usage, names=names)
+        certificate = self.certify(subject, key.public_key(), until, usages=usages, names=names)
         shown = b"".join(map(certificates.certificate_pem, (certificate, *self.intermediates)))
         return Credentials(certificate_pem=shown, key_pem=certificates.key_pem(key))
 
@@ -222,8 +242,9 @@ class Authority:
             raise AuthorityError(f"{valid_days} days: a certificate is valid for at least one day")
         until = self.now() + timedelta(days=valid_days)
         if until > self.ends:
-            left = (self.ends - self.now()).days
-            raise AuthorityError(f"the authority itself ends in {left} days; ask for at most that, or begin a new one")
+            raise AuthorityError(
+                f"the authority itself ends in {self.days_left} days; ask for at most that, or begin a new one"
+            )
         return until
 
     def _note(self, device_id: str, given: Credentials) -> None:

@@ -39,8 +39,9 @@ class BundleRequest:
     ``hardware`` and ``vehicle`` are names of profiles that ship, or paths; ``vehicle`` may be ``auto``: the agent finds
     out which profile the car has, and installs none. ``out`` is a folder that does not exist
     yet, or a file ending in ``.tar.gz``, ``.tgz`` or ``.zip``. With ``tls`` the device gets a certificate of the
-    authority in ``ca_dir``, valid for ``valid_days``; with ``enrolment_url`` it gets it there, for a key of its own:
-    then the bundle holds the ``token`` for that, and of the authority only ``ca.pem`` is needed.
+    authority in ``ca_dir``, valid for ``valid_days`` (None: three years at most); with ``enrolment_url`` it gets it
+    there, for a key of its own: then the bundle holds the ``token`` for that, and of the authority only ``ca.pem`` is
+    needed.
     """
 
     device_id: str
@@ -51,7 +52,7 @@ class BundleRequest:
     tls: bool = True
     out: Path
     ca_dir: Path | None = None
-    valid_days: int = 1095
+    valid_days: int | None = None
     enrolment_url: str | None = None
     token: str | None = field(default=None, repr=False)
 

@@ -50,7 +50,7 @@ class AuthoritySigner:
             device_subject(device_id, generation),
             key,
             min(self._authority.now() + valid, self._authority.ends),
-            usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+            usages=[ExtendedKeyUsageOID.CLIENT_AUTH],
             backdated=min(certificates.BACKDATED, valid / _BACKDATED_SHARE),
         )
         chain = (certificate, *self._authority.intermediates)

@@ -181,8 +181,9 @@ def _cluster_text(node: Node, cluster: Cluster) -> str:
         for name, address in cluster.routes.items()
         if name != node.name
     ]
-    # Routes verify each other's certificate as clients do a server's. A certificate alone lets nobody in as a node:
-    # every device has one of the same authority. The secret does.
+    # Both ends of a route show a certificate, which must be a server's and a client's (issue_node_certificate): the
+    # server asks for it, told or not. It alone lets nobody in as a node: every device has one of the same authority.
+    # The secret does.
     return f"""
 cluster {{
   name: {_quoted(CLUSTER_NAME)}

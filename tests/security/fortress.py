@@ -151,7 +151,7 @@ class Fortress:
             subject,
             key.public_key(),
             datetime.now(UTC) + timedelta(hours=hours),
-            usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+            usages=[ExtendedKeyUsageOID.CLIENT_AUTH],
             names=names,
         )
         self._minted += 1

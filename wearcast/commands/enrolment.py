@@ -203,6 +203,9 @@ def server(
     ca: AuthorityFolder,
     out: Out,
     days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=398)] = 365,
+    node: Annotated[
+        bool, typer.Option("--node", help="Of a NATS cluster: it shows the certificate to the other nodes too.")
+    ] = False,
 ) -> None:
     """Certificate and key for a server: broker, database, portal.
 
@@ -210,7 +213,9 @@ def server(
     """
     from firmware_profiles.authority import Authority
 
-    _write(out, names[0], Authority.open(ca).issue_server_certificate(names, days))
+    authority = Authority.open(ca)
+    issue = authority.issue_node_certificate if node else authority.issue_server_certificate
+    _write(out, names[0], issue(names, days))
 
 
 @app.command()

@@ -121,6 +121,13 @@ def test_what_cannot_be_issued_is_said(tmp_path: Path) -> None:
         authority.issue_server_certificate([])
 
 
+def test_unless_told_otherwise_a_bundle_s_certificate_ends_with_its_authority(tmp_path: Path) -> None:
+    Authority.open_or_create(tmp_path / "root", clock=at(NOW)).issue_authority(tmp_path / "issuing")
+    issuing = Authority.open(tmp_path / "issuing", clock=at(NOW + timedelta(days=1000)))
+    given = x509.load_pem_x509_certificate(issuing.issue_device_certificate("car-7").certificate_pem)
+    assert given.not_valid_after_utc == issuing.ends
+
+
 def test_a_broken_authority_is_not_replaced(tmp_path: Path) -> None:
     Authority.open_or_create(tmp_path / "a", clock=at(NOW))
     Authority.open_or_create(tmp_path / "b", clock=at(NOW))

@@ -114,11 +114,15 @@ def test_possession_is_shown_by_the_key_alone(tmp_path: Path) -> None:
 
 def test_a_server_or_service_is_no_device(tmp_path: Path) -> None:
     authority = Authority.open_or_create(tmp_path, clock=at(NOW))
-    for given_ in (authority.issue_server_certificate(["car-7"]), authority.issue_service_certificate("ingest")):
+    for given_ in (
+        authority.issue_server_certificate(["car-7"]),
+        authority.issue_node_certificate(["car-7"]),
+        authority.issue_service_certificate("ingest"),
+    ):
         key = serialization.load_pem_private_key(given_.key_pem, None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         proof = key.sign(b"x", ec.ECDSA(hashes.SHA256()))
-        with pytest.raises(ValueError, match=r"no device's|device id 'service\.ingest'"):
+        with pytest.raises(ValueError, match=r"no device's|device id '(service\.ingest|node\.wearcast)'"):
             AuthoritySigner(authority).read_present(given_.certificate_pem, proof=proof, signed=b"x")
 
 
