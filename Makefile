@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 FAULTS ?= 1000
+SHAPE ?= both
 # Most tests wait for a car, a broker or a deadline, so that two cores carry three of them; a file stays together.
 WORKERS ?= -n 3 --dist loadfile
 
@@ -22,9 +23,9 @@ test: lint types browser ## run every check: lint, format, types, import contrac
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
-faults: environment ## inject faults of every kind into running processes and count every batch (FAULTS=1000 SEED=1)
+faults: environment ## inject faults of every kind into running processes and count every batch (FAULTS=1000 SEED=1 SHAPE=node|cluster|both)
 	@$(BIN)/python -m wearcast.embedded
-	$(BIN)/python -m tests.faults.run --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	$(BIN)/python -m tests.faults.run --faults $(FAULTS) --shape $(SHAPE) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 security: environment ## attack both brokers with real clients and certificates: each attack, its answer, and whether it held
 	@$(BIN)/python -m wearcast.embedded

@@ -74,11 +74,11 @@ def real(folder: Path) -> list[Row]:
         worker.restart()
         worker.process.wait_for_line("ingest worker ready", 60)
         worker.kill()
-        site.broker.stop()
+        site.brokers.one.stop()
         for dongle in site.dongles:
             dongle.begin_backlog(BACKLOG_ROWS, _UPLINK)
         wait_until(lambda: all(_accepted(dongle) == BACKLOG_ROWS for dongle in site.dongles), "all read", 300)
-        site.broker.start()
+        site.brokers.one.start()
         worker.restart()
         begun = time.time()
         stored = _watch(site)

@@ -1,7 +1,7 @@
 """Faults of connections: reset at a chosen byte, silent without being closed, refused."""
 
 from tests.faults.fault import DONGLE_TARGETS, WORKER_TARGETS, Fault, MissedError
-from tests.faults.wire import Wire
+from tests.faults.wire import Bundle, Wire
 
 _HAPPENS_WITHIN_SECONDS = 4.0
 _COPY_BYTES = 2_000  # of a group's COPY, at most, before the cut
@@ -46,7 +46,7 @@ class _Silent(Fault):
     hold_seconds = (0.5, 2.0)
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> Wire | Bundle:
         """The connection's."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class WorkerBrokerSilent(_Silent):
     targets = WORKER_TARGETS
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> Bundle:
         return self.worker.broker
 
 
@@ -88,7 +88,7 @@ class DongleSilent(_Silent):
     targets = DONGLE_TARGETS
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> Bundle:
         return self.dongle.wire
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from edge_agent.errors import OutboxError
 from edge_agent.ledger import read_ledger
-from tests.faults.wire import HOST, Wire
+from tests.faults.wire import HOST, Bundle
 from wearcast.embedded.processes import ManagedProcess
 
 START: Final = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -59,7 +59,7 @@ class Dongle:
 
     recorded = True
 
-    def __init__(self, *, device: str, vehicle: UUID, folder: Path, wire: Wire, start: Start) -> None:
+    def __init__(self, *, device: str, vehicle: UUID, folder: Path, wire: Bundle, start: Start) -> None:
         self.device = device
         self.vehicle = vehicle
         self.wire = wire
@@ -170,7 +170,7 @@ class Dongle:
             "device": self.device,
             "source": dict(source),
             "outbox": {"path": self.outbox.name},
-            "mqtt": {"host": HOST, "port": self.wire.port, "username": self.device},
+            "mqtt": {"host": HOST, "port": self.wire.ports[0], "username": self.device},
             "uplink": dict(self._uplink),
             "batch_samples": BATCH_SAMPLES,
             **settings,

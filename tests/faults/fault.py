@@ -7,12 +7,14 @@ from typing import ClassVar, Final
 from tests.faults.dongle import Dongle
 from tests.faults.site import FaultSite
 from tests.faults.worker import Worker
+from wearcast.embedded.nats import Broker
 
 # What can be hit at one time by one fault only.
 WORKER_TARGETS: Final = ("worker 1", "worker 2")
 DONGLE_TARGETS: Final = ("dongle 1", "dongle 2", "dongle 3", "dongle 4")
 DATABASE_TARGETS: Final = ("database",)
 BROKER_TARGETS: Final = ("broker",)
+NODE_TARGETS: Final = ("node 1", "node 2", "node 3")
 CLOCK_TARGETS: Final = ("clock",)
 MESSAGE_TARGETS: Final = ("messages 1", "messages 2")
 
@@ -54,6 +56,11 @@ class Fault:
     def dongle(self) -> Dongle:
         """The dongle of the target."""
         return self.site.dongles[int(self.target[-1]) - 1]
+
+    @property
+    def node(self) -> Broker:
+        """The node of the cluster that is the target."""
+        return self.site.brokers.nodes[int(self.target[-1]) - 1]
 
 
 def progress(site: FaultSite) -> Mapping[str, int]:

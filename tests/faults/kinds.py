@@ -1,19 +1,26 @@
-"""All kinds of faults, by name."""
+"""All kinds of faults, by name, and which of them a shape of the site can have."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from tests.faults import clocks, connections, databases, messages, processes
+from tests.faults import clocks, connections, databases, messages, nodes, processes
+from tests.faults.brokers import Shape
 from tests.faults.fault import Fault
 
-_ALL: Final[tuple[type[Fault], ...]] = (
+_ON_ONE_NODE: Final[tuple[type[Fault], ...]] = (processes.BrokerKilled, processes.BrokerFrozen)
+_ON_A_CLUSTER: Final[tuple[type[Fault], ...]] = (
+    nodes.NodeKilled,
+    nodes.LeaderKilled,
+    nodes.TwoNodesKilled,
+    nodes.AllNodesKilled,
+    nodes.NodeFrozen,
+)
+_ON_BOTH: Final[tuple[type[Fault], ...]] = (
     processes.WorkerKilled,
     processes.DongleKilled,
-    processes.BrokerKilled,
     processes.DatabaseKilled,
     processes.WorkerFrozen,
     processes.DongleFrozen,
-    processes.BrokerFrozen,
     processes.DatabaseFrozen,
     connections.CopyCut,
     connections.CommitAnswerLost,
@@ -36,5 +43,14 @@ _ALL: Final[tuple[type[Fault], ...]] = (
     messages.Tomorrow,
     messages.Poison,
 )
-KINDS: Final[Mapping[str, type[Fault]]] = {kind.kind: kind for kind in _ALL}
+OF_CLUSTER: Final = tuple(kind.kind for kind in _ON_A_CLUSTER)
 NEEDS_SMALL_DISK: Final = databases.DatabaseFull.kind
+
+
+def kinds_of(shape: Shape) -> Mapping[str, type[Fault]]:
+    """The kinds that can happen to a site of this shape."""
+    own = _ON_ONE_NODE if shape == "node" else _ON_A_CLUSTER
+    return {kind.kind: kind for kind in (*own, *_ON_BOTH)}
+
+
+ALL_KINDS: Final = tuple(sorted({*kinds_of("node"), *kinds_of("cluster")}))

@@ -123,14 +123,15 @@ class Poison(_Refused):
         batch = _batch()
         good, plain = encode_readings(batch), json.loads(encode_readings(batch, "json"))
         late = json.dumps({**plain, "sequence": 2}).replace(str(datetime.now(UTC).year) + "-", "9999-", 99)
+        foreign = [("wearcast/v1/a/b/c/readings", good)]  # which the workers of a cluster do not take at all
         return [
+            *(foreign if self.site.brokers.cluster is None else ()),
             (_READINGS, b'{"schema": "wearcast.re' + salt.encode()),
             (_READINGS, b"\xff\xfe\x00{" + salt.encode()),
             (_EVENTS, b"[" * 50_000 + salt.encode()),
             (_READINGS, good[:-9]),
             (_READINGS, b" " * 520_000 + salt.encode() * 2_000),
             (_STATUS, json.dumps(plain).encode()),
-            ("wearcast/v1/a/b/c/readings", good),
             (f"wearcast/v1/wc-unknown-{salt}/readings", good),
             (_READINGS, json.dumps({**plain, "device": "wc-fault-1"}).encode()),
             (_READINGS, json.dumps({**plain, "sequence": 2**63}).encode()),

@@ -3,11 +3,12 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.bench_row import RESULTS, ROOT, Row
+from tests.faults.report import SHAPE_NAMES
 
 PAGE: Final = ROOT / "docs" / "no-loss.md"
 _HOWS: Final = ("alone", "with others")
@@ -15,23 +16,40 @@ _TIMES: Final = ("faults", "recovery, median", "recovery, p95", "recovery, longe
 
 
 def faults_table(rows: Sequence[Row]) -> str:
-    """The counts, then a line for each kind: alone and with others, how often, and the recovery times in seconds."""
+    """The counts of each shape, then a line for each kind: how often, and its recovery times in seconds."""
     values = {row["name"]: row["value"] for row in rows}
-    kinds = [name.removesuffix(", alone: faults") for name in values if name.endswith(", alone: faults")]
-    others = [name.removesuffix(", with others: faults") for name in values if name.endswith(", with others: faults")]
-    lines = ["| counted | |", "|---|---:|"]
-    lines += [f"| {row['name']} | {row['value']:,.0f} {row['unit']} |" for row in rows if ": " not in row["name"]]
+    shapes = [shape for shape in SHAPE_NAMES.values() if f"{shape}: faults injected" in values]
+    prefix = f"{shapes[0]}: "
+    counted = [row for row in rows if row["name"].startswith(prefix) and row["name"].count(": ") == 1]
+    lines = [f"Seed {values['seed']:.0f}.", "", f"| counted | {' | '.join(shapes)} |", f"|---|{'---:|' * len(shapes)}"]
+    for row in counted:
+        name = row["name"].removeprefix(prefix)
+        cells = [f"{values[f'{shape}: {name}']:,.0f}" for shape in shapes]
+        unit = ", s" if row["unit"] == "s" else ""
+        lines.append(f"| {name}{unit} | {' | '.join(cells)} |")
     lines += [
         "",
         "Recovery in seconds: median / 95 % / longest.",
         "",
-        "| fault | alone | recovery | with others | recovery |",
-        "|---|---:|---:|---:|---:|",
+        "| on | fault | alone | recovery | with others | recovery |",
+        "|---|---|---:|---:|---:|---:|",
     ]
-    for kind in dict.fromkeys([*kinds, *others]):
-        cells = [cell for how in _HOWS for cell in _cells(values, f"{kind}, {how}")]
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    for shape in shapes:
+        for kind in _kinds(values, f"{shape}: "):
+            cells = [cell for how in _HOWS for cell in _cells(values, f"{shape}: {kind}, {how}")]
+            lines.append(f"| {shape} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _kinds(values: Iterable[str], prefix: str) -> list[str]:
+    ends = [f", {how}: faults" for how in _HOWS]
+    found = [
+        name.removeprefix(prefix).removesuffix(end)
+        for end in ends
+        for name in values
+        if name.startswith(prefix) and name.endswith(end)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def herd_table(rows: Sequence[Row]) -> str:

@@ -42,10 +42,10 @@ class BrokerKilled(Fault):
     targets = BROKER_TARGETS
 
     def inject(self) -> None:
-        self.site.broker.kill()
+        self.site.brokers.one.kill()
 
     def heal(self) -> None:
-        self.site.broker.restart()
+        self.site.brokers.one.restart()
 
 
 class DatabaseKilled(Fault):
@@ -109,7 +109,7 @@ class BrokerFrozen(_Frozen):
     targets = BROKER_TARGETS
 
     def pids(self) -> Sequence[int]:
-        return (self.site.broker.pid,)
+        return (self.site.brokers.one.pid,)
 
 
 class DatabaseFrozen(_Frozen):

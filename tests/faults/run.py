@@ -1,7 +1,7 @@
-"""Faults into a running site, and an audit of what became of every batch: ``make faults FAULTS=1000 SEED=…``.
+"""Faults into a running site, and an audit of what became of every batch: ``make faults FAULTS=1000 SEED=… SHAPE=…``.
 
-Its last lines say what was found and the seed that repeats the choices. The status is 1 where something is lost,
-doubled or needs a person.
+Each shape of the site, one node and a cluster of three, has its faults one after the other. The last lines say what was
+found and the seed that repeats the choices. The status is 1 where something is lost, doubled or needs a person.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Final
 
 from tests.benchmarks.bench_row import RESULTS, show, write
 from tests.faults.audit import Audit, audit
+from tests.faults.brokers import SHAPES, Shape
 from tests.faults.director import Director, NotRecoveredError
-from tests.faults.kinds import KINDS, NEEDS_SMALL_DISK
+from tests.faults.kinds import ALL_KINDS, NEEDS_SMALL_DISK, kinds_of
 from tests.faults.plan import rounds
-from tests.faults.report import table
+from tests.faults.report import SHAPE_NAMES, ShapeResult, table
 from tests.faults.site import FaultSite, fault_site, wait_until
 from tests.faults.small_disk import own_mounts
 
+_CLUSTER_PART: Final = 4  # of both shapes, the cluster has every fourth fault
 _SERVE_SECONDS: Final = 60.0  # from the start of the site
 _DRAIN_SECONDS: Final = 180.0  # from the last fault until every outbox is empty
 
@@ -34,27 +36,53 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--faults", type=int, default=1000)
     options.add_argument("--seed", type=int, default=random.randrange(2**32))
-    options.add_argument("--only", nargs="*", default=sorted(KINDS), choices=sorted(KINDS), metavar="KIND")
+    options.add_argument("--shape", choices=(*SHAPES, "both"), default="both", help="both: a quarter on the cluster")
+    options.add_argument("--only", nargs="*", default=ALL_KINDS, choices=ALL_KINDS, metavar="KIND")
     options.add_argument("--name", default="faults", help="of the file in build/bench")
     given = options.parse_args()
     for name in [name for name in os.environ if name.startswith("WEARCAST_")]:
         del os.environ[name]  # the processes see the site's settings, not those of whoever runs this
     may_mount = own_mounts()
-    with tempfile.TemporaryDirectory(prefix="wearcast-faults-") as folder:
-        Path(folder).chmod(0o755)  # the database runs as another user
-        return run(Path(folder), given.faults, given.seed, given.only, given.name, may_mount=may_mount)
-
-
-def run(folder: Path, faults: int, seed: int, only: list[str], name: str, *, may_mount: bool) -> int:
-    """Inject so many faults of these kinds; 0 where all is well."""
-    begun = time.monotonic()
-    _tell(f"{faults} faults, seed {seed}")
+    _tell(f"{given.faults} faults, seed {given.seed}")
     with ExitStack() as stack:
-        site = stack.enter_context(fault_site(folder, may_mount=may_mount))
-        kinds = {kind: KINDS[kind] for kind in KINDS if kind in only and (site.disk or kind != NEEDS_SMALL_DISK)}
+        note = stack.enter_context(_notes(given.name))
+        results = [
+            run(shape, faults, given.seed, given.only, may_mount=may_mount, note=note)
+            for shape, faults in divided(given.faults, given.shape).items()
+            if faults
+        ]
+    entries = table(results, given.seed)
+    write(given.name, entries)
+    show(entries)
+    return _last_words(results, f"FAULTS={given.faults} SEED={given.seed} SHAPE={given.shape}")
+
+
+def divided(faults: int, shape: str) -> dict[Shape, int]:
+    """How many faults happen to a site of each shape."""
+    if shape != "both":
+        return {one: faults for one in SHAPES if one == shape}
+    on_cluster = -(-faults // _CLUSTER_PART)
+    return {"node": faults - on_cluster, "cluster": on_cluster}
+
+
+def run(
+    shape: Shape, faults: int, seed: int, only: Sequence[str], *, may_mount: bool, note: Callable[[str], None]
+) -> ShapeResult:
+    """Inject so many faults of these kinds into a site of its own, and audit it."""
+    begun = time.monotonic()
+    _tell(f"{SHAPE_NAMES[shape]}: {faults} faults")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wearcast-faults-")))
+        folder.chmod(0o755)  # the database runs as another user
+        site = stack.enter_context(fault_site(folder, may_mount=may_mount, shape=shape))
+        kinds = {
+            name: kind
+            for name, kind in kinds_of(shape).items()
+            if name in only and (site.disk or name != NEEDS_SMALL_DISK)
+        }
         if site.disk is None:
             _tell(f"left out: {NEEDS_SMALL_DISK}, which takes the right to mount a disk of its own")
-        director = Director(site, kinds, tell=_tell, note=stack.enter_context(_notes(name)))
+        director = Director(site, kinds, tell=_tell, note=note)
         failure: Exception | None = None
         found = Audit()
         try:
@@ -68,17 +96,22 @@ def run(folder: Path, faults: int, seed: int, only: list[str], name: str, *, may
         seconds = time.monotonic() - begun
     if failure is not None:
         found.complaints.append(f"a person is needed: {failure}")
-    entries = table(director.injected, found, seed=seed, missed=director.missed, seconds=seconds)
-    write(name, entries)
-    show(entries)
-    for complaint in found.complaints[:50]:
-        _tell(f"COMPLAINT: {complaint}")
-    well = not found.complaints and not found.lost and not found.doubled
-    _tell(
-        f"{len(director.injected)} faults in {seconds:.0f} s: {found.accepted_batches} batches accepted,"
-        f" {found.lost} lost, {found.doubled} doubled, {len(found.complaints)} complaints"
-    )
-    _tell(f"{'all is well' if well else 'FAILED'}; the same choices again: make faults FAULTS={faults} SEED={seed}")
+    return ShapeResult(shape=shape, injected=director.injected, missed=director.missed, audit=found, seconds=seconds)
+
+
+def _last_words(results: Sequence[ShapeResult], again: str) -> int:
+    well = True
+    for result in results:
+        found = result.audit
+        for complaint in found.complaints[:50]:
+            _tell(f"COMPLAINT: {SHAPE_NAMES[result.shape]}: {complaint}")
+        _tell(
+            f"{SHAPE_NAMES[result.shape]}: {len(result.injected)} faults in {result.seconds:.0f} s:"
+            f" {found.accepted_batches} batches accepted, {found.lost} lost, {found.doubled} doubled,"
+            f" {len(found.complaints)} complaints"
+        )
+        well = well and not found.complaints and not found.lost and not found.doubled
+    _tell(f"{'all is well' if well else 'FAILED'}; the same choices again: make faults {again}")
     return 0 if well else 1
 
 

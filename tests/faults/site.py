@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from unittest import mock
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import scalar_row, tuple_row
 
-import wearcast.embedded.nats_configuration
 from ingest import registry
 from ingest.database import Connection, connect
 from ingest.personal.keyring import KeyRingFile
 from ingest.personal.vault import using_keys
+from tests.faults.brokers import BACKEND, Brokers, Shape, running_brokers
 from tests.faults.dongle import ClockedDongle, Dongle
 from tests.faults.small_disk import SmallDisk
 from tests.faults.stranger import STRANGER, Stranger
@@ -31,7 +30,6 @@ from tests.faults.wire import HOST, Wires
 from tests.faults.witness import Witness
 from tests.faults.worker import Worker
 from wearcast.database import migrate
-from wearcast.embedded.nats import Broker, BrokerUser, private_broker
 from wearcast.embedded.paths import service_user
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.embedded.timescaledb import Database, private_database
@@ -39,8 +37,6 @@ from wearcast.embedded.timescaledb import Database, private_database
 KEYS: Final = "personal-keys"
 ROOT: Final = Path(__file__).parents[2]
 DATABASE: Final = "faults"
-BACKEND: Final = "backend"
-ACK_WAIT: Final = "1s"  # instead of 5: a worker need not be frozen that long to be past it
 WORKERS: Final = ("ingest-1", "ingest-2")
 CLOCKED: Final = "wc-fault-4"  # dates its readings itself; the others replay recordings
 DEVICES: Final = ("wc-fault-1", "wc-fault-2", "wc-fault-3", CLOCKED)
@@ -53,9 +49,8 @@ class FaultSite:
 
     folder: Path
     server: Database
-    broker: Broker
+    brokers: Brokers
     disk: SmallDisk | None
-    users: Mapping[str, BrokerUser]
     vehicles: Mapping[str, UUID]
     witness: Witness
     workers: Sequence[Worker] = ()
@@ -101,7 +96,7 @@ class FaultSite:
 
     def start_dongle(self, name: str, *command: str | Path, device: str) -> ManagedProcess:
         """Start ``python -m …`` on a device: it knows its password, and nothing of the backend."""
-        return self._start(name, command, {"WEARCAST_MQTT_PASSWORD": self.users[device].password or ""})
+        return self._start(name, command, {"WEARCAST_MQTT_PASSWORD": self.brokers.users[device].password or ""})
 
     def start_worker(self, worker: Worker) -> ManagedProcess:
         """Start ``wearcast ingest run`` over the worker's wires."""
@@ -109,9 +104,10 @@ class FaultSite:
         environment = {
             "WEARCAST_PERSONAL_KEY_FILE": str(self.folder / KEYS),
             "WEARCAST_DATABASE_URL": self.server.url_of(DATABASE).replace(f":{port}/", f":{worker.database.port}/"),
-            "WEARCAST_BROKER_URL": f"mqtt://{BACKEND}:{self.users[BACKEND].password}@{HOST}:{worker.broker.port}",
+            **self.brokers.worker_environment(worker.broker),
         }
-        return self._start(worker.name, ("wearcast.cli", "ingest", "run", "--name", worker.name), environment)
+        command = ("wearcast.cli", "ingest", "run", "--name", worker.name, *self.brokers.worker_arguments())
+        return self._start(worker.name, command, environment)
 
     def _start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> ManagedProcess:
         return ManagedProcess.start(
@@ -142,38 +138,36 @@ class FaultSite:
 
 @contextlib.contextmanager
 def fault_site(
-    folder: Path, *, may_mount: bool, devices: Sequence[str] = DEVICES, begin: bool = True
+    folder: Path, *, may_mount: bool, shape: Shape = "node", devices: Sequence[str] = DEVICES, begin: bool = True
 ) -> Iterator[FaultSite]:
     """Set it up, with everything started when the block begins, if told to ``begin``; everything is gone at its end."""
-    users = {
-        BACKEND: BrokerUser.with_new_password(BACKEND),
-        **{device: BrokerUser.with_new_password(device, device=device) for device in devices},
-    }
     with contextlib.ExitStack() as stack:
         stack.enter_context(using_keys(lambda: KeyRingFile(folder / KEYS)))
-        stack.enter_context(mock.patch.object(wearcast.embedded.nats_configuration, "_ACK_WAIT", ACK_WAIT))
         disk = SmallDisk(folder / "disk") if may_mount else None
         if disk is not None:
             stack.callback(disk.close)
         server = stack.enter_context(private_database(fresh=True, durable=True))
-        broker = stack.enter_context(private_broker(fresh=True, users=tuple(users.values())))
+        brokers = stack.enter_context(running_brokers(shape, devices))
         vehicles = _database(server, disk, (*devices, STRANGER))
         wires = stack.enter_context(Wires().running())
-        witness = Witness(broker.host, broker.port, BACKEND, users[BACKEND].password or "")
+        witness = Witness(HOST, brokers.balanced(wires).ports[0], BACKEND, brokers.users[BACKEND].password or "")
         stack.callback(witness.close)
         site = FaultSite(
             folder=folder,
             server=server,
-            broker=broker,
+            brokers=brokers,
             disk=disk if disk is not None and disk.mounted else None,
-            users=users,
             vehicles=vehicles,
             witness=witness,
         )
-        to_broker = lambda: (broker.host, broker.port)  # noqa: E731 - passed on as it stands
-        to_database = lambda: (HOST, int(str(psycopg.conninfo.conninfo_to_dict(server.url)["port"])))  # noqa: E731
+        to_database = lambda: [(HOST, int(str(psycopg.conninfo.conninfo_to_dict(server.url)["port"])))]  # noqa: E731 - passed on as it stands
         site.workers = [
-            Worker(name=name, database=wires.wire(to_database), broker=wires.wire(to_broker), start=site.start_worker)
+            Worker(
+                name=name,
+                database=wires.wire(to_database),
+                broker=brokers.for_worker(wires),
+                start=site.start_worker,
+            )
             for name in WORKERS
         ]
         site.dongles = [
@@ -181,7 +175,7 @@ def fault_site(
                 device=device,
                 vehicle=vehicles[device],
                 folder=folder / device,
-                wire=wires.wire(to_broker),
+                wire=brokers.balanced(wires),
                 start=site.start_dongle,
             )
             for device in devices

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.faults.kinds import KINDS
+from tests.faults.kinds import OF_CLUSTER, kinds_of
 from tests.faults.site import ROOT
 
 SEED = int(os.environ.get("FAULTS_SEED", str(random.randrange(2**32))))
@@ -25,9 +25,19 @@ pytestmark = [
 
 
 def test_nothing_is_lost_or_doubled_and_nobody_is_needed() -> None:
-    faults = str(len(KINDS))
+    faults = len(kinds_of("node"))
+    assert _accepted("node", faults) > 100
+
+
+def test_nothing_is_lost_or_doubled_on_a_cluster() -> None:
+    assert _accepted("cluster", len(OF_CLUSTER), "--only", *OF_CLUSTER) > 20
+
+
+def _accepted(shape: str, faults: int, *options: str) -> int:
+    """Batches accepted in a run that went well."""
+    command = [sys.executable, "-m", "tests.faults.run", "--faults", str(faults), "--seed", str(SEED)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.run", "--faults", faults, "--seed", str(SEED), "--name", "faults-short"],
+        [*command, "--shape", shape, "--name", f"faults-short-{shape}", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -36,9 +46,11 @@ def test_nothing_is_lost_or_doubled_and_nobody_is_needed() -> None:
     print(done.stdout, done.stderr)  # noqa: T201 - pytest shows it with a failure
     assert done.returncode == 0
     last = re.search(
-        r"^(\d+) faults in \d+ s: (\d+) batches accepted, 0 lost, 0 doubled, 0 complaints$", done.stdout, re.MULTILINE
+        r"^[a-z ]+: (\d+) faults in \d+ s: (\d+) batches accepted, 0 lost, 0 doubled, 0 complaints$",
+        done.stdout,
+        re.MULTILINE,
     )
     assert last is not None
-    assert last[1] == faults
-    assert int(last[2]) > 100
+    assert last[1] == str(faults)
     assert f"SEED={SEED}" in done.stdout
+    return int(last[2])

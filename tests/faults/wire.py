@@ -9,7 +9,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,9 @@ _CHUNK_BYTES: Final = 16_384
 _COMMITTED: Final = b"C\x00\x00\x00\x0bCOMMIT\x00"
 _ASIDE: Final = b"-courier\x00"  # ends the name of the worker's other connection, which stores no batches
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: the peer gets a RST
+
+
+Address = tuple[str, int]  # host, port
 
 
 @dataclass
@@ -37,9 +40,9 @@ class Wires:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
 
-    def wire(self, target: Callable[[], tuple[str, int]]) -> "Wire":
-        """A new wire; ``target`` is asked at each connection."""
-        wire = Wire(self._loop, target)
+    def wire(self, targets: Callable[[], Sequence[Address]]) -> "Wire":
+        """A new wire; ``targets`` is asked at each connection, and the first taken that accepts it."""
+        wire = Wire(self._loop, targets)
         asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result()
         return wire
 
@@ -64,11 +67,11 @@ class Wires:
 
 
 class Wire:
-    """Listens on ``port``, passes on to the target. The faults may be called from any thread."""
+    """Listens on ``port``, passes on to a target. The faults may be called from any thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target: Callable[[], tuple[str, int]]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, targets: Callable[[], Sequence[Address]]) -> None:
         self._loop = loop
-        self._target = target
+        self._targets = targets
         self._open: set[asyncio.StreamWriter] = set()
         self._asides: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
@@ -120,7 +123,7 @@ class Wire:
         try:
             if self._refuses:
                 raise ConnectionError
-            far_reader, far_writer = await asyncio.open_connection(*self._target())
+            far_reader, far_writer = await _first_open(self._targets())
             self._open.add(far_writer)
             try:
                 up = asyncio.create_task(self._up(reader, far_writer, writer))
@@ -184,3 +187,37 @@ class Wire:
             seen = (seen + chunk)[-len(_COMMITTED) + 1 :]
             writer.write(chunk)
             await writer.drain()
+
+
+class Bundle:
+    """Wires that are cut together: the ways of one process to several nodes."""
+
+    def __init__(self, wires: Sequence[Wire]) -> None:
+        self._wires = tuple(wires)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where they listen."""
+        return tuple(wire.port for wire in self._wires)
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for wire in self._wires:
+            wire.cut()
+
+    def refuse(self, on: bool) -> None:
+        """Reset every connection, also those to come."""
+        for wire in self._wires:
+            wire.refuse(on)
+
+    def stall(self, on: bool) -> None:
+        """A black hole."""
+        for wire in self._wires:
+            wire.stall(on)
+
+
+async def _first_open(addresses: Sequence[Address]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(*address)
+    return await asyncio.open_connection(*addresses[-1])

@@ -1,15 +1,17 @@
-"""A worker: the real ``wearcast ingest run``, with a wire of its own to the database and one to the broker."""
+"""A worker: the real ``wearcast ingest run``, with a wire of its own to the database and one to each node."""
 
 from collections.abc import Callable
 
-from tests.faults.wire import Wire
+from tests.faults.wire import Bundle, Wire
 from wearcast.embedded.processes import ManagedProcess
 
 
 class Worker:
     """Whether it stores is told by its own commits: another worker's would hide that it does not."""
 
-    def __init__(self, *, name: str, database: Wire, broker: Wire, start: Callable[["Worker"], ManagedProcess]) -> None:
+    def __init__(
+        self, *, name: str, database: Wire, broker: Bundle, start: Callable[["Worker"], ManagedProcess]
+    ) -> None:
         self.name = name
         self.database = database
         self.broker = broker

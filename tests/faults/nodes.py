@@ -1,0 +1,85 @@
+"""Faults of a cluster of three nodes: one killed, the one that leads, two, all, and one frozen beyond an election."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tests.faults.fault import NODE_TARGETS, Fault, MissedError
+from wearcast.embedded.nats import Broker
+
+_EVERY_NODE: Final = ("cluster",)  # for faults that need all nodes for themselves
+
+
+class _NodesKilled(Fault):
+    def chosen(self) -> Sequence[Broker]:
+        """The nodes to kill."""
+        return (self.node,)
+
+    def inject(self) -> None:
+        self._killed: list[Broker] = []
+        for node in self.chosen():
+            node.kill()
+            self._killed.append(node)
+
+    def heal(self) -> None:
+        for node in self._killed:
+            node.restart()
+
+
+class NodeKilled(_NodesKilled):
+    """Any of them."""
+
+    kind = "cluster node killed"
+    targets = NODE_TARGETS
+    hold_seconds = (0.3, 3.0)
+
+
+class LeaderKilled(_NodesKilled):
+    """The one that leads the stream: nothing is stored until the others have elected, or it is back."""
+
+    kind = "leader of the stream killed"
+    targets = _EVERY_NODE
+    also = NODE_TARGETS
+    hold_seconds = (1.0, 8.0)
+
+    def chosen(self) -> Sequence[Broker]:
+        leader = self.site.brokers.leader()
+        if leader is None:
+            raise MissedError("nobody leads the stream")
+        return (leader,)
+
+
+class TwoNodesKilled(_NodesKilled):
+    """No majority: nothing is confirmed by the third."""
+
+    kind = "two cluster nodes killed"
+    targets = _EVERY_NODE
+    also = NODE_TARGETS
+    hold_seconds = (0.3, 2.0)
+
+    def chosen(self) -> Sequence[Broker]:
+        return self.draw.sample(self.site.brokers.nodes, 2)
+
+
+class AllNodesKilled(_NodesKilled):
+    """The whole cluster at once."""
+
+    kind = "all cluster nodes killed"
+    targets = _EVERY_NODE
+    also = NODE_TARGETS
+
+    def chosen(self) -> Sequence[Broker]:
+        return self.site.brokers.nodes
+
+
+class NodeFrozen(Fault):
+    """Now and then for longer than the others wait before they elect (4 s): a former leader then goes on."""
+
+    kind = "cluster node frozen"
+    targets = NODE_TARGETS
+    hold_seconds = (0.5, 8.0)
+
+    def inject(self) -> None:
+        self.node.pause()
+
+    def heal(self) -> None:
+        self.node.resume()
