@@ -6,12 +6,13 @@ it, no name, address or backup can.
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -54,12 +55,16 @@ class KeyRing:
 
     def with_prepared(self, now: datetime) -> "KeyRing":
         """The ring with a fresh key that waits for its turn, so that every machine can have it before it is used."""
-        return replace(self, keys=(_new_master(now), *self.keys))
+        return replace(self, keys=(self._coming(now), *self.keys))
 
     def with_another(self, now: datetime) -> "KeyRing":
         """The ring with another newest key: the prepared one if there is one, otherwise a fresh one."""
-        coming = self.prepared or _new_master(now)
+        coming = self.prepared or self._coming(now)
         return replace(self, keys=(*(key for key in self.keys if key.id != coming.id), coming))
+
+    def _coming(self, now: datetime) -> MasterKey:
+        """A fresh key, younger than all others by its date too, whatever the clock says: it tells which one waits."""
+        return _new_master(max(now, max(key.created for key in self.keys) + timedelta.resolution))
 
     def without(self, key_id: bytes) -> "KeyRing":
         """The ring without a key that is not the newest."""
@@ -111,12 +116,25 @@ class KeyRingFile:
             ) from error
         return self._known[1]
 
-    def write(self, ring: KeyRing) -> None:
-        """Put another ring in its place, whole or not at all."""
+    def change(self, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
+        """Put what ``change`` makes of the ring in its place, whole or not at all; the ring as it is then.
+
+        One at a time: of two changes made side by side the later would drop the other's key, and all sealed with it.
+        """
+        self.read()  # makes it on first use
         try:
-            _write(self.path, ring, replacing=True)
+            lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                before = self.read()
+                after = change(before)
+                if after != before:
+                    _write(self.path, after, replacing=True)
+            finally:
+                os.close(lock)
         except OSError as error:
             raise PersonalDataError(f"the key ring {self.path} cannot be written ({error.strerror})") from error
+        return after
 
 
 class MemoryKeyRing:
@@ -129,9 +147,10 @@ class MemoryKeyRing:
         """The ring."""
         return self.ring
 
-    def write(self, ring: KeyRing) -> None:
-        """Put another ring in its place."""
-        self.ring = ring
+    def change(self, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
+        """Put what ``change`` makes of the ring in its place."""
+        self.ring = change(self.ring)
+        return self.ring
 
 
 def _write(path: Path, ring: KeyRing, *, replacing: bool) -> None:

@@ -4,16 +4,19 @@ One transaction per person, so it may be killed and run again, and everything wo
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, LiteralString
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.rows import dict_row, tuple_row
+from psycopg.rows import dict_row, scalar_row, tuple_row
 
 from ingest.database import Connection
+from ingest.errors import PersonalDataError
 from ingest.personal.persons import keep_person
 from ingest.personal.vault import Person, the_vault
 
+_ROTATION_LOCK: Final = int.from_bytes(b"rotation", "big")  # number of PostgreSQL's advisory lock; any, but ours
 _SEALED: Final[tuple[tuple[LiteralString, LiteralString, tuple[str, ...]], ...]] = (
     ("owner", "id", ("name", "notify_urls", "email", "position")),
     ("vehicle", "owner_id", ("vin",)),
@@ -25,13 +28,26 @@ def reseal_all(connection: Connection) -> Iterator[UUID]:
 
     The connection must be in autocommit mode.
     """
-    newest = the_vault().ring.newest.id
     while True:
         with connection.transaction():
-            owner_id = _reseal_one(connection, newest)
+            # Asked each time: with a key that is no longer the newest this would never end.
+            owner_id = _reseal_one(connection, the_vault().ring.newest.id)
         if owner_id is None:
             return
         yield owner_id
+
+
+@contextmanager
+def only_rotation(connection: Connection) -> Iterator[None]:
+    """Be the only rotation of this database, on whatever machine. PersonalDataError where there is one."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        if not cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ROTATION_LOCK]).fetchone():
+            raise PersonalDataError("another rotation is under way; wait for its end, it needs no second one")
+        try:
+            yield
+        finally:
+            if not connection.closed:  # the lock ends with its session
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_ROTATION_LOCK])
 
 
 def persons_by_key(connection: Connection) -> dict[bytes, int]:

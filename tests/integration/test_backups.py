@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from ingest import registry
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError, PersonalDataError
-from ingest.personal.keyring import KeyRing, KeyRingFile
+from ingest.personal.keyring import KeyRing, KeyRingFile, MemoryKeyRing
+from ingest.personal.vault import Vault
 from rules.personal.erase import erase_person
 from rules.personal.subject import Erased, find_subject
 from tests.integration.personal_scene import DONE, EMAIL, NAME, VIN, Scene, add_person, tables_with
@@ -86,15 +88,21 @@ def test_what_cannot_be_restored_leaves_nothing(
     database_url: str, folder: BackupFolder, ring: KeyRing, programs: Path, restored_name: str, timescaledb: Database
 ) -> None:
     backup = take_backup(database_url, folder, ring, programs, DONE)
+    broken = folder.path / "broken"
+    broken.mkdir()
+    (broken / "pg_dump").write_text("#!/bin/sh\necho no room >&2; exit 1\n")
+    (broken / "pg_dump").chmod(0o755)
     content = bytearray(backup.path.read_bytes())
     content[-20] ^= 1
     backup.path.write_bytes(content)
     with pytest.raises(PersonalDataError, match="damaged or cut off"):
         restore_backup(database_url, restored_name, backup.path, folder, ring, programs)
-    with pytest.raises(DatabaseError, match="pg_dump failed"):
+    with pytest.raises(DatabaseError, match="pg_dump failed: no room"):
+        take_backup(database_url, folder, ring, broken, DONE + timedelta(days=1))
+    with pytest.raises(DatabaseError, match="nowhere"):
         take_backup(timescaledb.url_of("nowhere"), folder, ring, programs, DONE + timedelta(days=1))
     assert [entry.path for entry in folder.backups()] == [backup.path]
-    assert {path.name for path in folder.path.iterdir()} == {"lock", "person-keys.sealed", backup.path.name}
+    assert {path.name for path in folder.path.iterdir()} == {"lock", "person-keys.sealed", "broken", backup.path.name}
     with psycopg.connect(timescaledb.url, autocommit=True) as connection:
         assert connection.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'restored%'").fetchone() == (0,)
 
@@ -108,6 +116,29 @@ def test_old_backups_go_and_the_newest_stays(folder: BackupFolder) -> None:
     assert [entry.taken_at for entry in folder.prune(DONE, timedelta(days=30))] == days[:2]
     assert [entry.taken_at for entry in folder.backups()] == days[2:]
     assert (folder.path / "wearcast-notes.backup").exists()
+
+
+def test_what_a_killed_backup_left_goes_with_the_next(
+    database_url: str, folder: BackupFolder, ring: KeyRing, programs: Path
+) -> None:
+    folder.path.mkdir()
+    (folder.path / "wearcast-20260101T000000Z.backup.unfinished").write_bytes(b"readings of somebody")
+    backup = take_backup(database_url, folder, ring, programs, DONE)
+    assert {path.name for path in folder.path.iterdir()} == {"lock", "person-keys.sealed", backup.path.name}
+
+
+def test_a_key_goes_with_the_last_backup_that_needs_it(folder: BackupFolder, ring: KeyRing) -> None:
+    folder.path.mkdir()
+    owner, vault = uuid4(), Vault(MemoryKeyRing(ring))
+    first, second = (vault.wrap(vault.new_person(owner)) for _ in range(2))
+    days = [DONE + timedelta(days=number) for number in range(3)]
+    for day, key in zip(days, (first, second, second), strict=True):
+        folder.keep_keys({owner: key}, day, ring)
+        folder.name_for(day).write_bytes(b"")
+    assert set(folder.read_keys(ring)[owner]) == {first, second}
+    folder.name_for(days[0]).unlink()
+    folder.keep_keys({owner: second}, DONE + timedelta(days=3), ring)
+    assert set(folder.read_keys(ring)[owner]) == {second}
 
 
 def test_a_damaged_list_of_erasures_stops_a_restore(folder: BackupFolder) -> None:

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,12 @@ from psycopg.rows import scalar_row, tuple_row
 
 from ingest.database import Connection, connect
 from ingest.errors import DatabaseError
-from ingest.personal.keyring import KeyRing
+from ingest.personal.envelope import key_id_of
+from ingest.personal.keyring import KeyRing, MemoryKeyRing
 from ingest.personal.stream import seal_stream, unseal_stream
+from ingest.personal.vault import Vault
 from rules.personal.erase import erase_again
-from wearcast.backups.folder import Backup, BackupFolder, private_file
+from wearcast.backups.folder import Backup, BackupFolder, replacing
 from wearcast.database import migrate
 
 # libpq's own variables: a password in an argument would stand in the list of processes.
@@ -45,21 +47,25 @@ def take_backup(url: str, folder: BackupFolder, ring: KeyRing, programs: Path, n
     """Dump the database into a sealed file; whole under its name, or not there. DatabaseError with pg_dump's words."""
     with folder.turn():
         path = folder.name_for(now)
-        unfinished = path.with_suffix(".unfinished")
         command: list[str | Path] = [programs / "pg_dump", "--format=custom", "--no-owner", "--no-privileges"]
-        try:
-            with (
-                private_file(unfinished, os.O_TRUNC) as target,
-                _Program([*command, "--exclude-table-data=personal_key"], url) as program,
-            ):
+        with replacing(path) as target, _one_instant(url) as (snapshot, keys):
+            options = ["--exclude-table-data=personal_key", f"--snapshot={snapshot}"]
+            with _Program([*command, *options], url) as program:
                 seal_stream(program.output, target, ring)
-            with closing(connect(url)) as connection, connection.cursor(row_factory=tuple_row) as cursor:
-                keys: dict[UUID, bytes] = dict(cursor.execute("SELECT owner_id, wrapped FROM personal_key").fetchall())
-            folder.write_keys(keys, ring)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+            folder.keep_keys(keys, now, ring)
         return Backup(path=path, taken_at=now, size=path.stat().st_size)
+
+
+@contextmanager
+def _one_instant(url: str) -> Iterator[tuple[str, dict[UUID, bytes]]]:
+    """A snapshot for pg_dump, and the persons' wrapped keys in it: a rotation meanwhile makes others."""
+    # The name by which an erasure knows that it need not wait for it.
+    with closing(connect(url, application_name="pg_dump")) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with connection.cursor(row_factory=scalar_row) as cursor:
+            snapshot = str(cursor.execute("SELECT pg_export_snapshot()").fetchone())
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            yield snapshot, dict(cursor.execute("SELECT owner_id, wrapped FROM personal_key").fetchall())
 
 
 def restore_backup(
@@ -82,7 +88,7 @@ def restore_backup(
             _fill(target, file, ring, programs)
             with closing(connect(target, autocommit=True)) as connection:
                 connection.execute("SELECT timescaledb_post_restore()")
-                _load_keys(connection, folder.read_keys(ring))
+                _load_keys(connection, folder.read_keys(ring), ring)
             migrate(target)
             erasures = {erased.subject.owner_id: erased for erased in folder.erasures()}
             with closing(connect(target, autocommit=True)) as connection:
@@ -153,15 +159,26 @@ def _fill(url: str, file: Path, ring: KeyRing, programs: Path) -> None:
         unseal_stream(source, program.input, ring)
 
 
-def _load_keys(connection: Connection, keys: Mapping[UUID, bytes]) -> None:
+def _load_keys(connection: Connection, keys: Mapping[UUID, Iterable[bytes]], ring: KeyRing) -> None:
     """Give the keys back to those who are there; a backup of before there were keys has no table for them."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        if cursor.execute("SELECT to_regclass('personal_key')").fetchone() is None:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        if cursor.execute("SELECT to_regclass('personal_key')").fetchall() == [(None,)]:
             return
+        owners = cursor.execute("SELECT id, name FROM owner").fetchall()
+        found = ((owner_id, _key_that_opens(owner_id, name, keys.get(owner_id, ()), ring)) for owner_id, name in owners)
         cursor.executemany(
-            "INSERT INTO personal_key (owner_id, wrapped) SELECT id, %s FROM owner WHERE id = %s",
-            [(wrapped, owner_id) for owner_id, wrapped in keys.items()],
+            "INSERT INTO personal_key (owner_id, wrapped) VALUES (%s, %s)",
+            [(owner_id, wrapped) for owner_id, wrapped in found if wrapped is not None],
         )
+
+
+def _key_that_opens(owner_id: UUID, sealed: bytes | None, keys: Iterable[bytes], ring: KeyRing) -> bytes | None:
+    """Which of a person's wrapped keys opens what is sealed in this backup; any where nothing is sealed yet."""
+    vault = Vault(MemoryKeyRing(ring))
+    for wrapped in keys:
+        if sealed is None or vault.person(owner_id, wrapped).key_id == key_id_of(sealed):
+            return wrapped
+    return None
 
 
 def _rename(server: Connection, before: str, after: str) -> None:

@@ -1,7 +1,8 @@
 """The folder of backups: sealed dumps, the persons' keys apart from them, and the list of who was erased.
 
 A dump holds no person's key. All keys are in one file that each backup writes anew, so a key that is erased opens what
-is sealed in no backup, however old. The list of erasures has numbers alone; each restore applies it.
+is sealed in no backup, however old. A rotation gives everybody another key: the one before stays in the file as long as
+a dump needs it. The list of erasures has numbers alone; each restore applies it.
 """
 
 import base64
@@ -17,6 +18,7 @@ from typing import Final
 from uuid import UUID
 
 from ingest.errors import PersonalDataError
+from ingest.personal.envelope import key_id_of
 from ingest.personal.keyring import KeyRing
 from ingest.personal.stream import master_key_id, seal_stream, unseal_stream
 from rules.personal.subject import Erased, Subject
@@ -25,6 +27,7 @@ from wearcast.embedded.paths import locked, make_folder
 _STAMP: Final = "wearcast-%Y%m%dT%H%M%SZ.backup"
 _KEYS: Final = "person-keys.sealed"
 _ERASURES: Final = "erasures.jsonl"
+_UNFINISHED: Final = ".unfinished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class BackupFolder:
         """Be the only one at it: an erasure waits for a backup under way, and the other way round."""
         make_folder(self.path)
         with locked(self.path / "lock"):
+            for left in self.path.glob(f"*{_UNFINISHED}"):  # by one that was killed; nobody would ever prune it
+                left.unlink()
             yield
 
     def name_for(self, now: datetime) -> Path:
@@ -71,7 +76,7 @@ class BackupFolder:
             backup.path.unlink()
         return old
 
-    def master_keys_in_use(self) -> set[bytes]:
+    def master_keys_in_use(self, ring: KeyRing) -> set[bytes]:
         """Ids of the master keys without which something here cannot be opened."""
         files = [backup.path for backup in self.backups()]
         if (self.path / _KEYS).exists():
@@ -80,30 +85,44 @@ class BackupFolder:
         for file in files:
             with file.open("rb") as source:
                 used.add(master_key_id(source))
-        return used
+        return used | {key_id_of(wrapped) for keys in self.read_keys(ring).values() for wrapped in keys}
 
-    def write_keys(self, keys: Mapping[UUID, bytes], ring: KeyRing) -> None:
-        """Keep the wrapped keys of all persons but the erased, in place of those before."""
+    def keep_keys(self, keys: Mapping[UUID, bytes], taken_at: datetime, ring: KeyRing) -> None:
+        """Keep the wrapped keys of a dump taken then, beside those that older dumps here still need."""
+        needed_since = min((backup.taken_at for backup in self.backups()), default=taken_at)
+        kept = self.read_keys(ring)
+        for owner_id, wrapped in keys.items():
+            kept.setdefault(owner_id, {})[wrapped] = taken_at
+        self._write_keys(
+            {
+                owner_id: {wrapped: last for wrapped, last in dated.items() if last >= needed_since}
+                for owner_id, dated in kept.items()
+            },
+            ring,
+        )
+
+    def _write_keys(self, keys: Mapping[UUID, Mapping[bytes, datetime]], ring: KeyRing) -> None:
         gone = {erased.subject.owner_id for erased in self.erasures()}
         document = {
-            str(owner_id): base64.b64encode(wrapped).decode()
-            for owner_id, wrapped in keys.items()
-            if owner_id not in gone
+            str(owner_id): {base64.b64encode(wrapped).decode(): last.isoformat() for wrapped, last in dated.items()}
+            for owner_id, dated in keys.items()
+            if dated and owner_id not in gone
         }
-        unfinished = self.path / f"{_KEYS}.unfinished"
-        with private_file(unfinished, os.O_TRUNC) as file:
+        with replacing(self.path / _KEYS) as file:
             seal_stream(io.BytesIO(json.dumps(document).encode()), file, ring)
-        unfinished.replace(self.path / _KEYS)
 
-    def read_keys(self, ring: KeyRing) -> dict[UUID, bytes]:
-        """The wrapped keys as the last backup or erasure left them."""
+    def read_keys(self, ring: KeyRing) -> dict[UUID, dict[bytes, datetime]]:
+        """Of each person the wrapped keys, each with when the last dump was taken that needs it."""
         path = self.path / _KEYS
         if not path.exists():
             return {}
         plain = io.BytesIO()
         with path.open("rb") as file:
             unseal_stream(file, plain, ring)
-        return {UUID(owner): base64.b64decode(wrapped) for owner, wrapped in json.loads(plain.getvalue()).items()}
+        return {
+            UUID(owner): {base64.b64decode(wrapped): datetime.fromisoformat(last) for wrapped, last in dated.items()}
+            for owner, dated in json.loads(plain.getvalue()).items()
+        }
 
     def require_whole(self) -> None:
         """PersonalDataError where the folder is not one of backups: without its list nobody would stay erased."""
@@ -123,9 +142,12 @@ class BackupFolder:
                 "erased_at": erased.erased_at.isoformat(),
                 "reason": erased.reason,
             }
-            with private_file(self.path / _ERASURES, os.O_APPEND) as file:
+            self.erasures()  # a damaged list is not written over
+            path = self.path / _ERASURES
+            with replacing(path) as file:  # a line that is torn by a crash would keep everything else from being read
+                file.write(path.read_bytes() if path.exists() else b"")
                 file.write(f"{json.dumps(entry)}\n".encode())
-            self.write_keys(self.read_keys(ring), ring)
+            self._write_keys(self.read_keys(ring), ring)
 
     def erasures(self) -> list[Erased]:
         """Who was erased. PersonalDataError where the list cannot be read: then nothing may be restored."""
@@ -154,9 +176,19 @@ def _erased(entry: Mapping[str, object]) -> Erased:
 
 
 @contextmanager
-def private_file(path: Path, flag: int) -> Iterator[io.BufferedWriter]:
-    """A file that only we can read, to append to or to write anew; on the disk at the end of the block."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+def replacing(path: Path) -> Iterator[io.BufferedWriter]:
+    """Write a file that only we can read; it takes its name at the end of the block, whole and on the disk."""
+    unfinished = path.with_name(path.name + _UNFINISHED)
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # otherwise a power cut may bring back the file of before, with the key of an erased person
+    finally:
+        os.close(folder)

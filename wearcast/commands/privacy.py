@@ -147,22 +147,23 @@ def rotate(
 
     On several machines: --prepare, copy the key ring to all, and then run it.
     """
-    from ingest.personal.rotate import persons_by_key, reseal_all
+    from ingest.personal.rotate import only_rotation, persons_by_key, reseal_all
     from wearcast.keys import open_keys
 
     settings = load_settings()
     rings = open_keys(settings)
     if prepare:
-        ring = rings.read()
-        if ring.prepared is None:
-            rings.write(ring.with_prepared(datetime.now(UTC)))
+        rings.change(lambda ring: ring if ring.prepared else ring.with_prepared(datetime.now(UTC)))
         print(f"{rings.path} has a key that waits; copy it to every machine, then run: wearcast privacy rotate")
         return
-    with autocommitting(settings) as conn:
-        ring = rings.read()
+    with autocommitting(settings) as conn, only_rotation(conn):
+        used = set(persons_by_key(conn))
         # Otherwise a rotation that was broken off is finished.
-        if ring.prepared is not None or set(persons_by_key(conn)) <= {ring.newest.id}:
-            rings.write(ring.with_another(datetime.now(UTC)))
+        rings.change(
+            lambda ring: (
+                ring.with_another(datetime.now(UTC)) if ring.prepared is not None or used <= {ring.newest.id} else ring
+            )
+        )
         count = sum(1 for _ in reseal_all(conn))
     print(f"{rings.read().newest.id.hex()} is the newest key; {count} people are sealed anew")
     print("Copy the key ring to every other machine that has one; `wearcast privacy keys` says which keys can go.")
@@ -184,8 +185,8 @@ def keys(
     backups = BackupFolder(settings.backup_dir)
     with connection() as conn:
         people = persons_by_key(conn)
-    in_backups = backups.master_keys_in_use()
     ring = rings.read()
+    in_backups = backups.master_keys_in_use(ring)
     if remove is not None:
         wanted = next((key.id for key in ring.keys if key.id.hex() == remove), b"")
         if people.get(wanted) or wanted in in_backups:
@@ -194,7 +195,7 @@ def keys(
                 + (f" and backups in {backups.path}" if wanted in in_backups else "")
                 + "; rotate first, and let old backups run out"
             )
-        rings.write(ring.without(wanted))
+        rings.change(lambda ring: ring.without(wanted))
         print(f"{remove}: removed from this ring; remove it from its copies too")
         return
     print_rows(

@@ -1,5 +1,6 @@
 """The key ring's file: made once, for its user alone, and read again when it has changed."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +24,7 @@ def test_it_is_made_on_first_use_and_stays(tmp_path: Path) -> None:
 def test_the_newest_key_encrypts_and_older_ones_open(tmp_path: Path) -> None:
     file, elsewhere = KeyRingFile(tmp_path / "keys"), KeyRingFile(tmp_path / "keys")
     before = elsewhere.read()
-    after = file.read().with_another(NOW)
-    file.write(after)
+    after = file.change(lambda ring: ring.with_another(NOW))
     assert elsewhere.read() == after  # another process sees it at once
     assert after.newest not in before.keys
     assert after.key(before.newest.id) == before.newest
@@ -48,12 +48,39 @@ def test_a_prepared_key_opens_first_and_seals_when_its_turn_comes() -> None:
     assert len(turned.with_another(NOW + timedelta(days=3)).keys) == 3
 
 
+def test_a_clock_that_was_set_back_makes_no_old_key_the_one_that_waits() -> None:
+    turned = new_ring(NOW).with_another(NOW - timedelta(days=1))
+    assert turned.prepared is None
+    assert turned.with_prepared(NOW - timedelta(days=2)).newest == turned.newest
+    assert turned.with_prepared(NOW - timedelta(days=2)).prepared not in {None, *turned.keys}
+
+
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     file = KeyRingFile(tmp_path / "keys")
-    file.write(new_ring(NOW))
+    file.read()
     file.path.chmod(0o640)
     with pytest.raises(PersonalDataError, match="chmod 600"):
         file.read()
+
+
+def test_of_changes_made_at_once_none_drops_the_others_key(tmp_path: Path) -> None:
+    before = KeyRingFile(tmp_path / "keys").read()
+    together = threading.Barrier(8)
+
+    def another() -> None:
+        file = KeyRingFile(tmp_path / "keys")
+        file.read()
+        together.wait()
+        file.change(lambda ring: ring.with_another(NOW))
+
+    threads = [threading.Thread(target=another) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = KeyRingFile(tmp_path / "keys").read()
+    assert len(after.keys) == 9
+    assert after.key(before.newest.id) == before.newest
 
 
 @pytest.mark.parametrize(
