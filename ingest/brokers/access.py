@@ -10,6 +10,7 @@ from ingest.enrolment.access import device_access, revocation_lists
 def read_access(connection: Connection) -> Access:
     """Devices that may connect now, those blocked for a time, and the revocation lists."""
     with connection.cursor(row_factory=scalar_row) as cursor:
+        given = cursor.execute("SELECT EXISTS (SELECT FROM device_certificate)").fetchone()
         blocked = set(cursor.execute("SELECT device_id FROM device_block WHERE until > now()").fetchall())
     rows = [
         (row.allowed, Permitted(device=row.device_id, generation=row.generation)) for row in device_access(connection)
@@ -17,5 +18,6 @@ def read_access(connection: Connection) -> Access:
     return Access(
         permitted=tuple(device for allowed, device in rows if allowed),
         blocked=tuple(device for allowed, device in rows if not allowed and device.device in blocked),
+        in_use=bool(rows or given),
         revocation_lists=tuple(entry.pem for entry in revocation_lists(connection)),
     )

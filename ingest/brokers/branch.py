@@ -43,6 +43,7 @@ class Access:
     permitted: tuple[Permitted, ...]  # by device
     blocked: tuple[Permitted, ...] = ()  # kept out for a time, though their certificates are good
     revocation_lists: tuple[str, ...] = ()  # PEM, the newest of each authority
+    in_use: bool = True  # the registry has a device, or had one: it is no empty database taken for ours
 
 
 def published_topics(device: str) -> tuple[str, ...]:

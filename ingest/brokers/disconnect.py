@@ -7,9 +7,9 @@ for that belongs to its dynamic security plugin, which keeps users in a file of 
 """
 
 import asyncio
+import http.client
 import json
 import logging
-import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client, connected
+from ingest.broker import BrokerConfig, Client
 from ingest.brokers.folder import Setup, doorkeeper
 from ingest.errors import BrokerError
 from telemetry.topics import DEVICE_ID
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 SERVICE_CLIENT_IDS: Final = "wearcast-"  # what the client ids of the backend begin with
 _PAGE: Final = 1024  # connections of one answer: what the server gives by default
 _ANSWER_SECONDS: Final = 10.0
+_MOST_FAILURES: Final = 3
 
 
 async def take_places(folder: Path, setup: Setup, client_ids: Iterable[str]) -> None:
@@ -36,12 +37,17 @@ async def take_places(folder: Path, setup: Setup, client_ids: Iterable[str]) -> 
     config = BrokerConfig(
         host=host, port=int(port), username=account.name, password=account.password, tls=True, ca_file=setup.ca
     )
+    failures: list[str] = []
     for client_id in client_ids:
         try:
-            async with connected(Client(config, client_id=client_id, clean_session=True)):
+            async with Client(config, client_id=client_id, clean_session=True):
                 pass
         except aiomqtt.MqttError as error:
-            raise BrokerError(f"{client_id} cannot be disconnected ({error}); it is deaf and mute already") from error
+            failures.append(f"{client_id} ({error})")
+            if len(failures) == _MOST_FAILURES:  # it is the broker
+                break
+    if failures:
+        raise BrokerError(f"cannot be disconnected, deaf and mute already: {', '.join(failures)}")
 
 
 async def intruders(setup: Setup, devices: Collection[str]) -> dict[str, str]:
@@ -72,11 +78,13 @@ def _connections(control: str) -> Iterable[dict[str, Any]]:
         try:
             with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
                 page = json.load(answer)
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            connections, total = page["connections"], page["total"]
+        # What breaks off in the middle is neither of urllib's errors nor one kind.
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             raise BrokerError(f"{control} does not say who is connected ({error})") from error
-        yield from page["connections"]
+        yield from connections
         offset += _PAGE
-        if offset >= page["total"]:
+        if offset >= total:
             return
 
 

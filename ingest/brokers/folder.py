@@ -18,6 +18,8 @@ from telemetry.subject import service_subject
 
 Kind = Literal["nats", "mosquitto"]
 SETUP_FILE: Final = "broker.json"
+# Users that a change took away, while it is not known that the broker has read it and disconnected them.
+UNFINISHED_FILE: Final = "unfinished.json"
 # What `watch` enters Mosquitto as, to disconnect others. It may neither publish nor subscribe.
 DOORKEEPER: Final = "doorkeeper"
 ROUTES: Final = "routes"  # what the nodes of a cluster know each other by
@@ -53,7 +55,10 @@ def write_broker(folder: Path, setup: Setup, main_file: str, main_text: str, acc
         },
         indent=1,
     )
-    write_files(folder, files)
+    if (folder / SETUP_FILE).exists():  # a broker may run with what is there
+        write_change(folder, read_files(folder, files), files)
+    else:
+        write_files(folder, files)
     return (*files, *(password_file(folder, account.name).name for account in _accounts(folder, setup)))
 
 
@@ -92,9 +97,39 @@ def registry_files(setup: Setup, access: Access) -> dict[str, str]:
 
 
 def read_files(folder: Path, names: Mapping[str, str]) -> dict[str, str]:
-    """Text by name of those of the files that are there."""
-    present = [name for name in names if (folder / name).is_file()]
-    return {name: (folder / name).read_text(encoding="utf-8") for name in present}
+    """Text by name of those of the files that are there. BrokerError where one cannot be read."""
+    try:
+        present = [name for name in names if (folder / name).is_file()]
+        # Whatever stands there: it is compared, and written again where it is something else.
+        return {name: (folder / name).read_text(encoding="utf-8", errors="replace") for name in present}
+    except OSError as error:
+        raise BrokerError(
+            f"{error.filename or folder} cannot be read ({error.strerror}); run it as who runs the broker"
+        ) from error
+
+
+def write_change(folder: Path, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Replace files of a broker that may run, and remember until :func:`finish` whom that shuts out."""
+    kept = set(mosquitto.users(after.get(mosquitto.ACL_FILE, "")))
+    known = (*(unfinished(folder) or ()), *mosquitto.users(before.get(mosquitto.ACL_FILE, "")))
+    shut_out = [user for user in dict.fromkeys(known) if user not in kept]
+    write_files(folder, {UNFINISHED_FILE: json.dumps(shut_out)})
+    write_files(folder, after)
+
+
+def unfinished(folder: Path) -> tuple[str, ...] | None:
+    """Users shut out by changes that the broker may not have followed yet; None where it has followed all."""
+    try:
+        return tuple(json.loads((folder / UNFINISHED_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BrokerError(f"{folder / UNFINISHED_FILE} cannot be read ({error}); remove it, then apply") from error
+
+
+def finish(folder: Path) -> None:
+    """The broker has followed every change."""
+    (folder / UNFINISHED_FILE).unlink(missing_ok=True)
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

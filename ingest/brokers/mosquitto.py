@@ -130,6 +130,11 @@ def user_name(permitted: Permitted) -> str:
     return str(permitted.subject)
 
 
+def users(acl: str) -> list[str]:
+    """The devices' users that an ACL names."""
+    return [line.removeprefix("user ") for line in acl.splitlines() if line.startswith("user CN=")]
+
+
 def passwords_text(accounts: tuple[Account, ...]) -> str:
     """The password file, in the format of mosquitto_passwd: PBKDF2 with SHA-512 (RFC 8018)."""
     return "".join(f"{account.name}:{_hashed(account)}\n" for account in accounts)

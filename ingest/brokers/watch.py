@@ -17,7 +17,7 @@ import psycopg
 from ingest.brokers.access import read_access
 from ingest.brokers.branch import Access
 from ingest.brokers.disconnect import intruders, take_places
-from ingest.brokers.folder import Setup, read_setup
+from ingest.brokers.folder import Setup, finish, read_setup
 from ingest.brokers.reload import Applied, apply
 from ingest.database import AsyncConnection, connect, connect_async
 from ingest.enrolment.access import ACCESS_CHANNEL
@@ -95,12 +95,14 @@ async def look(config: WatchConfig, setup: Setup) -> Applied:
         await _block_intruders(config, setup)
     access = await asyncio.to_thread(_read, config)
     applied = await asyncio.to_thread(apply, config.folder, setup, access)
-    if applied.changed:
+    if applied.changed or applied.told:
         logger.info("%d devices may connect%s", len(access.permitted), "" if applied.told else "; no broker runs")
-    if setup.kind == "mosquitto":
+    if setup.kind == "mosquitto" and (applied.told or not applied.changed):
         # Its certificate is good: one that is blocked connects again, and hears and says nothing.
         blocked = (str(device.subject) for device in access.blocked)
         await take_places(config.folder, setup, dict.fromkeys((*applied.dropped, *blocked)))
+        if applied.dropped:
+            await asyncio.to_thread(finish, config.folder)
     return applied
 
 

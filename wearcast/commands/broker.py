@@ -170,10 +170,10 @@ def apply(folder: Annotated[Path, typer.Argument(help="Folder of the broker.", s
     setup = read_setup(folder)
     with database_url(load_settings()) as url:
         applied = asyncio.run(look(WatchConfig(database_url=url, folder=folder), setup))
-    if not applied.changed:
-        print("nothing changed")
-    elif applied.told:
+    if applied.told:
         print("applied")
+    elif not applied.changed:
+        print("nothing changed")
     else:
         print("written; no broker runs that could be told: it reads the files when it starts")
 
