@@ -80,6 +80,19 @@ CREATE TRIGGER certificate_revocation_list_told
     AFTER INSERT OR UPDATE ON certificate_revocation_list
     FOR EACH STATEMENT EXECUTE FUNCTION tell_access();
 
+-- An id that is given again begins above whatever was given under it before: a broker that goes by generations would
+-- take the former device for the one of now.
+CREATE FUNCTION device_generation_begins() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.credential_generation := greatest(NEW.credential_generation, (
+        SELECT max(generation) + 1 FROM device_certificate WHERE device_id = NEW.id AND revoked_at IS NOT NULL));
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER device_generation_begins
+    BEFORE INSERT ON device
+    FOR EACH ROW EXECUTE FUNCTION device_generation_begins();
+
 CREATE FUNCTION device_certificates_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE device_certificate SET revoked_at = now(), revoked_reason = 'the device was removed'

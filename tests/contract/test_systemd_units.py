@@ -68,6 +68,10 @@ def test_systemd_finds_no_fault(unit: Path, tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_the_watch_sees_a_broker_that_gave_up_root_s_rights() -> None:
+    assert section(FOLDER / "wearcast-broker.service", "Service")["ProtectProc"] == ["default"]
+
+
 @needs_systemd
 def test_systemd_would_find_one(tmp_path: Path) -> None:
     copy = tmp_path / "wearcast-broken.service"

@@ -143,6 +143,18 @@ def test_a_removed_device_leaves_its_serials_revoked(connection: Connection, dev
     assert [entry.serial for entry in store.revoked_serials(connection, NOW)] == ["0a1"]
 
 
+def test_an_id_that_is_given_again_lets_the_former_device_not_in(connection: Connection, device: str) -> None:
+    first = redeem(connection, device, token(connection, device))
+    assert isinstance(first, int)
+    store.record(connection, certificate(device, first), now=NOW)
+    row = connection.execute("SELECT vehicle_id, hardware FROM device WHERE id = %s", [device]).fetchone()
+    assert row is not None
+    connection.execute("DELETE FROM device WHERE id = %s", [device])
+    connection.execute("INSERT INTO device (id, vehicle_id, hardware) VALUES (%s, %s, %s)", [device, *row])
+    assert next(found for found in access.device_access(connection) if found.device_id == device).generation > first
+    assert redeem(connection, device, token(connection, device)) == first + 1
+
+
 def test_changes_of_access_are_told_and_nothing_else_is(connection: Connection, database_url: str, device: str) -> None:
     changed_before = access.device_access(connection)[0].changed_at
     with closing(connect(database_url, autocommit=True)) as listener:
