@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import urlsplit
 
 _HIDDEN: Final = "…"
+_MOST_SHOWN: Final = 6  # initials, or stars: the length of a long name tells whose it is
+_SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")  # RFC 3986, 3.1
 _POSITION_DECIMALS: Final = 1  # degrees: 11 km north to south, a town and not a street
 
 
@@ -17,14 +18,16 @@ def mask_name(name: str) -> str:
     if all(_is_han(char) for char in words[0]):
         whole = "".join(words)
         family = 2 if whole[:2] in _COMPOUND_SURNAMES and len(whole) > 2 else 1
-        return whole[:family] + "*" * max(1, len(whole) - family)
-    return " ".join(f"{word[0].upper()}." for word in words)
+        return whole[:family] + "*" * max(1, min(len(whole) - family, _MOST_SHOWN))
+    # Only letters and digits: whoever is called by a sign alone stays hidden, and no control character gets through.
+    initials = (next((char for char in word if char.isalnum()), None) for word in words)
+    return " ".join([f"{initial.upper()}." for initial in initials if initial][:_MOST_SHOWN]) or _HIDDEN
 
 
 def mask_email(email: str) -> str:
     """First letter and top-level domain: ``a…@….org``. A domain of one's own is a name too."""
     local, at, domain = email.rpartition("@")
-    if not at or not local:
+    if not at or not local[:1].isalnum():
         return _HIDDEN
     return (
         f"{local[0]}{_HIDDEN}@{_HIDDEN}.{domain.rpartition('.')[2]}"
@@ -41,8 +44,14 @@ def mask_phone(phone: str) -> str:
 
 def mask_channel(url: str) -> str:
     """The kind of a channel: all else of an Apprise address may be a number or a token."""
-    scheme = urlsplit(url).scheme
+    scheme = channel_scheme(url)
     return f"{scheme}://{_HIDDEN}" if scheme else _HIDDEN
+
+
+def channel_scheme(url: str) -> str:
+    """The kind of a channel, ``tgram``; empty where the address is none."""
+    found = _SCHEME.match(url)
+    return found[1].lower() if found else ""
 
 
 def mask_position(latitude: float, longitude: float) -> tuple[float, float]:

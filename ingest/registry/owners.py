@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any, Final, LiteralString
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from ingest.database import Connection
 from ingest.errors import RegistryError
+from ingest.personal.mask import channel_scheme
 from ingest.personal.persons import keep_person, open_person
 from ingest.personal.vault import Person, the_vault
 from ingest.registry.records import Language, Owner
@@ -80,11 +82,21 @@ def _sealed(person: Person, fields: Mapping[str, Any]) -> dict[str, bytes | None
         raise RegistryError("owner: name must be given")
     if values.get("email") is not None:
         require_mail_address("owner", values["email"])
+    if not all(_is_channel(url) for url in fields.get("notify_urls", ())):
+        raise RegistryError("owner: a notification address is none; give it as scheme://… as Apprise takes it")
     if "notify_urls" in fields:
         values["notify_urls"] = list(fields["notify_urls"])
     if "latitude" in fields:
         values["position"] = _position(fields["latitude"], fields["longitude"])
     return {column: person.seal("owner", column, person.owner_id, value) for column, value in values.items()}
+
+
+def _is_channel(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return bool(channel_scheme(url))
 
 
 def _position(latitude: float | None, longitude: float | None) -> list[float] | None:

@@ -5,17 +5,19 @@ invitations, so that an owner needs to give no mail server, and a demonstration 
 """
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import apprise
 from apprise.decorators import notify
 from apprise.manager_plugins import NotificationManager
 
+from ingest.personal.mask import channel_scheme
 from rules.delivery.errors import DeliveryError, UndeliverableError
 from rules.delivery.mail import MailTransport, new_mail
 from rules.delivery.texts import Notice
@@ -37,6 +39,11 @@ def mail_address_url(email: str) -> str:
     return f"{MAIL_SCHEME}://{quote(email, safe='@')}"
 
 
+def mail_address_of(address: str) -> str:
+    """The mail address of such a channel address."""
+    return unquote(re.split(r"[/?#]", address.partition("://")[2], maxsplit=1)[0])
+
+
 class _Asset(apprise.AppriseAsset):
     """Carries what our channel needs to the place where Apprise calls it."""
 
@@ -54,7 +61,7 @@ def _send_mail(
 ) -> bool:
     asset = meta["asset"]
     assert isinstance(asset, _Asset)
-    to = unquote(urlsplit(asset.address).netloc)
+    to = mail_address_of(asset.address)
     mail = new_mail(sender=asset.sender, to=to, subject=asset.notice.title, key=f"{asset.notice.key}/{to}")
     mail.set_content(asset.notice.text)
     try:
@@ -90,7 +97,7 @@ class AppriseChannel:
 
     def send(self, address: str, notice: Notice) -> None:
         """Send the notice through Apprise."""
-        scheme = urlsplit(address).scheme
+        scheme = channel_scheme(address)
         asset = _Asset(mail=self._mail, sender=self._sender, address=address, notice=notice)
         service = apprise.Apprise(asset=asset)
         if not service.add(address):

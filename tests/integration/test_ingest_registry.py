@@ -76,6 +76,9 @@ def test_what_is_wrong_is_said(connection: Connection) -> None:
         registry.register_owner(connection, name="Ada", time_zone="Berlin")
     with pytest.raises(RegistryError, match="latitude must be degrees"):
         registry.register_owner(connection, name="Ada", latitude=100, longitude=0)
+    for address in ("json://[::1", "+491701234567"):  # the first is one that urlsplit itself raises on
+        with pytest.raises(RegistryError, match="notification address"):
+            registry.update_owner(connection, owner.id, notify_urls=(address,))
     with pytest.raises(RegistryError, match="17 characters"):
         registry.register_vehicle(connection, owner_id=owner.id, label="X", profile="generic", vin="SHORT")
     with pytest.raises(RegistryError, match="this VIN is registered already"):

@@ -20,6 +20,13 @@ from ingest.personal.mask import mask_channel, mask_email, mask_name, mask_phone
         ("王 小明", "王**"),
         ("阿卜杜拉·买买提", "阿******"),
         ("", "…"),
+        ("😀", "…"),
+        ("👨‍👩‍👧 Ada", "A."),
+        ("\x1b[31mAda", "3."),
+        ("\u202e", "…"),
+        ("+49 170 1234567", "4. 1. 1."),
+        ("w " * 500, "W. W. W. W. W. W."),
+        ("王" * 500, "王******"),
     ],
 )
 def test_names(name: str, shown: str) -> None:
@@ -28,7 +35,13 @@ def test_names(name: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("email", "shown"),
-    [("ada@example.org", "a…@….org"), ("王@例子.公司", "王…@….公司"), ("a@localhost", "a…@…"), ("nonsense", "…")],
+    [
+        ("ada@example.org", "a…@….org"),
+        ("王@例子.公司", "王…@….公司"),
+        ("a@localhost", "a…@…"),
+        ("nonsense", "…"),
+        ("\x1b[2J@example.org", "…"),
+    ],
 )
 def test_mail_addresses(email: str, shown: str) -> None:
     assert mask_email(email) == shown
@@ -45,6 +58,7 @@ def test_phone_numbers(phone: str, shown: str) -> None:
         ("tgram://123456:ABC-token/987654321", "tgram://…"),
         ("mail://ada@example.org", "mail://…"),
         ("+491701234567", "…"),
+        ("json://[::1", "json://…"),
     ],
 )
 def test_channels(url: str, shown: str) -> None:
