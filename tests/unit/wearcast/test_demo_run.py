@@ -20,7 +20,9 @@ def nothing(*_: object, **__: object) -> Any:
 
 @contextlib.contextmanager
 def empty(*_: object, **__: object) -> Iterator[Any]:
-    yield SimpleNamespace(url="", mail=Path(), folder=Path(), garage=Path(), broker=empty, start_service=nothing)
+    yield SimpleNamespace(
+        url="", mail=Path(), folder=Path(), garage=Path(), broker=empty, start_service=nothing, environment={}
+    )
 
 
 def interrupted(*_: object, **__: object) -> None:
@@ -34,7 +36,7 @@ def interrupted_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], 
     for name in ("only_one_in", "private_database", "open_stage", "Receiver", "connect"):
         monkeypatch.setattr(run, name, empty)
     for name in (
-        "migrate", "register", "outboxes", "samples_accepted", "Watch",
+        "open_keys", "migrate", "register", "outboxes", "samples_accepted", "Watch",
         "wear_normally", "_upload_past", "_go_live", "_follow", "_settle", "_tell", "_stay",
     ):  # fmt: skip
         monkeypatch.setattr(run, name, nothing)
