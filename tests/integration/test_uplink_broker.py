@@ -259,13 +259,10 @@ def test_an_error_on_the_network_thread_reaches_the_agent(
     with uplink_to(broker, outbox, clock) as uplink:
         eventually(lambda: uplink.connected, "connected")
         monkeypatch.setattr(outbox, "acknowledge", lambda _: 1 // 0)
-        backend.client.publish(
-            acks_topic(DEVICE),
-            encode_ack(Acknowledgement(device=DEVICE, boot=clock.boot, committed=((1, 1),))),
-            qos=1,
-        )
+        ack = encode_ack(Acknowledgement(device=DEVICE, boot=clock.boot, committed=((1, 1),)))
 
         def fails() -> bool:
+            backend.client.publish(acks_topic(DEVICE), ack, qos=1)  # again, until the dongle is subscribed
             try:
                 uplink.tick()
             except UplinkError as error:
