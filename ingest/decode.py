@@ -25,12 +25,13 @@ REJECT_REASONS: Final = (
     "unknown-device",  # not in the registry
     "disabled-device",  # in the registry, switched off
     "far-future",  # a time later than the message came, beyond what clocks differ
+    "unsure-time",  # the same by one of our clocks and not by the other
     "too-old",  # a time before there was such a dongle: its clock is not set
     "replayed",  # the key of a batch that is stored, with other content
     "unstorable",  # the database refuses its content
 )
-# The sender may be registered or enabled tomorrow: its batches stay in its outbox and come again.
-TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device"})
+# The sender may be registered or enabled tomorrow, and our clocks set: its batches stay in its outbox and come again.
+TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device", "unsure-time"})
 
 Readings: TypeAlias = ReadingsBatch | ColumnarBatch
 

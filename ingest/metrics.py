@@ -46,6 +46,9 @@ LIMITED: Final = Counter(
     "wearcast_ingest_limited", "Messages left to be sent again: their device is over its limit or kept out"
 )
 BLOCKED: Final = Counter("wearcast_ingest_blocked", "Devices kept out for a time", ["offence"])
+CLOCK_AHEAD_SECONDS: Final = Gauge(
+    "wearcast_ingest_clock_ahead_seconds", "How far this machine's clock is ahead of the database's"
+)
 FAILURES: Final = Counter("wearcast_ingest_failures", "Attempts that failed and are repeated", ["of"])
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from ingest import metrics
@@ -42,10 +42,10 @@ async def keep_pulse(source: Source) -> None:
         PULSE.well("broker")
 
 
-def stored(group: Sequence[Incoming], outcome: Outcome, *, seconds: float) -> None:
+def stored(group: Sequence[Incoming], outcome: Outcome, *, seconds: float, now: datetime) -> None:
     """A group is committed: count it, and at level DEBUG log each batch with its trace."""
     PULSE.well("database")
-    metrics.committed(group, outcome, seconds=seconds, now=datetime.now(UTC))
+    metrics.committed(group, outcome, seconds=seconds, now=now)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("committed %d messages in %.3f s", len(group), seconds)
         for acknowledgement in outcome.acknowledgements:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -23,6 +22,7 @@ import psycopg
 from ingest import watch
 from ingest.acknowledger import Acknowledger
 from ingest.broker import BrokerConfig
+from ingest.clock import BackendClock
 from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection
 from ingest.decode import Accepted, Incoming, Rejection, decode_group
@@ -106,7 +106,8 @@ class _Worker:
     def __init__(self, config: WorkerConfig, ready: asyncio.Event) -> None:
         self.config = config
         self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
-        self.source = _source(config, self.courier, ready)
+        self._clock = BackendClock()
+        self.source = _source(config, self.courier, self._clock, ready)
         self.courier.post = self.source
         self.acknowledger = Acknowledger(self.source)
         self._decoded: asyncio.Queue[_Group | None] = asyncio.Queue(maxsize=1)  # None: there will be no more
@@ -157,13 +158,14 @@ class _Worker:
                 logger.warning("cannot store now, will try again: %s", _one_line(error))
                 watch.not_stored(_one_line(error))
             else:
-                watch.stored(group.messages, outcome, seconds=time.monotonic() - begun)
+                watch.stored(group.messages, outcome, seconds=time.monotonic() - begun, now=self._clock.now())
                 return outcome
             await pause.sleep()
 
     def _store(self, group: _Group) -> Outcome:
         with self._session.connection() as connection:
-            return store_decoded(connection, group.decoded, datetime.now(UTC))
+            self._clock.compare(connection)
+            return store_decoded(connection, self._clock.judged(connection, group.decoded), self._clock.now())
 
 
 def _limit_stalls(config: WorkerConfig, connection: Connection) -> None:
@@ -173,7 +175,7 @@ def _limit_stalls(config: WorkerConfig, connection: Connection) -> None:
     )
 
 
-def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Source:
+def _source(config: WorkerConfig, courier: Courier, clock: BackendClock, ready: asyncio.Event) -> Source:
     if config.nats is not None:
         return JetstreamSource(
             config.nats,
@@ -182,6 +184,7 @@ def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Sou
             pause=_pause(config),
             aside=courier.offer,
             ready=ready,
+            clock=clock.now,
             most_messages=2 * config.group_messages,  # one being stored and one waiting: others may have the rest
             most_bytes=2 * config.group_bytes,
         )
@@ -192,6 +195,7 @@ def _source(config: WorkerConfig, courier: Courier, ready: asyncio.Event) -> Sou
         pause=_pause(config),
         aside=courier.offer,
         ready=ready,
+        clock=clock.now,
     )
 
 

@@ -14,7 +14,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
@@ -66,6 +66,7 @@ class JetstreamSource:
         ready: asyncio.Event,
         most_messages: int,
         most_bytes: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config = config
         self._name = name
@@ -73,6 +74,7 @@ class JetstreamSource:
         self._pause = pause
         self._aside = aside
         self._ready = ready
+        self._clock = clock
         self._holding = Holding(most_messages=most_messages, most_bytes=most_bytes)
         self._client: Client | None = None  # while connected and the consumer is there
         self._closing = asyncio.Event()
@@ -174,7 +176,7 @@ class JetstreamSource:
         elif self._aside(topic, message.data) or not is_for_the_store(topic):
             await self._confirm(client, message.reply)
         else:
-            incoming = Incoming(topic=topic, payload=message.data, received_at=datetime.now(UTC), receipt=message.reply)
+            incoming = Incoming(topic=topic, payload=message.data, received_at=self._clock(), receipt=message.reply)
             if not self._inbox.offer(incoming):
                 metrics.INBOX_REFUSED.inc()
                 await self._give_back(client, message.reply)

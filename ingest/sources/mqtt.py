@@ -11,7 +11,7 @@ which the session goes on and the ledger drops what is stored by then.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -52,6 +52,7 @@ class MqttSource:
         pause: Pause,
         aside: Aside,
         ready: asyncio.Event,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._broker = broker
         self._client_id = client_id
@@ -59,6 +60,7 @@ class MqttSource:
         self._pause = pause
         self._aside = aside
         self._ready = ready
+        self._clock = clock
         self._connection: MqttConnection | None = None  # while connected
         self._waiting: MqttConnection | None = None  # for room in the inbox
 
@@ -88,14 +90,12 @@ class MqttSource:
             await self._pause.sleep()
 
     def _receive(self, connection: MqttConnection, message: MQTTMessage) -> bool:
-        receipt = _Receipt(connection, message.mid) if message.qos else None
-        if self._aside(message.topic, bytes(message.payload)) or not is_for_the_store(message.topic):
+        topic, receipt = _topic(message), _Receipt(connection, message.mid) if message.qos else None
+        if self._aside(topic, bytes(message.payload)) or not is_for_the_store(topic):
             if receipt is not None:
                 connection.confirm([receipt.packet])
             return True
-        incoming = Incoming(
-            topic=message.topic, payload=bytes(message.payload), received_at=datetime.now(UTC), receipt=receipt
-        )
+        incoming = Incoming(topic=topic, payload=bytes(message.payload), received_at=self._clock(), receipt=receipt)
         if self._inbox.offer(incoming):
             return True
         self._waiting = connection
@@ -128,3 +128,10 @@ class MqttSource:
     def close(self) -> None:
         """Take in no more."""
         self._inbox.close()
+
+
+def _topic(message: MQTTMessage) -> str:
+    try:
+        return message.topic
+    except UnicodeDecodeError as error:  # no broker should pass it on; the store rejects it
+        return bytes(error.object).decode(errors="replace")

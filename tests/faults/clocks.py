@@ -1,6 +1,6 @@
-"""Faults of a dongle's clock: what it reads meanwhile is dated wrongly, and put right or told of afterwards."""
+"""Faults of clocks: a dongle's, whose readings are dated wrongly and put right afterwards; and a worker's."""
 
-from tests.faults.fault import CLOCK_TARGETS, Fault
+from tests.faults.fault import CLOCK_TARGETS, CLOCKED_WORKER, Fault
 
 _HOUR_MS = 3_600_000
 
@@ -44,3 +44,38 @@ class ClockUnset(_ClockMoved):
         self.site.clocked.kill()
         self.site.clocked.set_clock(offset_ms=-56 * 8_766 * _HOUR_MS, synchronised=False)
         self.site.clocked.restart()
+
+
+class _WorkerClockMoved(Fault):
+    targets = (CLOCKED_WORKER,)
+    hold_seconds = (0.8, 2.0)
+
+    def move(self, hours: float) -> None:
+        """Put it so far ahead, sometimes while the worker runs and sometimes before it is started."""
+        if self.draw.random() < 0.5:
+            self.worker.set_clock(3_600 * hours)
+        else:
+            self.worker.kill()
+            self.worker.set_clock(3_600 * hours)
+            self.worker.restart()
+
+    def heal(self) -> None:
+        self.worker.set_clock(0.0)
+
+
+class WorkerClockBehind(_WorkerClockMoved):
+    """By an hour to a year: everything seems to be of the future."""
+
+    kind = "worker's clock behind"
+
+    def inject(self) -> None:
+        self.move(-self.draw.uniform(1, 8_760))
+
+
+class WorkerClockAhead(_WorkerClockMoved):
+    """By an hour to a year: no device seems to be ahead."""
+
+    kind = "worker's clock ahead"
+
+    def inject(self) -> None:
+        self.move(self.draw.uniform(1, 8_760))

@@ -16,6 +16,7 @@ DATABASE_TARGETS: Final = ("database",)
 BROKER_TARGETS: Final = ("broker",)
 NODE_TARGETS: Final = ("node 1", "node 2", "node 3")
 CLOCK_TARGETS: Final = ("clock",)
+CLOCKED_WORKER: Final = "worker 2"  # whose clock can be moved
 MESSAGE_TARGETS: Final = ("messages 1", "messages 2")
 
 

@@ -37,6 +37,8 @@ _ON_BOTH: Final[tuple[type[Fault], ...]] = (
     clocks.ClockForward,
     clocks.ClockBack,
     clocks.ClockUnset,
+    clocks.WorkerClockBehind,
+    clocks.WorkerClockAhead,
     messages.Duplicates,
     messages.Reordered,
     messages.WeekOld,

@@ -106,7 +106,8 @@ class FaultSite:
             "WEARCAST_DATABASE_URL": self.server.url_of(DATABASE).replace(f":{port}/", f":{worker.database.port}/"),
             **self.brokers.worker_environment(worker.broker),
         }
-        command = ("wearcast.cli", "ingest", "run", "--name", worker.name, *self.brokers.worker_arguments())
+        program = ("wearcast.cli",) if worker.clock is None else ("tests.faults.clocked_worker", worker.clock)
+        command = (*program, "ingest", "run", "--name", worker.name, *self.brokers.worker_arguments())
         return self._start(worker.name, command, environment)
 
     def _start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> ManagedProcess:
@@ -166,6 +167,7 @@ def fault_site(
                 name=name,
                 database=wires.wire(to_database),
                 broker=brokers.for_worker(wires),
+                clock=folder / f"{name}.clock" if name == WORKERS[-1] else None,
                 start=site.start_worker,
             )
             for name in WORKERS

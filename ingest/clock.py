@@ -1,0 +1,109 @@
+"""The time a worker goes by: the database's, which is the same for all workers.
+
+A batch is refused for a time that lies ahead, and its device may then give it up. So nothing is refused because a
+clock of ours is wrong: a refusal for the time counts only where the database's clock and this machine's both say so.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from psycopg.rows import scalar_row
+
+from ingest import metrics
+from ingest.database import Connection
+from ingest.decode import Accepted, Rejection, decode
+
+logger = logging.getLogger(__name__)
+
+APART: Final = timedelta(minutes=1)  # two clocks that both follow NTP differ by less than a second
+_EVERY_SECONDS: Final = 10.0
+_LONGEST_ANSWER_SECONDS: Final = 2.0  # an answer that took longer says too little about when it was given
+
+
+def machine_time() -> datetime:
+    """The time by this machine's clock, UTC."""
+    return datetime.now(UTC)
+
+
+def _steady_seconds() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
+
+
+class BackendClock:
+    """One worker's. ``now`` may be asked on any thread; the other methods are for the one that has the connection."""
+
+    def __init__(
+        self,
+        *,
+        machine: Callable[[], datetime] | None = None,
+        steady_seconds: Callable[[], float] = _steady_seconds,
+    ) -> None:
+        self._machine = machine or machine_time
+        self._steady = steady_seconds
+        self._origin: datetime | None = None  # the database's time when the steady clock was at nothing
+        self._compared_at = float("-inf")
+        self._apart = False
+
+    def now(self) -> datetime:
+        """The database's time, UTC, as it was last heard and has gone on since; the machine's until then."""
+        origin = self._origin
+        return self._machine() if origin is None else origin + timedelta(seconds=self._steady())
+
+    def compare(self, connection: Connection) -> None:
+        """Ask the database for the time, if it is long ago; log and measure how far apart the clocks are."""
+        if self._steady() - self._compared_at >= _EVERY_SECONDS:
+            self._ask(connection)
+
+    def judged(self, connection: Connection, decoded: Sequence[Accepted | Rejection]) -> list[Accepted | Rejection]:
+        """What was decoded, its times held against the clocks as they are now; after :meth:`compare`.
+
+        What the database's clock takes is taken. What only this machine's would take is refused for now
+        (``unsure-time``): its device keeps it, and sends it again until the two agree.
+        """
+        now = self._ask(connection) if any(map(_is_far_future, decoded)) else self.now()
+        return [self._judged(entry, now) for entry in decoded]
+
+    def _judged(self, entry: Accepted | Rejection, now: datetime) -> Accepted | Rejection:
+        if not _is_far_future(entry) and entry.message.received_at - now <= APART:
+            return entry
+        again = decode(replace(entry.message, received_at=now))
+        if not isinstance(again, Rejection) or not _is_far_future(again):
+            return again
+        if _is_far_future(decode(replace(entry.message, received_at=self._machine()))):
+            return again
+        detail = f"{again.detail}; this machine's clock takes it and the database's does not: set the wrong one"
+        return replace(again, reason="unsure-time", detail=detail)
+
+    def _ask(self, connection: Connection) -> datetime:
+        begun = self._steady()
+        with connection.cursor(row_factory=scalar_row) as cursor:
+            moment: datetime | None = cursor.execute("SELECT clock_timestamp()").fetchone()
+        assert moment is not None
+        answered = self._steady()
+        if answered - begun > _LONGEST_ANSWER_SECONDS:
+            return moment
+        self._compared_at = answered
+        self._origin = moment - timedelta(seconds=answered)
+        self._tell(self._machine() - moment)
+        return moment
+
+    def _tell(self, ahead: timedelta) -> None:
+        metrics.CLOCK_AHEAD_SECONDS.set(ahead.total_seconds())
+        apart = abs(ahead) > APART
+        if apart and not self._apart:
+            logger.warning(
+                "this machine's clock is %+.0f s off the database's, which is followed: look which of them is wrong, "
+                "and whether NTP runs there",
+                ahead.total_seconds(),
+            )
+        elif self._apart and not apart:
+            logger.info("this machine's clock and the database's agree again")
+        self._apart = apart
+
+
+def _is_far_future(entry: Accepted | Rejection) -> bool:
+    return isinstance(entry, Rejection) and entry.reason == "far-future"
