@@ -12,11 +12,13 @@ import pytest
 from psycopg.rows import dict_row
 
 from ingest import metrics
-from ingest.database import Connection
-from ingest.pulse import Pulse
+from ingest.database import Connection, connect
+from ingest.pulse import PULSE, Pulse
+from tests.integration.test_ingest_session import end_others, set_read_only
 from tests.integration.watch_support import eventually
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.settings import ListenAddress
+from wearcast.watch import heartbeat
 from wearcast.watch.endpoint import pages, serving
 from wearcast.watch.heartbeat import beating
 
@@ -122,6 +124,27 @@ def test_a_killed_process_is_taken_over_and_a_second_gets_a_name_of_its_own(
     with beating("rules", database_url, period_s=0.05):
         eventually(lambda: beats(connection)[0]["pid"] == os.getpid(), "taking the old name over")
         assert [row["instance"] for row in beats(connection)] == [host]
+
+
+def test_a_heart_outlives_a_database_that_takes_no_writes_and_tells_of_one_that_hangs(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "_SLOW_SECONDS", 0.1)
+    with beating("delivery", database_url, instance="d", period_s=0.05):
+        eventually(lambda: len(beats(connection)) == 1, "a beat")
+        connection.execute("SET default_transaction_read_only = off")
+        set_read_only(connection, on=True)
+        try:
+            end_others(connection)
+            eventually(lambda: any("read-only" in problem for problem in PULSE.problems()), "the trouble is told")
+        finally:
+            set_read_only(connection, on=False)
+        eventually(lambda: PULSE.problems() == [], "it beats again")
+        with connect(database_url) as other:
+            other.execute("LOCK TABLE process_heartbeat IN ACCESS EXCLUSIVE MODE")
+            eventually(lambda: any("writing the heartbeat" in problem for problem in PULSE.problems()), "it is told")
+            other.rollback()
+        eventually(lambda: PULSE.problems() == [], "it beats again")
 
 
 @pytest.mark.timeout(120)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 10.0
 MISSED_BEATS: Final = 3  # after which a process counts as gone
+_SLOW_SECONDS: Final = 15.0
 _PREFIX: Final = "wearcast_"
 
 
@@ -64,14 +65,16 @@ class _Heart:
                 ) as connection:
                     self._instance = self._instance or _free_instance(connection, self._process)
                     while not stop.is_set():
+                        # A database that hangs raises nothing: only the time it takes tells.
+                        with PULSE.work("database: writing the heartbeat", _SLOW_SECONDS):
+                            self._beat(connection)
                         PULSE.well("database")
-                        self._beat(connection)
                         stop.wait(self._period_s)
                     self._leave(connection)
-            except (DatabaseError, psycopg.OperationalError) as error:
-                PULSE.trouble("database", (str(error).strip() or type(error).__name__).splitlines()[0])
             except psycopg.ProgrammingError as error:
                 PULSE.trouble("database", f"another version's schema, run wearcast db migrate: {type(error).__name__}")
+            except (DatabaseError, psycopg.Error) as error:  # whatever it is, the heart must not stop for good
+                PULSE.trouble("database", (str(error).strip() or type(error).__name__).splitlines()[0])
             stop.wait(self._period_s)
 
     def _beat(self, connection: Connection) -> None:

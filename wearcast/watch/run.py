@@ -12,10 +12,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import Final
 
-import psycopg
-
-from ingest.database import Connection, connect
-from ingest.errors import DatabaseError
+from ingest.database import NOT_NOW, Connection, connect
 from ingest.pulse import PULSE
 from rules.delivery.owner_channel import OwnerChannel
 from rules.delivery.texts import Notice
@@ -61,7 +58,7 @@ class Watch:
                         self.look(connection)
                         self._database_back()
                         stop.wait(period_s)
-            except (DatabaseError, psycopg.OperationalError) as error:
+            except NOT_NOW as error:
                 PULSE.turn("watch", _OVERDUE_SECONDS)
                 self._database_away((str(error).strip() or type(error).__name__).splitlines()[0])
                 stop.wait(period_s)
