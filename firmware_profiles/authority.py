@@ -3,6 +3,7 @@
 It lives in a folder the user names, made on first use: ``ca.pem`` and ``ca-key.pem`` (mode 0600). Whoever has that key
 can speak as any device, so it is never part of a bundle. ``ca.pem`` of an issuing authority, whose root stays offline,
 holds its own certificate first and those above it after it: whoever trusts the file trusts the whole chain.
+``former.pem`` holds the issuing authorities before it, whose certificates may be exchanged for one of this.
 ``issued.jsonl`` notes what was given to devices without the enrolment service, so that it can be revoked.
 
 Needs ``cryptography`` (the backend extra); nothing on the dongle imports this module.
@@ -28,6 +29,7 @@ from telemetry.subject import Subject, device_subject, service_subject
 CERTIFICATE_FILE: Final = "ca.pem"
 KEY_FILE: Final = "ca-key.pem"
 JOURNAL_FILE: Final = "issued.jsonl"
+FORMER_FILE: Final = "former.pem"
 AUTHORITY_DAYS: Final = 3650
 ISSUING_DAYS: Final = 1095
 DEVICE_DAYS: Final = 1095  # of what a bundle holds
@@ -63,8 +65,10 @@ class Authority:
         chain: Sequence[x509.Certificate],
         key: ec.EllipticCurvePrivateKey,
         folder: Path,
+        former: Sequence[x509.Certificate] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._former = tuple(former)
         self._chain = tuple(chain)  # its own certificate first
         self._certificate = self._chain[0]
         self._key = key
@@ -88,6 +92,7 @@ class Authority:
         try:
             mode = key_file.stat().st_mode & 0o777
             chain = x509.load_pem_x509_certificates(certificate_file.read_bytes())
+            former = _former(folder)
             key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
         except (OSError, ValueError) as error:
             raise AuthorityError(f"{folder}: the authority cannot be read: {error}") from error
@@ -99,7 +104,7 @@ class Authority:
             raise AuthorityError(f"{key_file} is not the key of {certificate_file}; restore the pair")
         if min(certificate.not_valid_after_utc for certificate in chain) <= clock():
             raise AuthorityError(f"{certificate_file} has expired; name another folder to begin a new authority")
-        return cls(chain=chain, key=key, folder=folder, clock=clock)
+        return cls(chain=chain, key=key, folder=folder, former=former, clock=clock)
 
     @property
     def certificate_pem(self) -> bytes:
@@ -112,8 +117,8 @@ class Authority:
         return self._certificate
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
-        """Whether this authority, or one above it, signed it; it may have ended."""
-        for issuer in self._chain:
+        """Whether this authority, one above it, or one whose place it took signed it; it may have ended."""
+        for issuer in (*self._chain, *self._former):
             try:
                 certificate.verify_directly_issued_by(issuer)
             except Exception:  # noqa: BLE001, S112 - another issuer, signature, algorithm: a stranger's certificate
@@ -180,8 +185,16 @@ class Authority:
         # Not by the host's name: what a client may show must not be taken for a device.
         return self._issue(Subject(common_name=_NODE_NAME), (*_SERVER, *_CLIENT), valid_days, names=names)
 
-    def issue_authority(self, folder: Path, valid_days: int = ISSUING_DAYS) -> None:
-        """Make an issuing authority in the folder, so that the root can stay offline."""
+    def issue_authority(self, folder: Path, valid_days: int = ISSUING_DAYS, *, follows: Path | None = None) -> None:
+        """Make an issuing authority in the folder, so that the root can stay offline.
+
+        ``follows``: folder of one below this root, in whose place it comes. AuthorityError where it is of another.
+        """
+        former: tuple[x509.Certificate, ...] = ()
+        if follows is not None:
+            former = (_certificates(follows / CERTIFICATE_FILE)[0], *_former(follows))
+            if not self.has_issued(former[0]):
+                raise AuthorityError(f"{follows} is no authority below this root; devices do not trust another root's")
         constraint = self._certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         if constraint.path_length == 0:
             raise AuthorityError("this authority may not certify another one; begin a new root in another folder")
@@ -190,6 +203,8 @@ class Authority:
             Subject(common_name=_ISSUING_NAME), key.public_key(), self._until(valid_days), path_length=0
         )
         _write(folder, key, (certificate, *self._chain))
+        if former:
+            (folder / FORMER_FILE).write_bytes(b"".join(map(certificates.certificate_pem, former)))
 
     def certify(
         self,
@@ -283,6 +298,18 @@ def _write(folder: Path, key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.C
         (folder / CERTIFICATE_FILE).write_bytes(b"".join(map(certificates.certificate_pem, chain)))
     except OSError as error:
         raise AuthorityError(f"{folder}: the authority cannot be written: {error.strerror}") from error
+
+
+def _former(folder: Path) -> tuple[x509.Certificate, ...]:
+    file = folder / FORMER_FILE
+    return _certificates(file) if file.exists() else ()
+
+
+def _certificates(file: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise AuthorityError(f"{file} cannot be read as certificates: {error}") from error
 
 
 def write_secret(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
@@ -67,7 +68,17 @@ class IdentityKeeper:
         return self._identity.present
 
     def tick(self, *, connected: bool) -> bool:
-        """See :meth:`Keeping.tick`."""
+        """See :meth:`Keeping.tick`. A full disk or memory is told and waited for: the car is read all the same."""
+        try:
+            return self._tick(connected=connected)
+        except OSError as error:
+            self._settle(
+                trouble=f"{error.filename or self._config.folder}: {error.strerror or error}", pause=self._pause
+            )
+            self._pause = min(2 * self._pause, self._config.retry_max_seconds)
+            return False
+
+    def _tick(self, *, connected: bool) -> bool:
         now = self._monotonic()
         self._tried_seconds += min(now - self._looked_at, _LONGEST_STEP_SECONDS)
         self._looked_at = now
@@ -156,7 +167,8 @@ class ChildAttempt:
             [sys.executable, "-m", "edge_agent.enrolment"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._process.stdin is not None
-        with self._process.stdin as given:
+        # One that ended at once (no memory left) takes nothing, and its status says so.
+        with suppress(BrokenPipeError), self._process.stdin as given:
             given.write(json.dumps(asdict(order)).encode())
 
     def outcome(self) -> Outcome | None:

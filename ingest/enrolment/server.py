@@ -85,6 +85,7 @@ def enrolment_server(config: EnrolmentConfig) -> Iterator[uvicorn.Server]:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # TLS ends here: such a header is the sender's own, and attempts go by addresses
                 limit_concurrency=_CONCURRENT,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=5,
@@ -115,8 +116,13 @@ def own_context(credentials: Callable[[int], ServerCredentials]) -> Iterator[ssl
     def renew() -> None:
         nonlocal loaded_at
         while not stop.wait(_LOOK_EVERY_SECONDS):
-            if (datetime.now(UTC) - loaded_at).days >= SERVER_DAYS * 2 // 3:
+            if (datetime.now(UTC) - loaded_at).days < SERVER_DAYS * 2 // 3:
+                continue
+            try:
                 _load(context, credentials(SERVER_DAYS))
+            except (EnrolmentError, OSError) as error:
+                log.warning("the service keeps its present certificate, and tries again within the hour: %s", error)
+            else:
                 loaded_at = datetime.now(UTC)
 
     thread = threading.Thread(target=renew, name="own certificate")

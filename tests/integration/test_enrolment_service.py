@@ -225,3 +225,18 @@ def test_no_secret_is_logged(service: Enrolment, tmp_path: Path, caplog: pytest.
     assert base64.b64encode(f"{DEVICE}:{token}".encode()).decode() not in said
     assert len(key) == 64
     assert key not in said
+
+
+def test_a_dongle_changes_over_to_the_next_authority_as_it_renews(
+    database_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    register_devices(connection)
+    root = Authority.open_or_create(tmp_path / "root")
+    root.issue_authority(tmp_path / "first")
+    root.issue_authority(tmp_path / "next", follows=tmp_path / "first")
+    with running_enrolment(database_url, connection, tmp_path / "first") as service:
+        order = enrolled(service, tmp_path / "car")
+    with running_enrolment(database_url, connection, tmp_path / "next") as service:
+        assert attempt(replace(order, url=service.url)) == ISSUED  # with the bundle's ca.pem, of the first
+        assert Identity(Path(order.folder)).take_over()
+    certificate(order).verify_directly_issued_by(Authority.open(tmp_path / "next").certificate)

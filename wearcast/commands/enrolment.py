@@ -1,5 +1,6 @@
 """``wearcast enrolment``: certificates of devices, of brokers and of the backend's services, and their revocation."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,9 @@ app = typer.Typer(
     theirs from the same authority ([b]server[/b], [b]service[/b]).""",
     short_help="Certificates: give, renew, revoke.",
 )
+
+# A car that stands for the winter (grace of 180 days) should meet the next authority before this one ends.
+_AUTHORITY_ENDS_SOON_DAYS = 240
 
 Device = Annotated[str, typer.Argument(help="Device id.", show_default=False)]
 AuthorityFolder = Annotated[Path, typer.Option("--ca", help="Folder of the authority.", show_default=False)]
@@ -47,15 +51,27 @@ def run(
     Example: wearcast enrolment run --ca /etc/wearcast/authority --name enrol.example.org --host 0.0.0.0
     """
     from firmware_profiles.authority import Authority
+    from firmware_profiles.errors import AuthorityError
     from ingest.enrolment.desk import Terms
     from ingest.enrolment.server import EnrolmentConfig, ServerCredentials, serve
+    from ingest.errors import EnrolmentError
     from wearcast.authority_signer import AuthoritySigner
     from wearcast.watch.observed import observed
 
     authority = Authority.open(ca)
+    if authority.days_left < _AUTHORITY_ENDS_SOON_DAYS:
+        logging.getLogger("wearcast.enrolment").warning(
+            "the authority ends in %d days, and everything it gave with it; make the next one: "
+            "wearcast enrolment authority --root ROOT --follows %s --out NEXT",
+            authority.days_left,
+            ca,
+        )
 
     def own(valid_days: int) -> ServerCredentials:
-        given = authority.issue_server_certificate(name, valid_days)
+        try:
+            given = authority.issue_server_certificate(name, min(valid_days, authority.days_left))
+        except AuthorityError as error:
+            raise EnrolmentError(str(error)) from error
         return ServerCredentials(certificate_pem=given.certificate_pem, key_pem=given.key_pem)
 
     settings = load_settings()
@@ -180,6 +196,9 @@ def crl(out: Annotated[Path, typer.Option(help="File to write, PEM.", show_defau
 def authority(
     out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
     root: Annotated[Path | None, typer.Option(help="Folder of a root authority: make an issuing one below it.")] = None,
+    follows: Annotated[
+        Path | None, typer.Option(help="Folder of the issuing authority before it: what that one gave can be renewed.")
+    ] = None,
 ) -> None:
     """Make an authority: a root, or below a root one that issues, so that the root's key can stay offline.
 
@@ -190,10 +209,12 @@ def authority(
 
     if out.exists() and any(out.iterdir()):
         raise AuthorityError(f"{out} is not empty; name another folder")
-    if root is None:
+    if root is not None:
+        Authority.open(root).issue_authority(out, follows=follows)
+    elif follows is None:
         Authority.open_or_create(out)
     else:
-        Authority.open(root).issue_authority(out)
+        raise AuthorityError("--follows needs --root: only below the same root do devices trust the next one")
     print(f"{out}: ca.pem is for brokers and devices; ca-key.pem is for nobody else")
 
 

@@ -1,15 +1,19 @@
 """When the agent asks for a certificate, shows it, and goes back: with a twin of the attempt, and time that is set."""
 
+import errno
 import logging
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from edge_agent.config import EnrolmentConfig, TlsConfig
 from edge_agent.enrolment.build import order_of
 from edge_agent.enrolment.identity import Dates, Identity
-from edge_agent.enrolment.keeper import PROVE_SECONDS, IdentityKeeper
+from edge_agent.enrolment.keeper import PROVE_SECONDS, ChildAttempt, IdentityKeeper
 from edge_agent.enrolment.port import Order, Outcome
 from edge_agent.testing import FakeClock
 
@@ -209,3 +213,30 @@ def test_an_attempt_under_way_is_broken_off_at_the_end(bench: Bench) -> None:
     (attempt,) = bench.attempts
     bench.keeper.close()
     assert attempt.closed
+
+
+def test_neither_a_full_memory_nor_a_full_disk_ends_the_agent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.told = ISSUED
+    for target, method, begun in ((bench.keeper, "_begin", False), (Identity, "take_over", True)):
+        with monkeypatch.context() as patched:
+            patched.setattr(target, method, full)
+            assert bench.wait(3600, connected=False, step=10) == 0
+        assert "No space left" in bench.keeper.trouble
+        assert bool(bench.attempts) == begun
+    assert bench.wait(3600, connected=False, step=10) > 0
+    assert bench.keeper.present
+
+
+def test_an_attempt_that_ends_before_it_is_told_anything_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(subprocess.Popen[bytes]):
+        def __init__(self, _: object, *, stdin: int, stdout: int) -> None:
+            super().__init__(["false"], stdin=stdin, stdout=stdout)
+            self.wait()
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    ended = ChildAttempt(Order(device="car-7", url="", ca=None, folder="", token_file=None)).outcome()
+    assert ended == Outcome(state="failed", reason="the attempt ended with status 1")
+
+
+def full(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -126,6 +126,29 @@ def test_a_server_or_service_is_no_device(tmp_path: Path) -> None:
             AuthoritySigner(authority).read_present(given_.certificate_pem, proof=proof, signed=b"x")
 
 
+def test_what_the_authority_before_gave_can_be_renewed_by_the_next(tmp_path: Path) -> None:
+    root = Authority.open_or_create(tmp_path / "root")
+    root.issue_authority(tmp_path / "first")
+    given_ = Authority.open(tmp_path / "first").issue_device_certificate("car-7")
+    key = serialization.load_pem_private_key(given_.key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    proof = key.sign(b"x", ec.ECDSA(hashes.SHA256()))
+    root.issue_authority(tmp_path / "unrelated")  # as after a break-in: what the first gave is worth nothing
+    with pytest.raises(ValueError, match="not of this authority"):
+        AuthoritySigner(Authority.open(tmp_path / "unrelated")).read_present(
+            given_.certificate_pem, proof=proof, signed=b"x"
+        )
+    root.issue_authority(tmp_path / "second", follows=tmp_path / "first")
+    root.issue_authority(tmp_path / "third", follows=tmp_path / "second")
+    for place in ("second", "third"):
+        next_one = AuthoritySigner(Authority.open(tmp_path / place))
+        assert next_one.read_present(given_.certificate_pem, proof=proof, signed=b"x").device_id == "car-7"
+        assert next_one.trusted_pem.endswith(root.certificate_pem)
+    Authority.open_or_create(tmp_path / "other")
+    with pytest.raises(AuthorityError, match="below this root"):
+        root.issue_authority(tmp_path / "wrong", follows=tmp_path / "other")
+
+
 def test_an_issuing_authority_signs_below_an_offline_root(tmp_path: Path) -> None:
     root = Authority.open_or_create(tmp_path / "root", clock=at(NOW))
     early = root.issue_device_certificate("car-1")
