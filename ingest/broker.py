@@ -1,14 +1,10 @@
 """How the backend connects to the broker: one place decides protocol, TLS and socket options."""
 
-import asyncio
 import socket
 import ssl
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import aiomqtt
 
@@ -72,29 +68,65 @@ class Client(aiomqtt.Client):
                 (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
             ],
         )
+        self._dialled = False  # the socket is ours alone again
+        self._left = False
+
+    async def __aenter__(self) -> Self:
+        """Connect. Where that fails, or is cancelled, nothing of it is left: no socket, and no client at the broker."""
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            self.cut()
+            raise
+
+    async def __aexit__(self, *raised: Any) -> None:  # noqa: PYI036 - as aiomqtt has it
+        """End in order, or at least end."""
+        try:
+            await super().__aexit__(*raised)
+        finally:
+            self.cut()
+
+    def cut(self) -> None:
+        """Close what is still open, at once; aiomqtt itself leaves it open where the end was not in order."""
+        self._left = True
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        elif not self._disconnected.cancelled():
+            self._disconnected.exception()  # else it would be logged as one that nobody heard of
+        if self._dialled:
+            self._client._sock_close()  # noqa: SLF001 - paho offers no way to close without the broker's help
+
+    def _client_connect(self) -> None:
+        # On a thread of its own, which no cancelling stops.
+        try:
+            super()._client_connect()
+        finally:
+            self._loop.call_soon_threadsafe(self._has_dialled)
+
+    def _has_dialled(self) -> None:
+        self._dialled = True
+        if self._left:
+            self.cut()
 
     def _on_disconnect(self, *told: Any) -> None:
+        if self._left:
+            return
         if self._connected.done():
             super()._on_disconnect(*told)
         else:
             self._connected.set_exception(aiomqtt.MqttError("the broker closed the connection before it answered"))
 
+    def _on_socket_register_write(self, _client: Any, _userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._watch_for_writing, sock)
 
-@asynccontextmanager
-async def connected(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
-    """Be connected for the time of the block, and end in order also when cancelled in the middle of connecting.
+    def _watch_for_writing(self, sock: socket.socket) -> None:
+        # Asked for a moment ago: by now it may be closed, and its number another's, or all may be written.
+        if self._client.socket() is sock and self._client.want_write():
+            self._loop.add_writer(sock.fileno(), self._write)
 
-    aiomqtt itself then leaves a socket behind, whose closing fails loudly after the event loop is gone.
-    """
-    connecting = asyncio.create_task(client.__aenter__(), name="connect to the broker")
-    try:
-        await asyncio.shield(connecting)
-    except asyncio.CancelledError:
-        with suppress(aiomqtt.MqttError):
-            await connecting
-            await client.__aexit__(None, None, None)
-        raise
-    try:
-        yield client
-    finally:
-        await client.__aexit__(*sys.exc_info())
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing more can be said on this connection
+            if not self._disconnected.done():
+                self._disconnected.set_exception(aiomqtt.MqttError(f"nothing can be written to the broker: {error}"))

@@ -28,7 +28,9 @@ class Inbox:
         return len(self._messages)
 
     def offer(self, message: Incoming) -> bool:
-        """Add a message, or return False where there is no room."""
+        """Add a message, or return False where there is no room, or nothing is taken in any more."""
+        if self._closed:
+            return False
         full = len(self._messages) >= self._max_messages or self._bytes + len(message.payload) > self._max_bytes
         if full and self._messages:
             self.refused += 1

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client, connected
+from ingest.broker import BrokerConfig, Client
 from ingest.errors import CommandError
 from telemetry.commands import Command, CommandResult, decode_result, encode_command
 from telemetry.errors import WireError
@@ -35,7 +35,7 @@ async def exchange(broker: BrokerConfig, command: Command) -> AsyncGenerator[Com
             clean_session=True,
             timeout_s=min(max(left_s, 0.1), _BROKER_S),
         )
-        async with asyncio.timeout(left_s), connected(own) as client:
+        async with asyncio.timeout(left_s), own as client:
             await client.subscribe(answers, qos=1)
             await client.publish(commands_topic(command.device, command.kind), encode_command(command), qos=1)
             sent = True

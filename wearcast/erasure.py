@@ -9,7 +9,7 @@ from uuid import UUID
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client, connected
+from ingest.broker import BrokerConfig, Client
 from ingest.database import Connection
 from ingest.errors import BrokerError, RegistryError
 from ingest.personal.keyring import KeyRing
@@ -103,7 +103,7 @@ async def _clear_retained(broker: BrokerConfig, devices: tuple[str, ...]) -> Non
     if not devices:
         return
     async with asyncio.timeout(_BROKER_SECONDS):
-        async with connected(Client(broker, client_id="wearcast-erasure", clean_session=True)) as client:
+        async with Client(broker, client_id="wearcast-erasure", clean_session=True) as client:
             for device in devices:
                 await client.publish(publish_topic(device, "status"), b"", qos=1, retain=True)
 

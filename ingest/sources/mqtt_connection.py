@@ -3,9 +3,13 @@
 What sets it apart from aiomqtt's own way of receiving: a message goes from the socket straight to whoever receives;
 it is confirmed by hand, when it is committed; reading stops while there is no room for more, so that the broker waits
 and nothing is turned away; and nobody waits for each PUBACK by itself.
+
+While reading is stopped no answer to a ping is read either: after two keepalives paho takes the broker for dead and
+ends the connection. Its successor finds the session, and whatever was not confirmed comes again.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Self
@@ -19,12 +23,14 @@ from ingest.errors import BrokerError
 _MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK
 _FIRST_REFUSAL: Final = 0x80  # of a SUBACK's codes (MQTT 3.1.1, 3.9.3)
 
+_Granted = asyncio.Future[Any]  # the codes of a SUBACK
+
 
 class MqttConnection(Client):
     """Made by :meth:`open`; ends when the broker goes, when it is silent, or by :meth:`leave`."""
 
-    def __init__(self, config: BrokerConfig, *, client_id: str, receive: "Receive") -> None:
-        super().__init__(config, client_id=client_id, clean_session=False)
+    def __init__(self, config: BrokerConfig, *, client_id: str, receive: "Receive", timeout_s: float) -> None:
+        super().__init__(config, client_id=client_id, clean_session=False, timeout_s=timeout_s)
         self._client.manual_ack_set(True)
         # Bounded here instead (_MOST_IN_FLIGHT): with a bound of its own paho looks through all of them at each PUBACK.
         self._client.max_inflight_messages_set(0)
@@ -37,9 +43,14 @@ class MqttConnection(Client):
         self._may_publish.set()
 
     @classmethod
-    async def open(cls, config: BrokerConfig, *, client_id: str, topic_filter: str, receive: "Receive") -> Self:
-        """Connect with a session that lasts and subscribe with QoS 1. BrokerError where the broker will not."""
-        connection = cls(config, client_id=client_id, receive=receive)
+    async def open(
+        cls, config: BrokerConfig, *, client_id: str, topic_filter: str, receive: "Receive", timeout_s: float = 10.0
+    ) -> Self:
+        """Connect with a session that lasts and subscribe with QoS 1. BrokerError where the broker will not.
+
+        ``timeout_s``: how long the broker has for each of its answers.
+        """
+        connection = cls(config, client_id=client_id, receive=receive, timeout_s=timeout_s)
         try:
             await connection.__aenter__()
         except aiomqtt.MqttError as error:
@@ -52,18 +63,21 @@ class MqttConnection(Client):
         return connection
 
     async def _subscribe(self, topic_filter: str) -> None:
+        _, number = self._client.subscribe(topic_filter, qos=1)
+        if number is None:
+            raise BrokerError("the broker closed the connection before it took the subscription")
+        refusal = f"the broker does not let this client read {topic_filter}; grant it to the backend's user"
+        granted: _Granted = self._loop.create_future()
+        self._pending_subscribes[number] = granted
         if self._session_kept:
-            # Its answer may stand behind messages that there is no room for yet.
-            self._pending_subscribes[self._client.subscribe(topic_filter, qos=1)[1] or 0] = asyncio.Future()
+            # Its answer may stand behind messages that there is no room for yet: it is heard when it comes.
+            granted.add_done_callback(lambda answer: self._fail(refusal) if _refused(answer) else None)
             return
-        try:
-            granted = await self.subscribe(topic_filter, qos=1)
-        except aiomqtt.MqttError as error:
-            raise BrokerError(f"the broker does not take the subscription: {error}") from error
-        if any(int(code.value if hasattr(code, "value") else code) >= _FIRST_REFUSAL for code in granted):
-            raise BrokerError(
-                f"the broker does not let this client read {topic_filter}; grant it to the backend's user"
-            )
+        await asyncio.wait({granted, self._disconnected}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not granted.done():
+            raise BrokerError("the broker does not answer the subscription")
+        if _refused(granted):
+            raise BrokerError(refusal)
 
     async def keep(self) -> None:
         """Wait for as long as it lasts, then raise BrokerError saying why it does no more."""
@@ -74,7 +88,7 @@ class MqttConnection(Client):
         raise BrokerError("the connection was closed")
 
     async def leave(self) -> None:
-        """End it in order."""
+        """End it: in order, or after the time for an answer without."""
         self._may_publish.set()
         try:
             await self.__aexit__(None, None, None)
@@ -83,11 +97,12 @@ class MqttConnection(Client):
 
     def resume(self) -> None:
         """There is room again: take what was left, and read on."""
+        if self._disconnected.done():
+            self._unread.clear()  # the next connection brings it again
         while self._unread and self._take(self._unread[0]):
             self._unread.popleft()
-        connected = self._client.socket()
-        if not self._unread and connected is not None and not self._disconnected.done():
-            self._loop.add_reader(connected.fileno(), self._read)
+        if not self._unread:
+            self._listen()
 
     def confirm(self, packets: Collection[int]) -> None:
         """Send the PUBACK of each, if this connection still stands: on another their ids mean other messages."""
@@ -98,22 +113,58 @@ class MqttConnection(Client):
             self._client.ack(packet, 1)
 
     async def send(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish them with QoS 1, at most so many unconfirmed at a time. BrokerError where the connection is lost."""
+        """Publish them with QoS 1, at most so many unconfirmed at a time.
+
+        BrokerError where the connection is lost, or the broker confirms nothing: then it is ended, as what it has not
+        confirmed by now would be in the way for as long as it lasts.
+        """
         for topic, payload in messages:
-            await self._may_publish.wait()
-            if self._disconnected.done():
+            await self._wait_for_leave_to_publish()
+            if self._client.publish(topic, payload, qos=1).rc != paho.MQTT_ERR_SUCCESS:
                 raise BrokerError("the broker is gone; what was to be published is due again when it is back")
             self._in_flight += 1
             if self._in_flight >= _MOST_IN_FLIGHT:
                 self._may_publish.clear()
-            self._client.publish(topic, payload, qos=1)
+
+    async def _wait_for_leave_to_publish(self) -> None:
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._may_publish.wait()
+        except TimeoutError:
+            reason = f"the broker has confirmed nothing for {self.timeout:.0f} s"
+            if not self._unread:  # else its answers may be there, unread
+                self._fail(reason)
+            raise BrokerError(f"{reason}; what was to be published is due again") from None
+        if self._disconnected.done():
+            raise BrokerError("the broker is gone; what was to be published is due again when it is back")
+
+    def _fail(self, reason: str) -> None:
+        if not self._disconnected.done():
+            self._disconnected.set_exception(aiomqtt.MqttError(reason))
+        self._may_publish.set()
+
+    def _listen(self) -> None:
+        connected = self._client.socket()
+        if connected is None or self._disconnected.done():
+            return
+        self._loop.add_reader(connected.fileno(), self._read)
+        if self._holds_decrypted():
+            self._loop.call_soon(self._read)
+
+    def _holds_decrypted(self) -> bool:
+        # What TLS has read ahead makes no socket readable.
+        connected = self._client.socket()
+        return isinstance(connected, ssl.SSLSocket) and connected.pending() > 0
 
     def _read(self) -> None:
         try:
-            self._client.loop_read()
+            while not self._unread:
+                self._client.loop_read()
+                if not self._holds_decrypted():
+                    return
         except Exception as error:  # noqa: BLE001 - whatever it is, this connection cannot be read on
-            if not self._disconnected.done():
-                self._disconnected.set_exception(aiomqtt.MqttError(f"what the broker says cannot be read: {error}"))
+            self._fail(f"what the broker says cannot be read: {error}")
+            self.cut()
 
     def _take(self, message: paho.MQTTMessage) -> bool:
         # Until it is confirmed, a packet id means the same message (MQTT 3.1.1, 2.3.1), which NATS sends again
@@ -150,5 +201,15 @@ class MqttConnection(Client):
         if self._in_flight < _MOST_IN_FLIGHT:
             self._may_publish.set()
 
+    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._listen)  # instead of aiomqtt's reader, which knows no pause
+
 
 Receive = Callable[[MqttConnection, paho.MQTTMessage], bool]  # False: there is no room now, it is offered again
+
+
+def _refused(granted: _Granted) -> bool:
+    return not granted.cancelled() and any(
+        int(code.value if hasattr(code, "value") else code) >= _FIRST_REFUSAL for code in granted.result()
+    )

@@ -41,10 +41,9 @@ def payload_and_id(packet: Packet) -> tuple[bytes, int]:
     return packet.body[topic_end + 2 :], packet_id(packet.body[topic_end:])
 
 
-def publish(packet: int, topic: str, payload: bytes) -> bytes:
+def publish(packet: int, topic: bytes, payload: bytes) -> bytes:
     """PUBLISH with QoS 1 (3.3)."""
-    text = topic.encode()
-    body = struct.pack(">H", len(text)) + text + struct.pack(">H", packet) + payload
+    body = struct.pack(">H", len(topic)) + topic + struct.pack(">H", packet) + payload
     length, digits = len(body), bytearray()
     while True:
         length, digit = divmod(length, 0x80)

@@ -8,7 +8,7 @@ import struct
 import aiomqtt
 import pytest
 
-from ingest.broker import BrokerConfig, Client, connected
+from ingest.broker import BrokerConfig, Client
 
 
 async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,5 +30,5 @@ async def test_a_connection_closed_before_the_answer_is_no_timeout(way: object) 
     async with server:
         client = Client(BrokerConfig(port=port), client_id="a-test", clean_session=True, timeout_s=100.0)
         with pytest.raises(aiomqtt.MqttError, match=r"closed the connection before it answered|reset by peer"):
-            async with connected(client):
+            async with client:
                 raise AssertionError("nothing was to be connected to")

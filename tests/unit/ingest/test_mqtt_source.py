@@ -1,109 +1,12 @@
 """What the source keeps and reads: against a broker of a few lines, over a real socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from ingest.broker import BrokerConfig
 from ingest.errors import BrokerError
 from ingest.inbox import Inbox
-from ingest.pause import Pause
-from ingest.sources.mqtt import MqttSource
-from tests.unit.ingest import mqtt_packets as mqtt
-
-TOPIC = "wearcast/v1/d1/readings"
-
-
-class Broker:
-    """Takes one client, says yes to everything, and notes what is confirmed."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.session_kept = False
-        self.before_the_subscription: list[tuple[int, bytes]] = []
-        self.confirmed: list[int] = []
-        self.published: list[bytes] = []
-        self.writer: asyncio.StreamWriter | None = None
-        self.connections = 0
-        self.confirms = True
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self.connections += 1
-        buffer = bytearray()
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                buffer += data
-                while (packet := mqtt.next_packet(buffer)) is not None:
-                    self._answer(packet)
-        writer.close()
-
-    def _answer(self, packet: mqtt.Packet) -> None:
-        assert self.writer is not None
-        if packet.kind == mqtt.CONNECT:
-            self.writer.write(bytes((0x20, 2, self.session_kept, 0)))
-            for number, payload in self.before_the_subscription:
-                self.deliver(number, payload)
-        elif packet.kind == mqtt.SUBSCRIBE:
-            self.writer.write(b"\x90\x03" + packet.body[:2] + b"\x01")
-        elif packet.kind == mqtt.PUBACK:
-            self.confirmed.append(mqtt.packet_id(packet.body))
-        elif packet.kind == mqtt.PUBLISH:
-            payload, number = mqtt.payload_and_id(packet)
-            self.published.append(payload)
-            if self.confirms:
-                self.writer.write(mqtt.puback(number))
-
-    def deliver(self, packet: int, payload: bytes, topic: str = TOPIC) -> None:
-        assert self.writer is not None
-        self.writer.write(mqtt.publish(packet, topic, payload))
-
-
-@asynccontextmanager
-async def connected(inbox: Inbox, broker: Broker | None = None) -> AsyncIterator[tuple[MqttSource, Broker]]:
-    broker = broker or Broker()
-    ready = asyncio.Event()
-    async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
-        broker.port = server.sockets[0].getsockname()[1]
-        source = MqttSource(
-            BrokerConfig(port=broker.port),
-            client_id="ingest-test",
-            inbox=inbox,
-            pause=Pause(first_seconds=0.01, longest_seconds=0.01),
-            aside=lambda _topic, payload: payload == b"aside",
-            ready=ready,
-        )
-        running = asyncio.create_task(source.run(), name="source")
-        try:
-            await asyncio.wait_for(ready.wait(), 20)
-            yield source, broker
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-            if broker.writer is not None:
-                broker.writer.close()
-
-
-async def take(source: MqttSource, messages: int) -> list[bytes]:
-    """Take and settle that many, in groups as they come."""
-    taken: list[bytes] = []
-    async with asyncio.timeout(20):
-        while len(taken) < messages:
-            group = await source.take(max_messages=3, max_bytes=1000, linger_seconds=0)
-            taken += [message.payload for message in group]
-            await source.settle(group)
-    return taken
-
-
-async def until(condition: object, what: str) -> None:
-    assert callable(condition)
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(what)
+from tests.unit.ingest.mqtt_broker import TOPIC, Broker, connected, take, until
 
 
 async def test_what_is_delivered_again_while_it_is_held_is_held_once() -> None:
@@ -190,3 +93,13 @@ async def test_publications_leave_without_waiting_for_each_answer_and_fail_where
         broker.writer.close()
         with pytest.raises(BrokerError):
             await asyncio.wait_for(many, 20)
+
+
+async def test_a_topic_that_is_no_text_reaches_the_store_to_be_rejected() -> None:
+    inbox = Inbox(max_messages=10, max_bytes=1_000)
+    async with connected(inbox) as (source, broker):
+        broker.deliver_under(b"wearcast/v1/\xff/readings", 1, b"one")
+        broker.deliver(2, b"two")
+        first, second = await source.take(max_messages=2, max_bytes=1_000, linger_seconds=20)
+        assert (first.topic, second.topic) == ("wearcast/v1/\ufffd/readings", TOPIC)
+        assert broker.connections == 1
