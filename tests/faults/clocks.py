@@ -1,8 +1,10 @@
 """Faults of clocks: a dongle's, whose readings are dated wrongly and put right afterwards; and a worker's."""
 
-from tests.faults.fault import CLOCK_TARGETS, CLOCKED_WORKER, Fault
+from tests.faults.fault import CLOCK_TARGETS, CLOCKED_WORKER, Fault, MissedError
+from tests.faults.site import wait_until
 
 _HOUR_MS = 3_600_000
+_STORES_WITHIN_SECONDS = 8.0
 
 
 class _ClockMoved(Fault):
@@ -48,16 +50,22 @@ class ClockUnset(_ClockMoved):
 
 class _WorkerClockMoved(Fault):
     targets = (CLOCKED_WORKER,)
-    hold_seconds = (0.8, 2.0)
+    hold_seconds = (0.3, 1.0)
 
     def move(self, hours: float) -> None:
-        """Put it so far ahead, sometimes while the worker runs and sometimes before it is started."""
-        if self.draw.random() < 0.5:
-            self.worker.set_clock(3_600 * hours)
-        else:
+        """Put it so far ahead, while the worker runs or before it is started; it lasts until the worker has stored."""
+        before = self.worker.database.commits
+        running = self.draw.random() < 0.5
+        if not running:
             self.worker.kill()
-            self.worker.set_clock(3_600 * hours)
+        self.worker.set_clock(3_600 * hours)
+        if not running:
             self.worker.restart()
+        try:
+            wait_until(lambda: self.worker.database.commits > before, "it stores", _STORES_WITHIN_SECONDS)
+        except TimeoutError:
+            self.heal()
+            raise MissedError("it stored nothing under this clock") from None
 
     def heal(self) -> None:
         self.worker.set_clock(0.0)
