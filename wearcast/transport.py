@@ -1,13 +1,12 @@
-"""Nothing leaves the machine in plain text: what a URL has to say before it is used. Pure.
+"""Nothing leaves the machine in plain text: what a URL has to say before it is used.
 
 A way that is protected otherwise (a tunnel, a container network of one host) is named host by host in
 ``WEARCAST_PLAINTEXT_HOSTS``; a wildcard there is none.
 """
 
-import shlex
-from collections.abc import Iterable
+import os
 from ipaddress import ip_address
-from urllib.parse import parse_qsl, unquote, urlsplit
+from itertools import zip_longest
 
 
 class PlaintextError(ValueError):
@@ -55,31 +54,24 @@ def parse_hosts(text: str) -> frozenset[str]:
 
 
 def _database_hosts(url: str) -> tuple[list[str], str]:
-    """Hosts and sslmode of what libpq takes: a URI with any number of hosts, or keywords and values."""
-    if "://" not in url:
-        return _of_keywords(word.partition("=")[::2] for word in _words(url))
-    parts = urlsplit(url)
-    parameters = dict(parse_qsl(parts.query))
-    named = [_host(place) for place in parts.netloc.rpartition("@")[2].split(",")]
-    hosts, sslmode = _of_keywords(parameters.items())
-    return (hosts if {"host", "hostaddr"} & parameters.keys() else named), sslmode
+    """Hosts and sslmode as libpq takes them from a URL, or keywords and values, and where it is silent its environment.
 
-
-def _of_keywords(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], str]:
-    given = dict(pairs)
-    hosts = given.get("hostaddr") or given.get("host") or ""
-    return hosts.split(","), given.get("sslmode", "")
-
-
-def _words(text: str) -> list[str]:
+    What a service file says is not known here: it counts as a host of its own, on another machine.
+    """
     try:
-        return shlex.split(text)
-    except ValueError:
-        return []  # psycopg says what is wrong with it
-
-
-def _host(place: str) -> str:
-    """Host of ``host:port``, ``[::1]:port`` or ``%2Fvar%2Frun``."""
-    if place.startswith("["):
-        return place[1:].partition("]")[0]
-    return unquote(place.partition(":")[0])
+        import psycopg  # not on a dongle, which speaks to no database
+        from psycopg.conninfo import conninfo_to_dict
+    except ImportError:
+        return [], ""
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError:
+        return [], ""  # nothing can connect with it, and who tries says what is wrong
+    # PostgreSQL 17, 32.15 (environment variables) and 32.1.2 (hostaddr goes before host, entry by entry).
+    service = given.get("service") or os.environ.get("PGSERVICE")
+    names = given.get("host") or os.environ.get("PGHOST", "")
+    addresses = given.get("hostaddr") or os.environ.get("PGHOSTADDR", "")
+    hosts = [address or name for name, address in zip_longest(names.split(","), addresses.split(","), fillvalue="")]
+    return [*hosts, *([f"service={service}"] if service else [])], given.get("sslmode") or os.environ.get(
+        "PGSSLMODE", ""
+    )

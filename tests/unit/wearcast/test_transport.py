@@ -45,12 +45,26 @@ def test_databases_that_may_be_used(url: str) -> None:
         "postgresql:///d?host=db.example&password=secret",
         "postgresql://127.0.0.1/d?hostaddr=10.0.0.1&password=secret",
         "host=db.example password=secret",
+        "host = db.example password=secret",
+        "postgresql://127.0.0.1/d#?host=db.example&password=secret",
+        "host=127.0.0.1,127.0.0.1 hostaddr=,10.0.0.1 password=secret",
+        "service=elsewhere password=secret",
+        "postgresql:///d?service=elsewhere&password=secret",
     ],
 )
 def test_databases_that_may_not(url: str) -> None:
     with pytest.raises(PlaintextError, match="verify-full") as caught:
         require_database_tls(url, frozenset())
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["PGHOST", "PGHOSTADDR", "PGSERVICE"])
+def test_what_the_environment_adds_counts_too(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "10.0.0.1")
+    with pytest.raises(PlaintextError, match="verify-full"):
+        require_database_tls("dbname=d", frozenset())
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    require_database_tls("dbname=d", frozenset())
 
 
 @pytest.mark.parametrize(
