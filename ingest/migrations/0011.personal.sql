@@ -15,7 +15,7 @@ CREATE TABLE personal_unsealed (
     owner_id uuid NOT NULL,
     vehicle_id uuid,                                -- NULL: fields of the owner
     fields jsonb NOT NULL
-);
+) WITH (autovacuum_enabled = off, vacuum_truncate = off);  -- its pages say that the tables have still to be written anew
 INSERT INTO personal_unsealed (owner_id, fields)
 SELECT id, jsonb_build_object(
     'name', name, 'notify_urls', to_jsonb(notify_urls), 'email', email,

@@ -87,6 +87,7 @@ def test_a_migration_that_broke_off_is_finished_by_the_next(
         with pytest.raises(psycopg.errors.UndefinedTable):  # all rows are sealed, and then it breaks off
             seal_existing(connection, ["nowhere"])
         assert [owner.name for owner in registry.owners(connection)] == ["Ada Beispiel", "Bo"]
+        connection.execute("VACUUM personal_unsealed")  # takes no page away: they say that the rest has still to be done
         assert connection.execute("SELECT pg_relation_size('personal_unsealed') > 0").fetchone() == (True,)
         migrate(older_database_url)
         assert connection.execute("SELECT pg_relation_size('personal_unsealed')").fetchone() == (0,)
