@@ -53,8 +53,9 @@ def document() -> dict[str, Any]:
             "title": "Wearcast telemetry",
             "version": "1",
             "description": (
-                "MQTT 3.1.1, QoS 1. A batch is identified by (device, boot, sequence); the backend acknowledges it on "
-                "`acks` once it is committed, and the device sends it again until then. Reasons of rejection while "
+                "MQTT 3.1.1. Devices publish with QoS 1 and listen with QoS 0. A batch is identified by (device, boot, "
+                "sequence); the backend acknowledges it on `acks` once it is committed, and the device sends it again "
+                "until then. Reasons of rejection while "
                 f"decoding: {', '.join(REJECT_REASONS)}."
             ),
             "license": {"name": "MIT"},

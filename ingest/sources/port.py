@@ -35,7 +35,11 @@ class Source(Protocol):
         ...
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish these (topic, payload), at least once each. BrokerError where the broker is away."""
+        """Hand these (topic, payload) to the broker. BrokerError where it is away, or takes no more.
+
+        That one arrives is not promised: it may be lost with the connection, and an acknowledgement also where its
+        device is not connected just then. Whoever publishes has a way to be asked again, or tries again itself.
+        """
         ...
 
     def close(self) -> None:
