@@ -1,4 +1,4 @@
-"""What the tests of the engine, of the booking desk and of asking from afar share."""
+"""What the tests of the engine, of the booking desk, of the portal and of asking from afar share."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +9,10 @@ import pytest
 from ingest.database import Connection, connect
 from rules.engine import EngineConfig
 from rules.rule import rulebook
+from tests.browser.portal_scene import Clock as PortalClock
+from tests.browser.portal_scene import make_scene, running_portal
 from tests.integration.booking_scene import add_alert, add_owner, add_workshop
+from tests.integration.portal_support import Portal
 from tests.integration.remote_support import register_devices
 from tests.integration.rules_bench import HELD, Bench, Clock, Desk, register_car
 
@@ -46,3 +49,11 @@ def registered(connection: Connection) -> Connection:
     """A connection to a database with two devices."""
     register_devices(connection)
     return connection
+
+
+@pytest.fixture
+def portal(database_url: str, connection: Connection) -> Iterator[Portal]:
+    """A portal that shows the scene of an open offer."""
+    scene, clock = make_scene(connection), PortalClock()
+    with running_portal(database_url, clock) as url:
+        yield Portal(url=url, scene=scene, clock=clock, connection=connection)

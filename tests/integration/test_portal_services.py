@@ -8,21 +8,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from ingest import registry, services
-from ingest.database import Connection
 from ingest.services import StoredService
 from rules.booking import desk
-from tests.browser.portal_scene import NOW, Clock, make_scene, running_portal
+from tests.browser.portal_scene import NOW
+from tests.integration.portal_support import Portal, form_token_of
 from tests.integration.service_support import a_record, keep
-from tests.integration.test_portal import Portal, form_token_of
 
 pytestmark = pytest.mark.database
-
-
-@pytest.fixture
-def portal(database_url: str, connection: Connection) -> Iterator[Portal]:
-    scene, clock = make_scene(connection), Clock()
-    with running_portal(database_url, clock) as url:
-        yield Portal(url=url, scene=scene, clock=clock, connection=connection)
 
 
 def stored(portal: Portal) -> list[StoredService]:
