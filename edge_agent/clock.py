@@ -58,6 +58,11 @@ class Clock(Protocol):
         """Whether the time is likely to be put right in a moment: what can wait had better wait."""
         ...
 
+    @property
+    def synchronised(self) -> bool:
+        """Whether the machine was told the time by who knows it."""
+        ...
+
     def now(self) -> datetime:
         """Best known wall time, UTC; earlier than before only once the clock turned out to have been ahead."""
         ...
@@ -121,6 +126,11 @@ class SystemClock:
         if not self._sure:
             self._sure = self._synchronised() or self._boottime_ms() >= UNSURE_MS
         return not self._sure
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether the machine's clock was set from the network since its start."""
+        return self._synchronised()
 
     def now(self) -> datetime:
         """Best known wall time, UTC: follows the system clock forwards, backwards only if that is synchronised."""

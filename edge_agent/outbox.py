@@ -260,6 +260,10 @@ class Outbox:
                 self._working()
         return len(found)
 
+    def know_time(self, now_ms: int | None) -> None:
+        """The time in ms since 1970 by a clock that is synchronised; None: nobody knows. To be said again and again."""
+        self._times.now_ms = now_ms
+
     @property
     def refused_for_time(self) -> bool:
         """Whether something was refused for its time since :meth:`put_right_refused`, or by a former run."""
@@ -318,7 +322,8 @@ class Outbox:
         """Delete what is committed, put aside what is rejected; the ids of those batches.
 
         What was never published has no key: no acknowledgement can name it. A batch refused for its time stays, and
-        comes again when the clock was put right (:meth:`put_right`).
+        comes again when the clock was put right (:meth:`put_right`), or as any other where not its time is wrong but
+        the backend's (:meth:`know_time`).
         """
         with self.transaction(durable=False):
             return self._batches.acknowledge(ack)

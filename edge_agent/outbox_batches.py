@@ -226,10 +226,13 @@ class BatchRows:
         self._count("batches_waiting", -len(gone))
         for entry in ack.rejected:
             row = self._db.execute(
-                "SELECT id, clock_ms FROM batch WHERE boot = ? AND sequence = ?", (boot, entry.sequence)
+                "SELECT id, clock_ms, created_ms FROM batch WHERE boot = ? AND sequence = ?", (boot, entry.sequence)
             ).fetchone()
             if row is None or (entry.reason in CLOCK_REASONS and self._times.comes_again(row[0])):
                 continue  # the second refusal of a batch that was sent twice, meanwhile put right
+            if entry.reason == "far-future" and row[1] is not None and self._times.is_past(row[2]):
+                log.info("batch %s/%d is not of the future: the backend's clock is wrong", boot, entry.sequence)
+                continue  # stays in flight, and is sent again when it was not acknowledged for long enough
             gone.append(row[0])
             if entry.reason in CLOCK_REASONS and row[1] is not None:
                 log.warning("batch %s/%d waits until the clock is put right: %s", boot, entry.sequence, entry.reason)

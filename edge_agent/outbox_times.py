@@ -21,6 +21,7 @@ from telemetry.wire import Form
 log = logging.getLogger(__name__)
 
 STEP_MS: Final = 2_000  # a difference above this is a clock put right, below it is jitter
+_KNOWN_MS: Final = 60_000  # how long ago the time may have been said, and more
 DRIFT: Final = 200e-6  # of a crystal in a car: so far a clock nobody corrects may go wrong by itself
 
 
@@ -45,6 +46,7 @@ class TimeRows:
         self._kernel = ""
         self._right_ms: tuple[int, int] | None = None  # while batches are being put right: by what clock, and when
         self._come_again: set[int] = set()  # published once, put right since, and not yet published again
+        self.now_ms: int | None = None  # by a synchronised clock, a moment ago
         self.refused = False  # some that wait for the clock were not looked at since
 
     def begin(self, kernel: str) -> None:
@@ -61,6 +63,10 @@ class TimeRows:
     def comes_again(self, row_id: int) -> bool:
         """Whether its refusal is old news: it was sent twice, refused, put right, and is yet to be sent."""
         return row_id in self._come_again
+
+    def is_past(self, created_ms: int) -> bool:
+        """Whether the time of a batch is known not to lie in the future, whatever the backend says."""
+        return self.now_ms is not None and created_ms <= self.now_ms + _KNOWN_MS
 
     def stamped_otherwise(
         self, clock_ms: int, monotonic_ms: int, *, among: Sequence[int] | None = None, waiting: bool = False

@@ -286,6 +286,7 @@ class Recorder:
     def _follow_clock(self) -> None:
         """Put right what was dated by a clock that has taken a step: samples, batches, the trip, the estimators."""
         offset_ms, before_ms = self._clock.offset_ms(), self._offset_ms
+        self._outbox.know_time(offset_ms + self._clock.monotonic_ms() if self._clock.synchronised else None)
         shift_ms = offset_ms - before_ms
         if abs(shift_ms) <= STEP_MS:
             return

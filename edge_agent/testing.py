@@ -28,6 +28,7 @@ class FakeClock:
         self.moment = moment
         self.milliseconds = monotonic_ms
         self.unsure = False
+        self.synchronised = False
 
     @property
     def boot(self) -> UUID:
