@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ingest.warden.bucket import Allowance, Bucket
+from telemetry.wire import MAX_PAYLOAD_BYTES
 
 Offence = Literal["flood", "malformed"]
 
@@ -39,9 +40,10 @@ def limits_of(messages_per_second: float, bytes_per_second: float) -> Limits | N
     """The bounds that follow from what is allowed all the time; None where one of them is 0: without a limit."""
     if messages_per_second == 0 or bytes_per_second == 0:
         return None
+    # However low the rate: what is above a burst would never be taken, and its device would repeat it for ever.
     return Limits(
-        messages=Allowance(per_second=messages_per_second, burst=_BURST_SECONDS * messages_per_second),
-        bytes=Allowance(per_second=bytes_per_second, burst=_BURST_SECONDS * bytes_per_second),
+        messages=Allowance(per_second=messages_per_second, burst=max(_BURST_SECONDS * messages_per_second, 1)),
+        bytes=Allowance(per_second=bytes_per_second, burst=max(_BURST_SECONDS * bytes_per_second, MAX_PAYLOAD_BYTES)),
     )
 
 

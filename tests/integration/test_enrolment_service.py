@@ -188,6 +188,34 @@ def test_the_certificate_alone_is_no_proof(service: Enrolment, tmp_path: Path) -
         assert trusted == x509.load_pem_x509_certificate(service.ca.read_bytes())
 
 
+def test_a_renewal_that_was_recorded_gives_who_sends_it_again_no_key(service: Enrolment, tmp_path: Path) -> None:
+    order = enrolled(service, tmp_path / "car")
+    pair = Identity(Path(order.folder)).pair
+    waiting = tmp_path / "waiting.key"
+    waiting.write_bytes(openssl.new_key())
+    request = openssl.request(waiting, DEVICE)
+    recorded = {
+        CERTIFICATE_HEADER: base64.b64encode(certificate(order).public_bytes(Encoding.DER)).decode(),
+        PROOF_HEADER: base64.b64encode(openssl.sign(pair, request)).decode(),
+    }
+    context = ssl.create_default_context(cafile=service.ca)
+    with httpx.Client(base_url=service.url + PREFIX, verify=context) as client:
+        answers = [
+            client.post("/simplereenroll", content=base64.b64encode(request), headers=recorded) for _ in range(2)
+        ]
+        other = openssl.request(pair, DEVICE)
+        assert client.post("/simplereenroll", content=base64.b64encode(other), headers=recorded).status_code == 400
+    asked = x509.load_der_x509_csr(request).public_key()
+    for answer in answers:
+        given = pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer.content))
+        assert given[0].public_key() == asked
+    store.revoke(service.connection, DEVICE, reason="stolen", now=datetime.now(UTC))
+    service.connection.commit()
+    with httpx.Client(base_url=service.url + PREFIX, verify=context) as client:
+        answer = client.post("/simplereenroll", content=base64.b64encode(request), headers=recorded)
+    assert answer.status_code == 403
+
+
 def test_what_is_no_request_is_refused_and_guessing_is_slowed(service: Enrolment) -> None:
     context = ssl.create_default_context(cafile=service.ca)
     with httpx.Client(base_url=service.url + PREFIX, verify=context, auth=(DEVICE, "guess")) as client:
@@ -197,7 +225,10 @@ def test_what_is_no_request_is_refused_and_guessing_is_slowed(service: Enrolment
         for nonsense in (b"Basic \xb5", b"Basic", b"Bearer eA==", b"Basic eA=="):
             answer = client.post("/simpleenroll", content=b"AAAA", headers={b"Authorization": nonsense})
             assert answer.status_code in {400, 401}
-        statuses = [client.post("/simpleenroll", content=b"AAAA").status_code for _ in range(30)]
+        statuses = [
+            client.post("/simpleenroll", content=b"AAAA", headers={"X-Forwarded-For": f"10.0.0.{number}"}).status_code
+            for number in range(30)
+        ]
         assert statuses[-1] == 429
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ingest.warden.bucket import Allowance, Bucket
 from ingest.warden.limits import Limits, Meter, limits_of
+from telemetry.wire import MAX_PAYLOAD_BYTES
 
 ALLOWANCE = Allowance(per_second=2.0, burst=10.0)
 LIMITS = Limits(
@@ -106,3 +107,10 @@ def test_limits_follow_from_the_rates_and_may_be_none() -> None:
     assert limits is not None
     assert limits.messages == Allowance(per_second=50, burst=10_000)
     assert limits_of(0, 1000) is None
+
+
+@given(st.floats(1e-6, 1e3), st.floats(1e-6, 1e7))
+def test_no_rate_is_so_low_that_a_largest_message_is_never_taken(messages: float, size: float) -> None:
+    limits = limits_of(messages, size)
+    assert limits is not None
+    assert Meter(limits=limits).admit("device", MAX_PAYLOAD_BYTES, 0.0)
