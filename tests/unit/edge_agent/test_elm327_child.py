@@ -20,8 +20,8 @@ from edge_agent.tester.elm327_process import AdapterProcess
 from edge_agent.virtual_car.config import VirtualCarConfig
 from edge_agent.virtual_car.elm327 import VirtualElm327, identifier_of_request
 from edge_agent.virtual_car.garage import run_car
+from tests.unit.edge_agent.elm327_bench import Bench
 from tests.unit.edge_agent.obd_support import VIN
-from tests.unit.edge_agent.test_elm327_tester import Bench
 
 LOADED = """
 import json, sys
