@@ -145,28 +145,33 @@ def store_curve(
 ) -> EstimateState:
     """Months of a health value, one estimate a day, and the newest one as the state has it."""
     dice = random.Random(f"{quantity}{position}{source}")
-    last: EstimateState | None = None
+    curve = []
     for number in range(days + 1):
         moment = NOW - (days - number) * DAY - timedelta(hours=2)
         value = start + per_day * number + dice.gauss(0, noise)
         half = width * (0.4 + 0.6 * math.exp(-number / 40))
-        last = EstimateState(
-            quantity=quantity,
-            position=position,
-            value=value,
-            low=value - half,
-            high=value + half,
-            source="ecu" if source == "ecu" else "estimated",
-            method="scene/1",
-            time=moment,
+        curve.append(
+            EstimateState(
+                quantity=quantity,
+                position=position,
+                value=value,
+                low=value - half,
+                high=value + half,
+                source="ecu" if source == "ecu" else "estimated",
+                method="scene/1",
+                time=moment,
+            )
         )
-        connection.execute(
+    with connection.cursor() as cursor:
+        cursor.executemany(
             "INSERT INTO estimate VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [moment, vehicle, quantity, position, value, last.low, last.high, source, last.method],
+            [
+                (one.time, vehicle, quantity, position, one.value, one.low, one.high, source, one.method)
+                for one in curve
+            ],
         )
-    assert last is not None
-    _remember(connection, vehicle, last)
-    return last
+    _remember(connection, vehicle, curve[-1])
+    return curve[-1]
 
 
 def write_state(
