@@ -19,6 +19,7 @@ from rules.personal.subject import find_subject
 from tests.integration.personal_scene import EMAIL, NAME, VIN, add_person, tables_with
 from wearcast.cli import app
 from wearcast.embedded.nats import Broker
+from wearcast.settings import SettingsError
 
 pytestmark = [pytest.mark.database, pytest.mark.broker]
 Run = Callable[..., str]
@@ -93,6 +94,18 @@ def test_a_life_from_masked_to_erased(run: Run, connection: Connection, tmp_path
     assert as_json(run("privacy", "log", str(ada.owner), "--json"))[1]["purpose"] == "erasure: request"
     with pytest.raises(RegistryError, match="there is no owner"):
         run("privacy", "export", str(ada.owner), "--out", tmp_path / "again.zip")
+
+
+def test_an_owner_comes_from_a_file_and_so_through_no_command_line(run: Run, connection: Connection) -> None:
+    owner = '{"name": "Bo", "email": "bo@example.org", "position": [48.1, 11.6]}'
+    added = run("ingest", "owner", "add", "--from", "-", "--language", "zh", answer=owner).strip()
+    (found,) = registry.owners(connection)
+    assert str(found.id) == added
+    assert (found.name, found.email, found.latitude, found.language) == ("Bo", "bo@example.org", 48.1, "zh")
+    with pytest.raises(SettingsError, match="leave out"):
+        run("ingest", "owner", "add", "Bo", "--from", "-", answer=owner)
+    with pytest.raises(SettingsError, match="or --from"):
+        run("ingest", "owner", "add")
 
 
 def test_keys_are_replaced_and_the_old_one_removed_when_nothing_needs_it(

@@ -10,7 +10,7 @@ import typer
 
 from wearcast.commands.common import JsonOption, connection, database_url, log_operator_access
 from wearcast.output import print_rows
-from wearcast.settings import load_settings
+from wearcast.settings import SettingsError, load_settings
 
 Source = Literal["mqtt", "jetstream"]
 
@@ -107,29 +107,45 @@ def rejected(
 
 @owner.command("add")
 def add_owner(
-    name: Annotated[str, typer.Argument(help="Name of the owner.")],
+    name: Annotated[str | None, typer.Argument(help="Name of the owner.")] = None,
     language: Annotated[str, typer.Option(help="Language of messages: en or zh.")] = "en",
     time_zone: Annotated[str, typer.Option(help="IANA time zone.")] = "UTC",
     notify: Annotated[list[str] | None, typer.Option(help="Apprise address; repeat for several.")] = None,
     email: Annotated[str | None, typer.Option(help="Mail address.")] = None,
     position: Annotated[tuple[float, float] | None, typer.Option(help="Latitude and longitude of home.")] = None,
+    file: Annotated[
+        typer.FileText | None, typer.Option("--from", help="JSON with name, email, notify, position; - for the input.")
+    ] = None,
 ) -> None:
-    """Register an owner and print the id."""
+    """Register an owner and print the id.
+
+    Command lines are seen by all users of the machine: with --from, name, addresses and position come from a file.
+    """
     from ingest.errors import RegistryError
     from ingest.registry import register_owner
+    from wearcast.owner_file import OwnerData, read_owner
 
+    if file is not None and (name or notify or email or position):
+        raise SettingsError("--from says all of the owner: leave out the name, --notify, --email and --position")
+    if file is None and name is None:
+        raise SettingsError("give the owner's name, or --from a file")
+    given = (
+        OwnerData(name=name or "", email=email, notify=tuple(notify or ()), position=position)
+        if file is None
+        else read_owner(file.read())
+    )
     if language not in {"en", "zh"}:
         raise RegistryError(f"language {language!r}: texts exist in en and zh")
     with connection() as conn:
         added = register_owner(
             conn,
-            name=name,
+            name=given.name,
             language="zh" if language == "zh" else "en",
             time_zone=time_zone,
-            notify_urls=tuple(notify or ()),
-            email=email,
-            latitude=position[0] if position else None,
-            longitude=position[1] if position else None,
+            notify_urls=given.notify,
+            email=given.email,
+            latitude=given.position[0] if given.position else None,
+            longitude=given.position[1] if given.position else None,
         )
     print(added.id)
 
