@@ -29,6 +29,9 @@ from tests.faults.site import FaultSite, fault_site, wait_until
 AGENTS: Final = 20
 BACKLOG_ROWS: Final = 6_000  # of each agent: 250 batches, before neighbours are joined
 _UPLINK: Final = {"window": 32, "ack_timeout": "10s", "reconnect_min": "2s", "reconnect_max": "20s"}
+# So slow a way to the database that the backlog takes long, and what is stored first can be told from it.
+_SLOW_BYTES_PER_SECOND: Final = 200_000
+_AT_ONCE: Final = {**_UPLINK, "reconnect_max": "2s"}
 _LOOK_SECONDS: Final = 0.2
 _PATIENCE_SECONDS: Final = 180.0
 _SIMULATED: Final = {
@@ -40,9 +43,8 @@ _SIMULATED: Final = {
 def main() -> None:
     """Measure both, write and show."""
     entries = [entry for name, outage in _SIMULATED.items() for entry in simulated(name, outage)]
-    with tempfile.TemporaryDirectory(prefix="wearcast-herd-") as folder:
-        Path(folder).chmod(0o755)  # the database runs as another user
-        entries += real(Path(folder))
+    entries += real("", _UPLINK)
+    entries += real(", all back at once, a slow database", _AT_ONCE, _SLOW_BYTES_PER_SECOND)
     write("herd", entries)
     show(entries)
 
@@ -64,9 +66,11 @@ def simulated(name: str, outage: Outage) -> list[Row]:
     ]
 
 
-def real(folder: Path) -> list[Row]:
-    """Figures of real agents against a real broker, worker and database."""
+def real(name: str, uplink: Mapping[str, object], bytes_per_second: float | None = None) -> list[Row]:
+    """Figures of real agents against a real broker, worker and database, with a way to that as wide as said."""
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wearcast-herd-")))
+        folder.chmod(0o755)  # the database runs as another user
         devices = tuple(f"wc-herd-{number}" for number in range(1, AGENTS + 1))
         site = stack.enter_context(fault_site(folder, may_mount=False, devices=devices, begin=False))
         # The worker's session is there before the outage: the broker keeps for it what comes before it is back.
@@ -76,9 +80,10 @@ def real(folder: Path) -> list[Row]:
         worker.kill()
         site.brokers.one.stop()
         for dongle in site.dongles:
-            dongle.begin_backlog(BACKLOG_ROWS, _UPLINK)
+            dongle.begin_backlog(BACKLOG_ROWS, uplink)
         wait_until(lambda: all(_accepted(dongle) == BACKLOG_ROWS for dongle in site.dongles), "all read", 300)
         site.brokers.one.start()
+        worker.database.bytes_per_second = bytes_per_second
         worker.restart()
         begun = time.time()
         stored = _watch(site)
@@ -86,7 +91,7 @@ def real(folder: Path) -> list[Row]:
     rows_each_second = _each_second(stored)
     newest = stored[-1][1]
     delays = [newest[dongle.vehicle] - arrival for dongle, arrival in zip(site.dongles, arrivals, strict=True)]
-    start = f"{AGENTS} real agents with {BACKLOG_ROWS} rows each"
+    start = f"{AGENTS} real agents with {BACKLOG_ROWS} rows each{name}"
     busiest = max(Counter(int(arrival) for arrival in arrivals).values())
     return [
         row(f"{start}: connections in the busiest second", busiest, "connections", digits=0),

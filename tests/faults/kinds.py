@@ -45,7 +45,6 @@ _ON_BOTH: Final[tuple[type[Fault], ...]] = (
     messages.Tomorrow,
     messages.Poison,
 )
-OF_CLUSTER: Final = tuple(kind.kind for kind in _ON_A_CLUSTER)
 NEEDS_SMALL_DISK: Final = databases.DatabaseFull.kind
 
 

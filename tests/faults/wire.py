@@ -80,6 +80,7 @@ class Wire:
         self._cut: _Cut | None = None
         self.port = 0
         self.commits = 0
+        self.bytes_per_second: float | None = None  # what is passed on of the client's words, at most
 
     async def listen(self) -> None:
         """Begin to accept connections."""
@@ -157,6 +158,8 @@ class Wire:
                     await self._cut_at(cut, chunk, found - len(seen), writer, client)
                     return
                 seen = chunk[-len(cut.trigger) :]
+            if self.bytes_per_second is not None:
+                await asyncio.sleep(len(chunk) / self.bytes_per_second)
             writer.write(chunk)
             await writer.drain()
 
