@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from ingest.columns import ColumnarBatch
 from ingest.database import Connection
 from ingest.decode import Accepted, Readings, Rejection
+from ingest.errors import DatabaseError
 from telemetry.records import BatchKey, DeviceStatus, EventsBatch
 
 Batch: TypeAlias = Readings | EventsBatch
@@ -43,6 +44,8 @@ def enter(connection: Connection, accepted: Sequence[Accepted]) -> Entries:
     again += [pair for key, pair in first.items() if key not in entered]
     new = [batch for key, (_, batch) in first.items() if key in entered]
     stored = _digests(connection, {batch.key for _, batch in again})
+    if any(batch.key not in stored for _, batch in again):
+        raise DatabaseError("a batch was erased while it came again; it is looked up anew")
     same = [batch.key for entry, batch in again if stored[batch.key] == entry.digest]
     _count_resent(connection, same)
     return Entries(
