@@ -8,7 +8,7 @@ SHAPE ?= both
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test faults security bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-alerts check-arm64 lint types format clean
+.PHONY: help environment browser demo test ingest-page faults security bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-alerts check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ bench-wire: environment ## bytes per value of the compact form against JSON, ove
 bench-ingest: environment ## samples per second into the database: bare COPY, the writer, and all through the broker
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.benchmarks.bench_ingest
+
+ingest-page: environment ## put the figures of make bench-ingest and make bench-scale onto their pages in docs/
+	$(BIN)/python -m tests.benchmarks.ingest.page
 
 bench-storage: environment ## bytes per value on disk, and queries' times and plans as data grows a hundredfold
 	@$(BIN)/python -m wearcast.embedded
