@@ -6,7 +6,7 @@ A database that is away changes nothing: the broker goes on with who it knows.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from ingest.warden import blocks
 
 logger = logging.getLogger(__name__)
 
+LIST_SECONDS = 120.0  # in which a revocation list is signed and read: a minute is promised
 _LONGEST_LOOK_SECONDS = 300.0  # a reload with 50,000 devices takes seconds; one that takes longer stands still
 
 
@@ -46,6 +47,7 @@ async def watch(config: WatchConfig, stop: asyncio.Event, ready: asyncio.Event |
     """Apply changes until ``stop`` is set. ``ready`` is set, and a line logged, once it is told of them."""
     setup = read_setup(config.folder)
     ending = asyncio.create_task(stop.wait(), name="stop")
+    lately = Lately()
     try:
         while not stop.is_set():
             try:
@@ -56,7 +58,7 @@ async def watch(config: WatchConfig, stop: asyncio.Event, ready: asyncio.Event |
                     logger.info("broker watch ready")
                     if ready is not None:
                         ready.set()
-                    await _follow(config, setup, listening, ending)
+                    await _follow(config, setup, listening, ending, lately)
             except (DatabaseError, psycopg.OperationalError) as error:
                 logger.warning("the broker goes on with who it knows: %s", str(error).splitlines()[0])
                 PULSE.turn("broker watch", config.look_seconds + _LONGEST_LOOK_SECONDS)
@@ -66,12 +68,28 @@ async def watch(config: WatchConfig, stop: asyncio.Event, ready: asyncio.Event |
         ending.cancel()
 
 
-async def _follow(config: WatchConfig, setup: Setup, listening: AsyncConnection, ending: "asyncio.Task[bool]") -> None:
+class Lately:
+    """Who was shut out a moment ago: he may be back before the list with his certificate is signed and read."""
+
+    def __init__(self, seconds: float = LIST_SECONDS) -> None:
+        self._seconds = seconds
+        self._since: dict[str, float] = {}
+
+    def of(self, dropped: Iterable[str], permitted: Collection[str], now: float) -> list[str]:
+        """These, and those before them who are not permitted again; ``now`` in monotonic seconds."""
+        known = {**self._since, **dict.fromkeys(dropped, now)}
+        self._since = {user: at for user, at in known.items() if now - at < self._seconds and user not in permitted}
+        return list(self._since)
+
+
+async def _follow(
+    config: WatchConfig, setup: Setup, listening: AsyncConnection, ending: "asyncio.Task[bool]", lately: Lately
+) -> None:
     while not ending.done():
         PULSE.turn("broker watch", config.look_seconds + _LONGEST_LOOK_SECONDS)
         began = time.monotonic()
         try:
-            await look(config, setup)
+            await look(config, setup, lately)
         except BrokerError as error:
             logger.warning("not applied, will try again: %s", error)
         rest = config.rest_factor * (time.monotonic() - began)
@@ -89,8 +107,9 @@ async def _told(listening: AsyncConnection, seconds: float) -> None:
         pass
 
 
-async def look(config: WatchConfig, setup: Setup) -> Applied:
+async def look(config: WatchConfig, setup: Setup, lately: Lately | None = None) -> Applied:
     """Look once: block who uses another's session, apply what changed, disconnect who may not stay."""
+    lately = Lately() if lately is None else lately
     if setup.kind == "nats":
         await _block_intruders(config, setup)
     access = await asyncio.to_thread(_read, config)
@@ -100,7 +119,9 @@ async def look(config: WatchConfig, setup: Setup) -> Applied:
     if setup.kind == "mosquitto" and (applied.told or not applied.changed):
         # Its certificate is good: one that is blocked connects again, and hears and says nothing.
         blocked = (str(device.subject) for device in access.blocked)
-        await take_places(config.folder, setup, dict.fromkeys((*applied.dropped, *blocked)))
+        permitted = {str(device.subject) for device in access.permitted}
+        dropped = lately.of(applied.dropped, permitted, time.monotonic())
+        await take_places(config.folder, setup, dict.fromkeys((*dropped, *blocked)))
         if applied.dropped:
             await asyncio.to_thread(finish, config.folder)
     return applied

@@ -5,24 +5,32 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ingest import registry
 from ingest.brokers import mosquitto, nats, reload
 from ingest.brokers.access import read_access
 from ingest.brokers.branch import Access, Permitted
 from ingest.brokers.disconnect import intruders
 from ingest.brokers.folder import Kind, Setup, unfinished, write_broker
-from ingest.brokers.watch import WatchConfig, look
+from ingest.brokers.watch import Lately, WatchConfig, look
 from ingest.database import Connection
+from ingest.enrolment import store
 from ingest.errors import BrokerError
 from tests.integration.ingest_support import register_car
-from tests.security.fortress import HOST, KINDS, fortress_of
+from tests.security.fortress import HOST, KINDS, Client, fortress_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.database]
 
 USERS = {"nats": nats.USERS_FILE, "mosquitto": mosquitto.ACL_FILE}
+
+
+def has_gone(client: Client) -> bool:
+    return client.disconnections > 0
 
 
 class Ended(BaseException):
@@ -146,3 +154,35 @@ def answering(said: bytes) -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         thread.join()
+
+
+async def test_mosquitto_lets_none_stay_whose_certificate_is_not_yet_or_never_in_the_list(
+    connection: Connection, database_url: str, tmp_path: Path
+) -> None:
+    """Revoked before the list is signed, or disabled: the handshake takes them, and the watch ends them again."""
+    for device in ("car-1", "car-2", "car-3"):
+        register_car(connection, device)
+    connection.commit()
+    with fortress_of("mosquitto", tmp_path, "car-1", "car-2", "car-3") as running:
+        config, lately = WatchConfig(database_url=database_url, folder=running.folder), Lately()
+        good, revoked, disabled = (running.device(device, again=False) for device in ("car-1", "car-2", "car-3"))
+        store.revoke(connection, "car-2", reason="stolen", now=datetime.now(UTC))
+        registry.update_device(connection, "car-3", enabled=False)
+        connection.commit()
+        for _ in range(2):
+            await look(config, running.setup, lately)
+            for out in (revoked, disabled):
+                await asyncio.to_thread(out.until, partial(has_gone, out))
+                out.close()
+            revoked, disabled = (running.device(device, again=False) for device in ("car-2", "car-3"))
+            assert revoked.is_connected
+        assert good.disconnections == 0
+        for client in (good, revoked, disabled):
+            client.close()
+
+
+def test_who_is_let_in_again_or_was_shut_out_long_ago_is_left_alone() -> None:
+    lately = Lately(seconds=60)
+    assert lately.of(["a", "b"], (), 0.0) == ["a", "b"]
+    assert lately.of(["c"], {"a"}, 30.0) == ["b", "c"]
+    assert lately.of([], (), 60.0) == ["c"]

@@ -26,7 +26,8 @@ class Attacks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        kind = item.callspec.params.get("fortress") if isinstance(item, pytest.Function) else None
+        called = getattr(item, "callspec", None)  # a test without parameters has none
+        kind = None if called is None else called.params.get("fortress")
         for mark in item.iter_markers("attack"):
             if isinstance(kind, str) and (report.when == "call" or not report.passed):
                 key = (str(mark.kwargs["name"]), kind)
