@@ -76,16 +76,24 @@ async def _keep_pulse(app: FastAPI) -> None:
 async def _finish(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Headers of every answer, and a line in the log: the route and never the address, which may hold a token."""
     begun = time.monotonic()
-    response = await call_next(request)
+    try:
+        response = await call_next(request)
+    except BaseException:  # nobody's handler takes it: the outermost layer answers 500, which counts like any other
+        _count(request, 500, begun)
+        raise
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     if request.app.state.config.cookies_are_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    template = getattr(request.scope.get("route"), "path", None)
-    metrics.answered(template, response.status_code, time.monotonic() - begun)
-    log.info("%s %s %d", request.method, template or "(no route)", response.status_code)
+    _count(request, response.status_code, begun)
     return response
+
+
+def _count(request: Request, status: int, begun: float) -> None:
+    template = getattr(request.scope.get("route"), "path", None)
+    metrics.answered(template, status, time.monotonic() - begun)
+    log.info("%s %s %d", request.method, template or "(no route)", status)
 
 
 def _say_errors(app: FastAPI) -> None:
@@ -112,8 +120,9 @@ def _say_errors(app: FastAPI) -> None:
         return error_answer(request, 503, "no_database")
 
     @app.exception_handler(psycopg.OperationalError)
+    @app.exception_handler(psycopg.errors.ReadOnlySqlTransaction)  # after a fail-over, for a while
     @app.exception_handler(PoolTimeout)
-    def no_database(request: Request, error: psycopg.OperationalError) -> Response:
+    def no_database(request: Request, error: psycopg.Error) -> Response:
         PULSE.trouble("database", type(error).__name__)
         log.error("the database does not answer: %s", type(error).__name__)
         return error_answer(request, 503, "no_database")

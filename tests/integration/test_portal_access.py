@@ -9,6 +9,8 @@ from uuid import uuid4
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from prometheus_client import REGISTRY
+from psycopg.errors import ReadOnlySqlTransaction
 
 from portal import openapi
 from portal.access import signin_token
@@ -213,3 +215,20 @@ def test_the_log_names_routes_and_no_tokens(portal: Portal, caplog: pytest.LogCa
     assert "GET /signin 303" in lines
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]  # httpx: the client
     assert not [line for line in ours if portal.offer in line or "token=" in line]
+
+
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError("a bug"), 500), (ReadOnlySqlTransaction(), 503)])
+def test_a_request_that_fails_is_counted_as_one(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("wearcast_portal_requests_total", {"route": "fleet", "status": "5xx"}) or 0.0
+
+    before = counted()
+    with portal.signed_in("engineer") as client:
+        monkeypatch.setattr("portal.pages.fleet.rows_of", fail)
+        assert client.get("/fleet").status_code == status
+    assert counted() == before + 1
