@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, time, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +10,13 @@ import pytest
 
 from ingest import registry
 from ingest.database import Connection
-from rules.booking import desk, workshops
+from rules.booking import desk
 from rules.delivery.receiver import Receiver
 from rules.errors import TraceNotFoundError
 from rules.trace import follow
 from telemetry.catalogue import catalogue
 from tests.acceptance.acceptance_support import Site, wait_until
+from tests.integration.booking_scene import WEBHOOK_SECRET, add_workshop
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -25,7 +25,6 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 DEVICE = "wc-traced-1"
-SECRET = "whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ="  # noqa: S105 - of this test alone
 
 
 def register(connection: Connection, hook: str) -> UUID:
@@ -33,28 +32,7 @@ def register(connection: Connection, hook: str) -> UUID:
     owner = registry.register_owner(connection, name="Ada Beispiel", latitude=52.52, longitude=13.405)
     vehicle = registry.register_vehicle(connection, owner_id=owner.id, label="Blue Polo", profile="generic")
     registry.register_device(connection, id=DEVICE, vehicle_id=vehicle.id, hardware="virtual")
-    workshop = registry.register_workshop(
-        connection,
-        name="Werk",
-        time_zone="Europe/Berlin",
-        latitude=52.53,
-        longitude=13.4,
-        rating=4.5,
-        email="werk@example.org",
-        webhook_url=f"{hook}/workshop/werk",
-        webhook_secret=SECRET,
-    )
-    workshops.add_bay(connection, workshop.id, "Bay 1", ["mechanical"])
-    hours = workshops.weekly_hours(range(1, 8), time(8), time(17))
-    workshops.set_opening_hours(connection, workshop.id, hours)
-    workshops.add_job(
-        connection,
-        workshop.id,
-        "oil_change",
-        skill="mechanical",
-        duration=timedelta(hours=1),
-        price=Decimal("89.00"),
-    )
+    add_workshop(connection, jobs=["oil_change"], days=range(1, 8), webhook_url=f"{hook}/workshop/werk")
     return vehicle.id
 
 
@@ -82,7 +60,7 @@ def test_one_id_leads_from_the_dongle_to_the_workshop(
     rows = "".join(f"{(now + timedelta(seconds=second)).isoformat()},5\n" for second in range(3))
     recording.write_text(f"time,{oil}\n{rows}")
 
-    with Receiver({"werk": SECRET}) as receiver:
+    with Receiver({"werk": WEBHOOK_SECRET}) as receiver:
         with site.connect() as connection:
             register(connection, receiver.url)
         site.start_ingest()

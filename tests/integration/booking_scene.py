@@ -1,5 +1,6 @@
 """An owner, workshops and alerts for the tests of the booking desk."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,16 +15,23 @@ from rules.booking import desk, workshops
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday, 10:00 in Berlin
 BERLIN = (52.52, 13.405)  # degrees
 JOB = "brake_pads"
+WEBHOOK_SECRET = "whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ="  # noqa: S105 - of the tests alone
 
 
-def add_owner(connection: Connection, *, place: tuple[float, float] | None = BERLIN) -> UUID:
+def add_owner(
+    connection: Connection,
+    *,
+    place: tuple[float, float] | None = BERLIN,
+    language: registry.Language = "en",
+    notify_urls: Sequence[str] = ("json://127.0.0.1:9/owner",),
+) -> UUID:
     latitude, longitude = place or (None, None)
     return registry.register_owner(
         connection,
         name="Ada Beispiel",
-        language="en",
+        language=language,
         time_zone="Europe/Berlin",
-        notify_urls=("json://127.0.0.1:9/owner",),
+        notify_urls=tuple(notify_urls),
         email="ada@example.org",
         latitude=latitude,
         longitude=longitude,
@@ -41,7 +49,9 @@ def add_workshop(
     minutes: int = 60,
     opens: time = time(8),
     closes: time = time(17),
-    webhook: bool = True,
+    days: Iterable[int] = range(1, 6),  # ISO 8601: Monday to Friday
+    jobs: Sequence[str] = (JOB,),
+    webhook_url: str | None = "http://127.0.0.1:9/hook",
 ) -> UUID:
     workshop = registry.register_workshop(
         connection,
@@ -51,20 +61,21 @@ def add_workshop(
         longitude=BERLIN[1],
         rating=rating,
         email=f"{name.lower()}@example.org",
-        webhook_url="http://127.0.0.1:9/hook" if webhook else None,
-        webhook_secret="whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ=" if webhook else None,
+        webhook_url=webhook_url,
+        webhook_secret=WEBHOOK_SECRET if webhook_url else None,
     )
     for number in range(bays):
         workshops.add_bay(connection, workshop.id, f"Bay {number + 1}", ["mechanical"])
-    workshops.set_opening_hours(connection, workshop.id, workshops.weekly_hours(range(1, 6), opens, closes))
-    workshops.add_job(
-        connection,
-        workshop.id,
-        JOB,
-        skill="mechanical",
-        duration=timedelta(minutes=minutes),
-        price=Decimal(price),
-    )
+    workshops.set_opening_hours(connection, workshop.id, workshops.weekly_hours(days, opens, closes))
+    for job in jobs:
+        workshops.add_job(
+            connection,
+            workshop.id,
+            job,
+            skill="mechanical",
+            duration=timedelta(minutes=minutes),
+            price=Decimal(price),
+        )
     return workshop.id
 
 

@@ -1,19 +1,19 @@
 """A car in a real database, an engine to look at it, and a desk that notes what it is asked."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from uuid import UUID, uuid4
 
 from ingest.database import Connection
-from ingest.registry import register_owner, register_vehicle, register_workshop
+from ingest.registry import register_owner, register_vehicle
 from ingest.state import merge
 from ingest.state_rows import lock_states, write_states
 from rules.alerts import list_alerts
-from rules.booking import workshops
-from rules.engine import EngineConfig, run_once
+from rules.engine import EngineConfig, run_engine, run_once
 from rules.rule import parse_rule
 from telemetry.catalogue import catalogue
 from telemetry.records import (
@@ -179,32 +179,21 @@ def book(connection: Connection, car: UUID, alert_id: UUID, *, job: str, start: 
     )
 
 
-def open_a_workshop(bench: Bench) -> None:
-    workshop = register_workshop(
-        bench.connection,
-        name="Werk",
-        time_zone="Europe/Berlin",
-        latitude=52.5,
-        longitude=13.4,
-        rating=4.5,
-        email="werk@example.org",
-    )
-    workshops.add_bay(bench.connection, workshop.id, "Bay 1", ["mechanical"])
-    hours = workshops.weekly_hours(range(1, 6), time(8), time(17))
-    workshops.set_opening_hours(bench.connection, workshop.id, hours)
-    workshops.add_job(
-        bench.connection,
-        workshop.id,
-        "oil_change",
-        skill="mechanical",
-        duration=timedelta(hours=1),
-        price=Decimal("89.00"),
-    )
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = monotonic() + 30
     while not condition():
         assert monotonic() < deadline, "it did not happen within 30 s"
         sleep(0.02)
+
+
+@contextmanager
+def running_engine(config: EngineConfig) -> Iterator[threading.Thread]:
+    """The engine in the background for the time of the block; it is stopped at the end."""
+    stop = threading.Event()
+    engine = threading.Thread(target=run_engine, args=(config, stop), name="engine")
+    engine.start()
+    try:
+        yield engine
+    finally:
+        stop.set()
+        engine.join(timeout=10)

@@ -103,7 +103,7 @@ def _entries(connection: Connection, workshop_id: UUID, day: date) -> list[Any]:
 
 
 def test_a_workshop_without_webhook_gets_the_invitation(connection: Connection) -> None:
-    add_workshop(connection, webhook=False)
+    add_workshop(connection, webhook_url=None)
     booking_id = propose(connection, add_alert(connection, add_owner(connection)))
     desk.confirm(connection, booking_id, NOW)
     assert "workshop_webhook" not in {kind for kind, _ in keys(connection)}

@@ -1,26 +1,16 @@
 """A database that is read-only for a while, as after a fail-over to a standby: what works on it waits, and goes on."""
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from ingest.database import Connection
-from rules.engine import run_engine
-from tests.integration.rules_bench import Bench
+from tests.integration.rules_bench import Bench, running_engine, wait_for
 from tests.integration.test_ingest_session import end_others, set_read_only
 
 pytestmark = pytest.mark.database
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -35,10 +25,7 @@ def read_only(connection: Connection) -> Iterator[None]:
 
 
 def test_the_rules_engine_waits_until_it_may_write_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    stop = threading.Event()
-    engine = threading.Thread(target=run_engine, args=(bench.config, stop), name="engine")
-    engine.start()
-    try:
+    with running_engine(bench.config) as engine:
         bench.oil(5)
         wait_for(lambda: len(bench.alerts()) == 1)
         with caplog.at_level(logging.WARNING), read_only(bench.connection):
@@ -46,6 +33,3 @@ def test_the_rules_engine_waits_until_it_may_write_again(bench: Bench, caplog: p
         assert engine.is_alive()
         bench.code("P0301")
         wait_for(lambda: len(bench.alerts()) == 2)
-    finally:
-        stop.set()
-        engine.join(timeout=10)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from datetime import time as clock
-from decimal import Decimal
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,11 +16,9 @@ from uuid import UUID
 
 import icalendar
 import pytest
-from psycopg.rows import dict_row, scalar_row
 
-from ingest import registry
 from ingest.database import Connection, connect
-from rules.booking import desk, workshops
+from rules.booking import desk
 from rules.booking.links import read_offer_token
 from rules.delivery import outbox
 from rules.delivery.config import DeliveryConfig, MailFolderSettings
@@ -33,11 +29,10 @@ from rules.delivery.owner_channel import MemoryChannel
 from rules.delivery.receiver import Receiver
 from rules.delivery.webhook import MemoryWebhooks
 from rules.delivery.worker import Transports, deliver_next, run_delivery
+from tests.integration.booking_scene import NOW, WEBHOOK_SECRET, add_alert, add_owner, add_workshop, outgoing
 
 pytestmark = pytest.mark.database
 
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
-SECRET = "whsec_d2VhcmNhc3QtdGVzdC1zZWNyZXQ="  # noqa: S105 - of this test alone
 LINK_SECRET = "a secret of this test alone"  # noqa: S105 - it says so
 
 
@@ -57,56 +52,9 @@ def set_up(
     connection: Connection, *, notify_urls: tuple[str, ...], webhook_url: str | None, language: Any = "en"
 ) -> UUID:
     """An alert of a car beside one workshop; return the alert."""
-    owner = registry.register_owner(
-        connection,
-        name="Ada Beispiel",
-        language=language,
-        time_zone="Europe/Berlin",
-        notify_urls=notify_urls,
-        email="ada@example.org",
-        latitude=52.52,
-        longitude=13.405,
-    )
-    workshop = registry.register_workshop(
-        connection,
-        name="Werk",
-        time_zone="Europe/Berlin",
-        latitude=52.53,
-        longitude=13.4,
-        rating=4.5,
-        email="werk@example.org",
-        webhook_url=webhook_url,
-        webhook_secret=SECRET,
-    )
-    workshops.add_bay(connection, workshop.id, "Bay 1", ["mechanical"])
-    workshops.set_opening_hours(connection, workshop.id, workshops.weekly_hours(range(1, 6), clock(8), clock(17)))
-    workshops.add_job(
-        connection,
-        workshop.id,
-        "brake_pads",
-        skill="mechanical",
-        duration=timedelta(hours=1),
-        price=Decimal("200.00"),
-    )
-    vehicle = registry.register_vehicle(connection, owner_id=owner.id, label="Blue Polo", profile="generic")
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        alert_id = cursor.execute(
-            """
-            INSERT INTO alert (vehicle_id, rule_id, rule_version, subject, severity, title_en, title_zh, text_en,
-                               text_zh, job, evidence, opened_at)
-            VALUES (%s, 'brake_pads_worn', '1', 'Row1.Left', 'soon', 'Front left brake pad is worn', '左前刹车片已磨损',
-                    'It has 8 %% left.', '剩余 8%%。', 'brake_pads', '{}', %s)
-            RETURNING id
-            """,
-            (vehicle.id, NOW),
-        ).fetchone()
-    assert isinstance(alert_id, UUID)
-    return alert_id
-
-
-def rows(connection: Connection) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("SELECT * FROM outgoing ORDER BY number").fetchall()
+    owner = add_owner(connection, language=language, notify_urls=notify_urls)
+    add_workshop(connection, webhook_url=webhook_url)
+    return add_alert(connection, owner)
 
 
 @contextmanager
@@ -126,7 +74,7 @@ def until_nothing_waits(connection: Connection, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while outbox.counts(connection).waiting:
         if time.monotonic() > deadline:
-            pytest.fail(f"still waiting: {[(row['kind'], row['last_error']) for row in rows(connection)]}")
+            pytest.fail(f"still waiting: {[(row['kind'], row['last_error']) for row in outgoing(connection)]}")
         time.sleep(0.02)
 
 
@@ -139,7 +87,7 @@ def test_all_kinds_arrive_signed_and_readable(
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="rules")
     taken = tmp_path / "taken.jsonl"
-    with Receiver({"werk": SECRET}, file=taken) as receiver:
+    with Receiver({"werk": WEBHOOK_SECRET}, file=taken) as receiver:
         alert_id = set_up(
             connection,
             notify_urls=(f"json://127.0.0.1:{receiver.port}/owner/ada", "mail://ada@example.org"),
@@ -176,7 +124,7 @@ def test_all_kinds_arrive_signed_and_readable(
     assert "ada@example.org" not in invitation.as_string()
 
     assert len(taken.read_text().splitlines()) == 3
-    assert all(row["delivered_at"] and row["attempts"] == 1 for row in rows(connection))
+    assert all(row["delivered_at"] and row["attempts"] == 1 for row in outgoing(connection))
     for private in ("ada", "Ada", "example.org", "52.5"):
         assert private not in caplog.text
 
@@ -185,7 +133,7 @@ def test_a_failing_end_delays_no_other_and_is_tried_again(
     database_url: str, connection: Connection, tmp_path: Path
 ) -> None:
     """The workshop's system is down at first: the rest arrives all the same, and the webhook when it is back."""
-    down = Receiver({"werk": SECRET})
+    down = Receiver({"werk": WEBHOOK_SECRET})
     port = down.port
     down._server.server_close()  # nobody listens on this port now
     alert_id = set_up(
@@ -197,16 +145,16 @@ def test_a_failing_end_delays_no_other_and_is_tried_again(
     with delivering(config(database_url, tmp_path)):
         deadline = time.monotonic() + 30
         while True:
-            webhook = next(row for row in rows(connection) if row["kind"] == "workshop_webhook")
+            webhook = next(row for row in outgoing(connection) if row["kind"] == "workshop_webhook")
             if outbox.counts(connection).delivered == 3 and webhook["attempts"] >= 2:
                 break
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert webhook["delivered_at"] is None
-        with Receiver({"werk": SECRET}, port=port) as receiver:
+        with Receiver({"werk": WEBHOOK_SECRET}, port=port) as receiver:
             until_nothing_waits(connection)
             assert len(receiver.received) == 1
-    webhook = next(row for row in rows(connection) if row["kind"] == "workshop_webhook")
+    webhook = next(row for row in outgoing(connection) if row["kind"] == "workshop_webhook")
     assert webhook["delivered_at"] is not None
     assert webhook["last_error"] is None
 
@@ -258,7 +206,7 @@ def test_a_dead_workers_message_comes_back(connection: Connection, settings: Del
     assert drain(connection, settings, ways, NOW + settings.lease) == 1
     assert [notice.key for _, notice in owners.sent] == [f"alert/{alert_id}/owner"]
     assert "http://127.0.0.1:8080/for/" in owners.sent[0][1].text
-    assert rows(connection)[0]["attempts"] == 2
+    assert outgoing(connection)[0]["attempts"] == 2
 
 
 def test_a_channel_that_took_it_is_not_told_again(connection: Connection, settings: DeliveryConfig) -> None:
@@ -273,12 +221,12 @@ def test_a_channel_that_took_it_is_not_told_again(connection: Connection, settin
     ways, owners, _, _ = transports(owners=fault)
     assert drain(connection, settings, ways, NOW) == 1
     assert [address for address, _ in owners.sent] == ["ok://a", "ok://c"]
-    assert rows(connection)[0]["last_error"] == "down"
+    assert outgoing(connection)[0]["last_error"] == "down"
     broken.clear()
     drain(connection, settings, ways, NOW + timedelta(hours=1))
     assert [address for address, _ in owners.sent] == ["ok://a", "ok://c", "down://b"]
     assert owners.sent[0][1].title == "Blue Polo：左前刹车片已磨损"
-    assert rows(connection)[0]["delivered_at"] is not None
+    assert outgoing(connection)[0]["delivered_at"] is not None
 
 
 def test_news_of_one_booking_keep_their_order(connection: Connection, settings: DeliveryConfig) -> None:
@@ -329,7 +277,7 @@ def test_what_nobody_can_take_is_given_up(connection: Connection, settings: Deli
 def test_the_same_key_is_written_once(connection: Connection) -> None:
     alert_id = set_up(connection, notify_urls=(), webhook_url=None)
     desk.announce_alert(connection, alert_id, NOW)
-    stored = rows(connection)[0]
+    stored = outgoing(connection)[0]
     assert not outbox.put(
         connection,
         kind="owner_message",
@@ -349,7 +297,7 @@ def test_the_same_key_is_written_once(connection: Connection) -> None:
         alert_id=alert_id,
         vehicle_id=stored["vehicle_id"],
     )
-    assert len(rows(connection)) == 1
+    assert len(outgoing(connection)) == 1
 
 
 def test_many_workers_deliver_each_message_once(

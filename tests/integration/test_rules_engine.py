@@ -1,6 +1,5 @@
 """The engine on a real TimescaleDB: one alert per episode, whoever looks and however often it restarts."""
 
-import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -9,16 +8,17 @@ import pytest
 from ingest.database import connect
 from rules.alerts import list_alerts
 from rules.booking import desk
-from rules.engine import run_engine, run_once
+from rules.engine import run_once
 from telemetry.records import (
     EventKind,
 )
+from tests.integration.booking_scene import add_workshop
 from tests.integration.rules_bench import (
     DAY,
     NOW,
     Bench,
     book,
-    open_a_workshop,
+    running_engine,
     wait_for,
 )
 
@@ -140,7 +140,7 @@ def test_a_second_alert_of_the_same_job_needs_no_second_visit(bench: Bench) -> N
 
 
 def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
-    open_a_workshop(bench)
+    add_workshop(bench.connection, jobs=["oil_change"], webhook_url=None)
     config = replace(bench.config, propose=desk.propose_booking, announce=desk.announce_alert)
     bench.oil(5)
     run_once(bench.connection, config)
@@ -157,26 +157,17 @@ def test_alert_booking_and_message_are_committed_together(bench: Bench) -> None:
 
 
 def test_a_slot_nobody_answers_for_is_given_back_by_the_loop(bench: Bench) -> None:
-    open_a_workshop(bench)
+    add_workshop(bench.connection, jobs=["oil_change"], webhook_url=None)
     config = replace(bench.config, propose=desk.propose_booking, announce=desk.announce_alert)
     bench.oil(5)
     run_once(bench.connection, config)
     bench.clock.advance(days=2)
-    stop = threading.Event()
-    engine = threading.Thread(target=run_engine, args=(config, stop), name="engine")
-    engine.start()
-    try:
+    with running_engine(config):
         wait_for(lambda: bench.connection.execute("SELECT state FROM booking").fetchall() == [("expired",)])
-    finally:
-        stop.set()
-        engine.join(timeout=10)
 
 
 def test_the_loop_works_until_it_is_stopped_and_survives_a_lost_connection(bench: Bench) -> None:
-    stop = threading.Event()
-    engine = threading.Thread(target=run_engine, args=(bench.config, stop), name="engine")
-    engine.start()
-    try:
+    with running_engine(bench.config) as engine:
         bench.oil(5)
         wait_for(lambda: len(bench.alerts()) == 1)
         bench.connection.execute(
@@ -185,7 +176,4 @@ def test_the_loop_works_until_it_is_stopped_and_survives_a_lost_connection(bench
         )
         bench.code("P0301")
         wait_for(lambda: len(bench.alerts()) == 2)
-    finally:
-        stop.set()
-        engine.join(timeout=10)
     assert not engine.is_alive()

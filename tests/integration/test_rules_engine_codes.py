@@ -1,18 +1,17 @@
 """Trouble codes through the engine on a real TimescaleDB: recurrence, freeze frames, and alerts that become graver."""
 
 from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
 from uuid import UUID
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from rules.alerts import explain, list_alerts
-from rules.booking import desk, workshops
+from rules.booking import desk
 from rules.engine import run_once
 from telemetry.records import EventKind, EventsBatch, VehicleEvent
-from tests.integration.rules_bench import KEY, Bench, open_a_workshop
+from tests.integration.booking_scene import add_workshop
+from tests.integration.rules_bench import KEY, Bench
 
 pytestmark = pytest.mark.database
 LOAD = "Vehicle.OBD.EngineLoad"
@@ -86,17 +85,7 @@ def test_a_frame_under_load_raises_an_alert_at_the_first_report(bench: Bench) ->
 
 
 def test_a_rise_offers_a_slot_only_where_none_was_offered(bench: Bench) -> None:
-    open_a_workshop(bench)
-    (workshop_id,) = bench.connection.execute("SELECT id FROM workshop").fetchone() or (None,)
-    assert isinstance(workshop_id, UUID)
-    workshops.add_job(
-        bench.connection,
-        workshop_id,
-        "diagnosis",
-        skill="mechanical",
-        duration=timedelta(hours=1),
-        price=Decimal("49.00"),
-    )
+    add_workshop(bench.connection, jobs=["oil_change", "diagnosis"], webhook_url=None)
     report(bench, EventKind.DTC_APPEARED, "permanent")
     look(bench)
     report(bench, EventKind.DTC_CHANGED, "confirmed")
