@@ -12,6 +12,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
 import aiomqtt
@@ -21,6 +22,7 @@ from ingest.broker import BrokerConfig, Client
 from ingest.errors import BrokerError
 
 _MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK
+_LAST_SECONDS: Final = 2.0  # for the broker to confirm what was published before it is left
 _FIRST_REFUSAL: Final = 0x80  # of a SUBACK's codes (MQTT 3.1.1, 3.9.3)
 
 _Granted = asyncio.Future[Any]  # the codes of a SUBACK
@@ -41,6 +43,9 @@ class MqttConnection(Client):
         self._in_flight = 0  # published to it
         self._may_publish = asyncio.Event()
         self._may_publish.set()
+        self._all_confirmed = asyncio.Event()
+        self._all_confirmed.set()
+        self._leaving = False
 
     @classmethod
     async def open(
@@ -88,8 +93,19 @@ class MqttConnection(Client):
         raise BrokerError("the connection was closed")
 
     async def leave(self) -> None:
-        """End it: in order, or after the time for an answer without."""
+        """End it: in order, or after the time for an answer without.
+
+        A socket closed with bytes that nobody has read is reset, and takes what was sent last with it. So what still
+        comes is read and dropped until the broker has confirmed what was published; it comes again.
+        """
+        self._leaving = True
+        self._unread.clear()
+        self._listen()
         self._may_publish.set()
+        with suppress(TimeoutError):
+            if not self._disconnected.done():
+                async with asyncio.timeout(min(_LAST_SECONDS, self.timeout)):
+                    await self._all_confirmed.wait()
         try:
             await self.__aexit__(None, None, None)
         except aiomqtt.MqttError:
@@ -123,6 +139,7 @@ class MqttConnection(Client):
             if self._client.publish(topic, payload, qos=1).rc != paho.MQTT_ERR_SUCCESS:
                 raise BrokerError("the broker is gone; what was to be published is due again when it is back")
             self._in_flight += 1
+            self._all_confirmed.clear()
             if self._in_flight >= _MOST_IN_FLIGHT:
                 self._may_publish.clear()
 
@@ -142,6 +159,7 @@ class MqttConnection(Client):
         if not self._disconnected.done():
             self._disconnected.set_exception(aiomqtt.MqttError(reason))
         self._may_publish.set()
+        self._all_confirmed.set()
 
     def _listen(self) -> None:
         connected = self._client.socket()
@@ -180,6 +198,8 @@ class MqttConnection(Client):
 
     def _on_message(self, *told: Any) -> None:
         *_, message = told
+        if self._leaving:
+            return
         if self._unread or not self._take(message):
             self._unread.append(message)
             connected = self._client.socket()
@@ -195,11 +215,14 @@ class MqttConnection(Client):
     def _on_disconnect(self, *told: Any) -> None:
         super()._on_disconnect(*told)
         self._may_publish.set()
+        self._all_confirmed.set()
 
     def _on_publish(self, *_told: Any) -> None:
         self._in_flight -= 1
         if self._in_flight < _MOST_IN_FLIGHT:
             self._may_publish.set()
+        if not self._in_flight:
+            self._all_confirmed.set()
 
     def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         super()._on_socket_open(client, userdata, sock)

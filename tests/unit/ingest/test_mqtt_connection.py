@@ -140,3 +140,22 @@ async def test_nothing_is_taken_from_a_connection_that_is_lost() -> None:
         broker.deliver(7, b"again")
         assert await take(source, 1) == [b"again"]
         await until(lambda: broker.confirmed == [7], "the one of this connection")
+
+
+async def test_it_is_left_once_what_was_published_is_confirmed_however_much_still_comes() -> None:
+    broker = Broker()
+    broker.confirms = False
+    async with serving(broker):
+        connection = await opened(broker)
+        await connection.send([(TOPIC, b"the last")])
+        leaving = asyncio.create_task(connection.leave())
+        await until(lambda: broker.published == [b"the last"], "published")
+        await asyncio.sleep(0.05)
+        assert (leaving.done(), broker.closed) == (False, 0)
+        for number in range(1, 200):
+            broker.deliver(number, b"nobody takes it")
+        assert broker.writer is not None
+        broker.writer.write(mqtt.puback(2))  # 1 was the subscription's
+        await asyncio.wait_for(leaving, 20)
+        await until(lambda: broker.closed == 1, "closed")
+        assert broker.confirmed == []
