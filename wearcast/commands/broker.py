@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wearcast.commands.broker_options import MosquittoOptions, NatsOptions, with_options
 from wearcast.commands.common import JsonOption, connection, database_url
 from wearcast.output import print_rows
 from wearcast.settings import load_settings
 
 if TYPE_CHECKING:
     from ingest.brokers.branch import Access
-    from ingest.brokers.nats import Node, TlsFiles
+    from ingest.brokers.nats import Node
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,66 +29,26 @@ config = typer.Typer(no_args_is_help=True, help="Write the configuration of a br
 app.add_typer(config, name="config")
 
 Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
-Certificate = Annotated[Path, typer.Option(help="The broker's certificate, PEM.")]
-Key = Annotated[Path, typer.Option(help="Its key.")]
-Ca = Annotated[Path, typer.Option(help="The authority of the devices' certificates.")]
-Data = Annotated[Path, typer.Option(help="Where the broker keeps sessions and messages.")]
-PidFile = Annotated[Path, typer.Option(help="Where the broker writes its process id.")]
-Services = Annotated[
-    list[str] | None, typer.Option("--service", help="Part of the backend; repeat for several. Without: ingest.")
-]
-Listen = Annotated[str, typer.Option(help="Address for devices, HOST:PORT.")]
-
-_TLS = Path("/etc/wearcast/tls")
-_CERTIFICATE, _KEY, _CA = _TLS / "broker.pem", _TLS / "broker-key.pem", _TLS / "ca.pem"
 
 
 @config.command("nats")
-def config_nats(
-    out: Out,
-    certificate: Certificate = _CERTIFICATE,
-    key: Key = _KEY,
-    ca: Ca = _CA,
-    data: Data = Path("/var/lib/nats"),
-    pid_file: PidFile = Path("/run/nats/nats.pid"),
-    listen: Listen = "0.0.0.0:8883",
-    services_listen: Annotated[str, typer.Option(help="Address for the backend, HOST:PORT.")] = "0.0.0.0:4222",
-    monitor: Annotated[str, typer.Option(help="Address of the monitoring page.")] = "127.0.0.1:8222",
-    service: Services = None,
-) -> None:
+@with_options(NatsOptions)
+def config_nats(out: Out, options: NatsOptions) -> None:
     """One NATS server: `nats-server -c OUT/nats.conf`.
 
     Example: wearcast broker config nats --out /etc/wearcast/broker
     """
-    from ingest.brokers.nats import Node
-
-    node = Node(
-        name="wearcast",
-        data=data,
-        tls=_tls(certificate, key, ca),
-        pid_file=pid_file,
-        mqtt_listen=listen,
-        nats_listen=services_listen,
-        monitor_listen=monitor,
-    )
-    _write_nats(out, node, service, _access())
+    _write_nats(out, options.node("wearcast"), options.services, _access())
 
 
 @config.command("nats-cluster")
+@with_options(NatsOptions)
 def config_nats_cluster(
     out: Out,
     node: Annotated[
         list[str], typer.Option(help="NAME=HOST:PORT where its routes listen; once per node.", show_default=False)
     ],
-    certificate: Certificate = _CERTIFICATE,
-    key: Key = _KEY,
-    ca: Ca = _CA,
-    data: Data = Path("/var/lib/nats"),
-    pid_file: PidFile = Path("/run/nats/nats.pid"),
-    listen: Listen = "0.0.0.0:8883",
-    services_listen: Annotated[str, typer.Option(help="Address for the backend, HOST:PORT.")] = "0.0.0.0:4222",
-    monitor: Annotated[str, typer.Option(help="Address of the monitoring page.")] = "127.0.0.1:8222",
-    service: Services = None,
+    options: NatsOptions,
 ) -> None:
     """A cluster: a folder for each node below OUT, to be copied onto its machine.
 
@@ -95,38 +56,17 @@ def config_nats_cluster(
     --node c=10.0.0.3:6222
     """
     from ingest.brokers.folder import routes_secret
-    from ingest.brokers.nats import Cluster, Node
+    from ingest.brokers.nats import Cluster
 
-    routes = _routes(node)
-    secret = routes_secret(out)
+    cluster = Cluster(routes=_routes(node), secret=routes_secret(out))
     access = _access()
-    for name in routes:
-        settings = Node(
-            name=name,
-            data=data,
-            tls=_tls(certificate, key, ca),
-            pid_file=pid_file,
-            mqtt_listen=listen,
-            nats_listen=services_listen,
-            monitor_listen=monitor,
-            cluster=Cluster(routes=routes, secret=secret),
-        )
-        _write_nats(out / name, settings, service, access)
+    for name in cluster.routes:
+        _write_nats(out / name, options.node(name, cluster), options.services, access)
 
 
 @config.command("mosquitto")
-def config_mosquitto(
-    out: Out,
-    certificate: Certificate = _CERTIFICATE,
-    key: Key = _KEY,
-    ca: Ca = _CA,
-    data: Data = Path("/var/lib/mosquitto"),
-    pid_file: PidFile = Path("/run/mosquitto/mosquitto.pid"),
-    listen: Listen = "0.0.0.0:8883",
-    services_listen: Annotated[str, typer.Option(help="Address for the backend, HOST:PORT.")] = "127.0.0.1:8884",
-    user: Annotated[str, typer.Option(help="Whom Mosquitto becomes when root starts it.")] = "mosquitto",
-    service: Services = None,
-) -> None:
+@with_options(MosquittoOptions)
+def config_mosquitto(out: Out, options: MosquittoOptions) -> None:
     """Mosquitto, version 2.0.11 or later: `mosquitto -c OUT/mosquitto.conf`.
 
     Example: wearcast broker config mosquitto --out /etc/wearcast/broker
@@ -137,19 +77,19 @@ def config_mosquitto(
     access = _access()
     server = mosquitto.Server(
         folder=out.absolute(),
-        data=data.absolute(),
-        tls=_tls(certificate, key, ca),
-        pid_file=pid_file.absolute(),
-        listen=listen,
-        services_listen=services_listen,
-        user=user,
+        data=options.data.absolute(),
+        tls=options.tls(),
+        pid_file=options.pid_file.absolute(),
+        listen=options.listen,
+        services_listen=options.services_listen,
+        user=options.user,
         revocation=bool(access.revocation_lists),
     )
     setup = Setup(
         kind="mosquitto",
         pid_file=server.pid_file,
-        services=tuple(service or ("ingest",)),
-        control=services_listen,
+        services=options.services,
+        control=server.services_listen,
         ca=server.tls.ca,
     )
     _say_written(out, write_broker(out, setup, mosquitto.MAIN_FILE, mosquitto.main_text(server), access))
@@ -244,12 +184,6 @@ def _access() -> "Access":
         return read_access(conn)
 
 
-def _tls(certificate: Path, key: Path, ca: Path) -> "TlsFiles":
-    from ingest.brokers.nats import TlsFiles
-
-    return TlsFiles(certificate=certificate.absolute(), key=key.absolute(), ca=ca.absolute())
-
-
 def _routes(nodes: list[str]) -> dict[str, str]:
     from ingest.errors import BrokerError
 
@@ -259,14 +193,14 @@ def _routes(nodes: list[str]) -> dict[str, str]:
     return routes
 
 
-def _write_nats(folder: Path, node: "Node", service: list[str] | None, access: "Access") -> None:
+def _write_nats(folder: Path, node: "Node", services: tuple[str, ...], access: "Access") -> None:
     from ingest.brokers import nats
     from ingest.brokers.folder import Setup, write_broker
 
     setup = Setup(
         kind="nats",
-        pid_file=node.pid_file.absolute(),
-        services=tuple(service or ("ingest",)),
+        pid_file=node.pid_file,
+        services=services,
         control=node.monitor_listen,
         ca=node.tls.ca,
     )
