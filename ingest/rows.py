@@ -12,6 +12,7 @@ from ingest.columns import Block, ColumnarBatch, table
 from ingest.copy_format import ColumnType, Rows
 from ingest.database import Connection
 from ingest.decode import Readings
+from ingest.personal.mask import mask_vin
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import EventsBatch, ReadingsBatch
 
@@ -113,11 +114,17 @@ def copy_events(connection: Connection, vehicles: Mapping[str, UUID], batches: S
     """Copy all events; returns how many."""
     columns = {"time": "timestamptz", "vehicle_id": "uuid", "kind": "text", "data": "jsonb"}
     rows = [
-        (event.time, vehicles[batch.key.device], str(event.kind), Jsonb(dict(event.data)))
+        (event.time, vehicles[batch.key.device], str(event.kind), Jsonb(_kept(event.data)))
         for batch in batches
         for event in batch.events
     ]
     return _copy(connection, "vehicle_event", columns, rows) if rows else 0
+
+
+def _kept(data: Mapping[str, object]) -> dict[str, object]:
+    """Data of an event without the whole VIN: its serial number tells another car, and nobody reads more of it."""
+    vin = data.get("vin")
+    return dict(data) if vin is None else {**data, "vin": mask_vin(str(vin))}
 
 
 _COPY_TYPE: Final = {"boolean": "bool", "double precision": "float8", "real": "float4"}

@@ -9,7 +9,12 @@ import rules
 from ingest.database import connect
 from ingest.personal.seal_rows import seal_existing
 
-_HELD_PLAIN = ("owner", "vehicle", "outgoing")  # tables that held personal data in plain before it was sealed
+_HELD_PLAIN = (
+    "owner",
+    "vehicle",
+    "outgoing",
+    "vehicle_event",
+)  # tables that held personal data in plain before it was sealed
 
 
 def migration_folders() -> tuple[Path, ...]:

@@ -38,6 +38,12 @@ ALTER TABLE vehicle
     ADD COLUMN vin bytea,
     ADD COLUMN vin_index bytea UNIQUE;              -- keyed hash: one VIN is registered once
 
+-- What the dongle read: as the intake keeps it from here on (ingest.personal.mask.mask_vin).
+UPDATE vehicle_event
+SET data = jsonb_set(data, '{vin}', to_jsonb(
+    CASE WHEN length(data ->> 'vin') > 6 THEN '…' || right(data ->> 'vin', 6) ELSE '…' END))
+WHERE kind = 'vehicle.identified' AND data ->> 'vin' IS NOT NULL;
+
 -- Who saw what of whom. No reference to the owner: the record outlives them, and then names nobody.
 CREATE TABLE personal_access (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -10,9 +10,20 @@ from ingest.database import Connection
 from ingest.decode import Incoming
 from ingest.errors import ReadingStoreError
 from ingest.writer import store
-from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample, Source
-from telemetry.wire import encode_readings
+from telemetry.records import (
+    BatchKey,
+    Estimate,
+    EventKind,
+    EventsBatch,
+    Quantity,
+    ReadingsBatch,
+    Sample,
+    Source,
+    VehicleEvent,
+)
+from telemetry.wire import encode_events, encode_readings
 from tests.integration.ingest_support import SPEED, START, register_car
+from tests.integration.personal_scene import tables_with
 
 pytestmark = pytest.mark.database
 
@@ -29,6 +40,19 @@ def keep(connection: Connection, batch: ReadingsBatch) -> None:
         topic=f"wearcast/v1/{batch.key.device}/readings", payload=encode_readings(batch), received_at=NOW
     )
     assert store(connection, [message], NOW).batches == 1
+
+
+def test_of_the_vin_in_an_event_only_its_end_is_kept(connection: Connection) -> None:
+    vehicle = register_car(connection, "d")
+    event = VehicleEvent(
+        time=START, kind=EventKind.VEHICLE_IDENTIFIED, data={"vin": "WVWZZZ6RZHY123456", "profile": "generic"}
+    )
+    batch = EventsBatch(key=BatchKey(device="d", boot=uuid4(), sequence=1), events=(event,))
+    message = Incoming(topic="wearcast/v1/d/events", payload=encode_events(batch), received_at=NOW)
+    assert store(connection, [message], NOW).batches == 1
+    (kept,) = reading_store.events(connection, vehicle)
+    assert kept.data == {"vin": "…123456", "profile": "generic"}
+    assert tables_with(connection, "WVWZZZ6RZHY123456") == set()
 
 
 def estimate(seconds: float, value: float, source: Source = "estimated") -> Estimate:

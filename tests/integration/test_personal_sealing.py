@@ -43,6 +43,10 @@ def older_database_url(empty_database_url: str, migration_folders: tuple[Path, .
         )
         connection.execute("UPDATE owner SET name = 'Ada Beispiel' WHERE email IS NOT NULL")  # leaves a dead row
         connection.execute(
+            "INSERT INTO vehicle_event (vehicle_id, time, kind, data) SELECT id, now(), 'vehicle.identified',"
+            ' \'{"vin": "WVWZZZ6RZHY123456", "profile": "generic"}\' FROM vehicle'
+        )
+        connection.execute(
             "INSERT INTO workshop (id, name, time_zone, latitude, longitude, rating, email)"
             " VALUES (gen_random_uuid(), 'Werk', 'UTC', 1, 1, 4, 'werk@example.com')"
         )
@@ -71,6 +75,9 @@ def test_older_rows_are_sealed_and_nothing_plain_is_left(older_database_url: str
         for text in PLAIN:
             assert files_with(timescaledb, connection, text) == [], text
         assert connection.execute("SELECT payload FROM outgoing").fetchone() == ({},)
+        assert connection.execute("SELECT data FROM vehicle_event").fetchone() == (
+            {"vin": "…123456", "profile": "generic"},
+        )
     assert (ada.name, ada.email, ada.notify_urls) == ("Ada Beispiel", "ada@example.org", ("tgram://token/12345",))
     assert (ada.latitude, ada.longitude) == (52.520812, 13.405)
     assert (bo.name, bo.email, bo.notify_urls, bo.latitude) == ("Bo", None, (), None)
@@ -87,7 +94,9 @@ def test_a_migration_that_broke_off_is_finished_by_the_next(
         with pytest.raises(psycopg.errors.UndefinedTable):  # all rows are sealed, and then it breaks off
             seal_existing(connection, ["nowhere"])
         assert [owner.name for owner in registry.owners(connection)] == ["Ada Beispiel", "Bo"]
-        connection.execute("VACUUM personal_unsealed")  # takes no page away: they say that the rest has still to be done
+        connection.execute(
+            "VACUUM personal_unsealed"
+        )  # takes no page away: they say that the rest has still to be done
         assert connection.execute("SELECT pg_relation_size('personal_unsealed') > 0").fetchone() == (True,)
         migrate(older_database_url)
         assert connection.execute("SELECT pg_relation_size('personal_unsealed')").fetchone() == (0,)
