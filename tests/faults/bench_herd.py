@@ -27,7 +27,7 @@ from tests.faults.herd import Outage, comes_back
 from tests.faults.site import FaultSite, fault_site, wait_until
 
 AGENTS: Final = 20
-BACKLOG_ROWS: Final = 6_000  # of each agent: 250 batches, before neighbours are joined
+BACKLOG_ROWS: Final = 6_010  # of each agent: 251 batches, before neighbours are joined; the last of them has rows
 _UPLINK: Final = {"window": 32, "ack_timeout": "10s", "reconnect_min": "2s", "reconnect_max": "20s"}
 # So slow a way to the database that the backlog takes long, and what is stored first can be told from it.
 _SLOW_BYTES_PER_SECOND: Final = 200_000
