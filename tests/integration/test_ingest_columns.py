@@ -1,19 +1,23 @@
 """The columnar path against the real database: it stores what the plain path stores, to the bit."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
+from ingest import reading_store
 from ingest.columns import ColumnarBatch
-from ingest.database import Connection
+from ingest.database import Connection, connect
 from ingest.decode import Accepted, Incoming, decode, decode_group
 from ingest.rows import column_type, copy_readings
+from ingest.writer import store_decoded
+from telemetry import compact
 from telemetry.catalogue import catalogue
 from telemetry.records import BatchKey, ReadingsBatch, Sample
 from telemetry.topics import publish_topic
 from telemetry.wire import encode_readings
-from tests.integration.ingest_support import START, readings
+from tests.integration.ingest_support import START, readings, register_car
 
 pytestmark = pytest.mark.database
 
@@ -52,3 +56,22 @@ def test_both_paths_store_the_same_rows(connection: Connection) -> None:
         stored.append((len({type(batch) for batch in batches}), rows))
     assert stored[0] == stored[1]
     assert len(stored[0][1]) == 15
+
+
+def test_a_block_is_stored_in_parts_where_the_database_refuses_one_of_its_batches(
+    database_url: str, connection: Connection
+) -> None:
+    vehicle = register_car(connection, "d1")
+    boot = uuid4()
+    numbers = (1, 9, 4)  # the newest is not the last
+    beyond = msgspec.structs.replace(compact._body(readings("d1", boot, 5)), sequence=2**63)  # no bigint
+    payloads = [compact.encode(readings("d1", boot, number)) for number in numbers]
+    payloads.insert(1, b"WC\x01\x00" + compact._encoder.encode(beyond))
+    topic, now = publish_topic("d1", "readings"), datetime.now(UTC)
+    decoded = decode_group([Incoming(topic=topic, payload=payload, received_at=now) for payload in payloads])
+    assert all(isinstance(entry, Accepted) and isinstance(entry.record, ColumnarBatch) for entry in decoded)
+    with connect(database_url, autocommit=True) as own:
+        outcome = store_decoded(own, decoded, now)
+        state = reading_store.latest_state(own, vehicle)
+    assert (outcome.batches, outcome.samples, outcome.reasons) == (3, 9, {"unstorable": 1})
+    assert state.last_sample_at == START + timedelta(seconds=3 * 9 + 2)
