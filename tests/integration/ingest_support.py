@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import aiomqtt
@@ -123,7 +124,6 @@ async def running_worker(
     broker: Broker, database_url: str, client_id: str = "ingest-test", *, courier: CourierConfig | None = None
 ) -> AsyncIterator[None]:
     """Run a worker for the time of the block; it is subscribed when the block begins."""
-    stop, ready = asyncio.Event(), asyncio.Event()
     config = WorkerConfig(
         database_url=database_url,
         broker=BrokerConfig(host=broker.host, port=broker.port),
@@ -132,7 +132,17 @@ async def running_worker(
         longest_retry_seconds=0.5,
         courier=courier or CourierConfig(),
     )
-    task = asyncio.create_task(run_worker(config, stop, ready), name=client_id)
+    async with running(partial(run_worker, config), client_id):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def running(
+    start: Callable[[asyncio.Event, asyncio.Event], Coroutine[None, None, None]], name: str = "service"
+) -> AsyncIterator[None]:
+    """Run a service that takes ``stop`` and ``ready`` for the time of the block; it is ready when the block begins."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(start(stop, ready), name=name)
     try:
         await asyncio.wait_for(ready.wait(), 20)
         yield

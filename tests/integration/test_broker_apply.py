@@ -22,7 +22,8 @@ from ingest.database import Connection
 from ingest.enrolment import store
 from ingest.errors import BrokerError
 from tests.integration.ingest_support import register_car
-from tests.security.fortress import HOST, KINDS, Client, fortress_of
+from tests.noting_client import HOST
+from tests.security.fortress import KINDS, Client, fortress_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.database]
 

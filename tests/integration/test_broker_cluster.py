@@ -3,8 +3,8 @@
 import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +21,7 @@ from ingest.enrolment import store
 from ingest.sources.nats_connection import NatsConfig, nats_connection
 from ingest.sources.nats_stream import StreamLimits, find_consumer, prepare
 from tests.integration.enrolment_support import until
-from tests.integration.ingest_support import register_car
+from tests.integration.ingest_support import register_car, running
 from tests.security.fortress import Client
 from wearcast.cli import app
 from wearcast.embedded.nats import _server, free_port
@@ -127,25 +127,14 @@ def command(*arguments: object) -> None:
     assert result.exit_code == 0, result.output
 
 
-@asynccontextmanager
-async def watching(node: Node, database_url: str) -> AsyncIterator[None]:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(watch(WatchConfig(database_url=database_url, folder=node.folder), stop, ready))
-    try:
-        await asyncio.wait_for(ready.wait(), SECONDS)
-        yield
-    finally:
-        stop.set()
-        await task
-
-
 async def test_three_nodes_are_one_broker_and_each_shuts_out_who_is_revoked(
     cluster: Cluster, connection: Connection, database_url: str
 ) -> None:
     await prepare(cluster.of_service(nats.ADMINISTRATOR), StreamLimits(most_bytes=1024**2))
     async with AsyncExitStack() as stack:
         for node in cluster.nodes:
-            await stack.enter_async_context(watching(node, database_url))
+            config = WatchConfig(database_url=database_url, folder=node.folder)
+            await stack.enter_async_context(running(partial(watch, config)))
         devices = {
             device: stack.enter_context(await asyncio.to_thread(cluster.device, device, node))
             for device, node in zip(DEVICES, cluster.nodes, strict=True)

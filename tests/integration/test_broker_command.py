@@ -22,7 +22,8 @@ from ingest.sources.nats_connection import NatsConfig, nats_connection
 from ingest.sources.nats_stream import StreamLimits, find_consumer, prepare
 from telemetry.subject import service_subject
 from tests.integration.ingest_support import register_car
-from tests.security.fortress import HOST, SERVICE, Fortress, fortress_of
+from tests.noting_client import HOST
+from tests.security.fortress import SERVICE, Fortress, fortress_of
 from wearcast.cli import app
 from wearcast.embedded.nats import _server
 

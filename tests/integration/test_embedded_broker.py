@@ -2,16 +2,12 @@
 
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.noting_client import WILL, NotingClient
 from wearcast.embedded.errors import BrokerUnavailableError
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
 
@@ -20,56 +16,14 @@ pytestmark = pytest.mark.broker
 BACKEND = BrokerUser.with_new_password("backend")
 ONE = BrokerUser.with_new_password("dongle-1", device="dongle-1")
 TWO = BrokerUser.with_new_password("dongle-2", device="dongle-2")
-SECONDS = 20.0
 
 
-class Client:
-    """A paho client that records what happens to it."""
+class Client(NotingClient):
+    """With name and password; it has connected, or the test fails."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        user: BrokerUser,
-        client_id: str,
-        *,
-        subscribe: Sequence[str] = (),
-        will: str | None = None,
-        clean: bool = True,
-    ) -> None:
-        self.received: list[tuple[str, bytes]] = []
-        self.granted: dict[int, bool] = {}
-        self.acknowledged: set[int] = set()
-        self.connections = 0
-        self._filters = subscribe
-        self._changed = threading.Condition()
-        self.mqtt = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean, protocol=MQTTProtocolVersion.MQTTv311
-        )
-        self.mqtt.username_pw_set(user.name, user.password)
-        if will is not None:
-            self.mqtt.will_set(will, b"gone", qos=1, retain=True)
-        self.mqtt.on_connect = lambda *_args: self._connected()
-        self.mqtt.on_subscribe = lambda _c, _u, mid, codes, _p: self._note(
-            lambda: self.granted.__setitem__(mid, not codes[0].is_failure)
-        )
-        self.mqtt.on_publish = lambda _c, _u, mid, _code, _p: self._note(lambda: self.acknowledged.add(mid))
-        self.mqtt.on_message = lambda _c, _u, message: self._note(
-            lambda: self.received.append((message.topic, bytes(message.payload)))
-        )
-        self.mqtt.reconnect_delay_set(1, 1)
-        self.mqtt.connect(broker.host, broker.port)
-        self.mqtt.loop_start()
-        self.until(lambda: self.connections > 0 and len(self.granted) >= len(subscribe))
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Publish with QoS 1 and wait for the broker's acknowledgement."""
-        mid = self.mqtt.publish(topic, payload, qos=1, retain=retain).mid
-        self.until(lambda: mid in self.acknowledged)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so."""
-        with self._changed:
-            assert self._changed.wait_for(condition, SECONDS), f"received {self.received}, granted {self.granted}"
+    def __init__(self, broker: Broker, user: BrokerUser, client_id: str, **options: Any) -> None:
+        super().__init__(broker.port, client_id=client_id, login=(user.name, user.password or ""), **options)
+        assert self.is_connected, self.events
 
     def vanish(self) -> None:
         """Break the connection without a word, as a dongle out of coverage does."""
@@ -77,25 +31,6 @@ class Client:
         socket = self.mqtt.socket()
         assert socket is not None
         socket.close()
-
-    def _connected(self) -> None:
-        for topic in self._filters:
-            self.mqtt.subscribe(topic, qos=1)
-        self._note(lambda: setattr(self, "connections", self.connections + 1))
-
-    def _note(self, change: Callable[[], object]) -> None:
-        with self._changed:
-            change()
-            self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.mqtt.disconnect()
-        self.mqtt.loop_stop()
 
 
 @pytest.fixture
@@ -184,9 +119,9 @@ def test_a_vanished_devices_will_is_published_and_retained(broker: Broker) -> No
         device.publish(topic, b"here", retain=True)
         backend.until(lambda: (topic, b"here") in backend.received)
         device.vanish()
-        backend.until(lambda: (topic, b"gone") in backend.received)
+        backend.until(lambda: (topic, WILL) in backend.received)
     with Client(broker, BACKEND, "late", subscribe=["wearcast/v1/+/status"]) as late:
-        late.until(lambda: late.received == [(topic, b"gone")])
+        late.until(lambda: late.received == [(topic, WILL)])
 
 
 def test_acknowledged_messages_survive_kill_and_restart_at_the_same_address(broker: Broker) -> None:
@@ -211,15 +146,9 @@ def test_users_can_be_replaced_while_it_runs(broker: Broker) -> None:
     broker.set_users([BACKEND, new])
     with Client(broker, new, "dongle-3") as device:
         device.publish("wearcast/v1/dongle-3/readings", b"first")
-    refused = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="dongle-1", protocol=MQTTProtocolVersion.MQTTv311)
-    answers: list[bool] = []
-    refused.username_pw_set(ONE.name, ONE.password)
-    refused.on_connect = lambda _c, _u, _f, code, _p: answers.append(code.is_failure)
-    refused.connect(broker.host, broker.port)
-    deadline = time.monotonic() + SECONDS
-    while not answers and time.monotonic() < deadline:
-        refused.loop(0.1)
-    assert answers == [True]
+    removed = NotingClient(broker.port, client_id="dongle-1", login=(ONE.name, ONE.password or ""), again=False)
+    removed.close()
+    assert removed.was_refused
 
 
 def test_a_store_is_kept_and_used_by_one_broker_at_a_time() -> None:

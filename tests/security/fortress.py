@@ -2,20 +2,16 @@
 
 import getpass
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from firmware_profiles import certificates
 from firmware_profiles.authority import Authority
@@ -25,16 +21,14 @@ from ingest.brokers.folder import Kind, Setup, password_file, write_broker
 from ingest.brokers.reload import Applied, apply
 from ingest.enrolment.port import RevokedSerial
 from telemetry.subject import Subject, device_subject, service_subject
+from tests.noting_client import HOST, SECONDS, NotingClient
 from wearcast.authority_signer import AuthoritySigner
 from wearcast.embedded.mosquitto import mosquitto_program
 from wearcast.embedded.nats import _server, free_port
 from wearcast.embedded.processes import ManagedProcess
 
 KINDS: tuple[Kind, ...] = ("nats", "mosquitto")
-HOST = "127.0.0.1"
-SECONDS = 20.0
 SERVICE = "ingest"
-_QUIET_SECONDS = 0.3  # how long is listened for what must not come
 
 Files = tuple[Path, Path]  # certificate and key
 
@@ -185,136 +179,14 @@ class Fortress:
         return Client(self.services_port, self.tls.ca, None, client_id=client_id, login=(SERVICE, password), **options)
 
 
-Event = tuple[Literal["connected", "refused", "disconnected"], str]
+class Client(NotingClient):
+    """With a certificate, or without; of the fortress's authority it knows the broker."""
 
-
-class Client:
-    """A paho client that notes what happens to it. It comes connected, or refused (see `events`)."""
-
-    def __init__(
-        self,
-        port: int,
-        ca: Path,
-        files: Files | None,
-        *,
-        client_id: str,
-        subscribe: Sequence[str] = (),
-        clean: bool = True,
-        will: str | None = None,
-        login: tuple[str, str] | None = None,
-        again: bool = True,
-    ) -> None:
-        self.received: list[tuple[str, bytes]] = []
-        self.granted: dict[int, bool] = {}
-        self.acknowledged: set[int] = set()
-        self.events: list[Event] = []
-        self._filters = subscribe
-        self._changed = threading.Condition()
-        self.mqtt = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=clean,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=again,
-        )
+    def __init__(self, port: int, ca: Path, files: Files | None, *, client_id: str, **options: Any) -> None:
         context = ssl.create_default_context(cafile=str(ca))
         if files is not None:
             context.load_cert_chain(*files)
-        self.mqtt.tls_set_context(context)
-        if login is not None:
-            self.mqtt.username_pw_set(*login)
-        if will is not None:
-            self.mqtt.will_set(will, b"will", qos=1, retain=True)
-        self.mqtt.on_connect = self._on_connect
-        self.mqtt.on_disconnect = lambda _c, _u, _f, code, _p: self._note(("disconnected", str(code)))
-        self.mqtt.on_subscribe = lambda _c, _u, mid, codes, _p: self._do(
-            lambda: self.granted.__setitem__(mid, not codes[0].is_failure)
-        )
-        self.mqtt.on_publish = lambda _c, _u, mid, _code, _p: self._do(lambda: self.acknowledged.add(mid))
-        self.mqtt.on_message = lambda _c, _u, message: self._do(
-            lambda: self.received.append((message.topic, bytes(message.payload)))
-        )
-        self.mqtt.reconnect_delay_set(1, 1)
-        try:
-            self.mqtt.connect(HOST, port)
-        except (ssl.SSLError, OSError) as error:
-            self._note(("refused", str(error)))
-            self.mqtt._reset_sockets()  # paho leaves them to the garbage collector
-            return
-        self.mqtt.loop_start()
-        self.until(lambda: bool(self.events) and len(self.granted) >= (len(subscribe) if self.is_connected else 0))
-
-    @property
-    def is_connected(self) -> bool:
-        return bool(self.events) and self.events[-1][0] == "connected"
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether it never got in."""
-        return bool(self.events) and all(event[0] != "connected" for event in self.events)
-
-    @property
-    def disconnections(self) -> int:
-        return sum(event[0] == "disconnected" for event in self.events)
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Publish with QoS 1 and wait for the broker's acknowledgement."""
-        mid = self.mqtt.publish(topic, payload, qos=1, retain=retain).mid
-        self.until(lambda: mid in self.acknowledged)
-
-    def subscribe(self, topic: str) -> bool:
-        """Ask for a subscription; whether it was granted."""
-        _, mid = self.mqtt.subscribe(topic, qos=1)
-        assert mid is not None
-        self.until(lambda: mid in self.granted)
-        return self.granted[mid]
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, SECONDS), (
-                f"events {self.events}, received {self.received[-5:]}, granted {self.granted}"
-            )
-
-    def hears_nothing(self, seconds: float = _QUIET_SECONDS) -> bool:
-        """Whether nothing has come, and nothing comes for a while."""
-        with self._changed:
-            return not self._changed.wait_for(lambda: bool(self.received), seconds)
-
-    def hears_only(self, *messages: tuple[str, bytes], seconds: float = _QUIET_SECONDS) -> bool:
-        """Whether these come, in this order, and nothing else for a while."""
-        self.until(lambda: len(self.received) >= len(messages))
-        with self._changed:
-            self._changed.wait_for(lambda: len(self.received) > len(messages), seconds)
-            return self.received == list(messages)
-
-    def _on_connect(self, _client: object, _userdata: object, _flags: object, code: Any, _properties: object) -> None:
-        if code.is_failure:
-            self._note(("refused", str(code)))
-            return
-        for topic in self._filters:
-            self.mqtt.subscribe(topic, qos=1)
-        self._note(("connected", ""))
-
-    def _note(self, event: Event) -> None:
-        self._do(lambda: self.events.append(event))
-
-    def _do(self, change: Callable[[], object]) -> None:
-        with self._changed:
-            change()
-            self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.mqtt.disconnect()
-        self.mqtt.loop_stop()
-        self.mqtt._reset_sockets()
+        super().__init__(port, client_id=client_id, tls=context, **options)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import pytest
 
 from firmware_profiles.authority import Authority
 from telemetry.subject import Subject
-from tests.security.fortress import HOST, SECONDS, Client, Files, Fortress, attack
+from tests.noting_client import HOST, SECONDS
+from tests.security.fortress import Client, Files, Fortress, attack
 
 # paho leaves a socket whose handshake failed to the garbage collector
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]

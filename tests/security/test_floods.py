@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from ingest.brokers.nats import MAX_PAYLOAD_BYTES
-from tests.security.fortress import HOST, SECONDS, Client, Fortress, attack
+from tests.noting_client import HOST, SECONDS
+from tests.security.fortress import Client, Fortress, attack
 
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 

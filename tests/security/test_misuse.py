@@ -1,9 +1,9 @@
 """A device that floods the store is limited and kept out, and its neighbour loses nothing. All parts are real."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import LiteralString
 from uuid import UUID
 
@@ -23,9 +23,9 @@ from telemetry.records import ReadingsBatch
 from telemetry.subject import service_subject
 from telemetry.topics import publish_topic
 from telemetry.wire import decode_ack, encode_readings
-from tests.integration.ingest_support import readings
-from tests.security.fortress import SECONDS, SERVICE, Client, Fortress, attack
-from tests.security.test_revocation import fortress, until, watching
+from tests.integration.ingest_support import readings, running, until
+from tests.security.fortress import SERVICE, Client, Fortress, attack
+from tests.security.test_revocation import fortress, watching
 
 __all__ = ["fortress"]  # the fixture
 pytestmark = [
@@ -56,19 +56,11 @@ def broker_config(fortress: Fortress) -> BrokerConfig:
     )
 
 
-@asynccontextmanager
-async def limiting_worker(fortress: Fortress, url: str) -> AsyncIterator[None]:
-    stop, ready = asyncio.Event(), asyncio.Event()
+def limiting_worker(fortress: Fortress, url: str) -> AbstractAsyncContextManager[None]:
     config = WorkerConfig(
         database_url=url, broker=broker_config(fortress), group_linger_seconds=0.01, limits=LIMITS, group_messages=100
     )
-    task = asyncio.create_task(run_worker(config, stop, ready))
-    try:
-        await asyncio.wait_for(ready.wait(), SECONDS)
-        yield
-    finally:
-        stop.set()
-        await task
+    return running(partial(run_worker, config))
 
 
 def send(client: Client, batch: ReadingsBatch) -> None:

@@ -1,8 +1,8 @@
 """Who is let in follows the registry, while all others stay connected. The real watch, database and brokers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,14 @@ import pytest
 
 from ingest import registry
 from ingest.brokers.access import read_access
+from ingest.brokers.folder import read_files, registry_files
 from ingest.brokers.watch import WatchConfig, watch
 from ingest.database import Connection, connect
 from ingest.enrolment import store
 from ingest.enrolment.access import RevocationList, publish_revocation_list
 from ingest.warden import blocks
-from tests.integration.ingest_support import register_car
-from tests.security.fortress import KINDS, SECONDS, Fortress, attack, fortress_of
+from tests.integration.ingest_support import register_car, running, until
+from tests.security.fortress import KINDS, Fortress, attack, fortress_of
 from wearcast.authority_signer import AuthoritySigner
 
 pytestmark = [
@@ -59,24 +60,17 @@ def sign(connection: Connection, fortress: Fortress) -> None:
     )
 
 
-@asynccontextmanager
-async def watching(fortress: Fortress, url: str, *, look_seconds: float = 15.0) -> AsyncIterator[None]:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    config = WatchConfig(database_url=url, folder=fortress.folder, look_seconds=look_seconds, gather_seconds=0.05)
-    task = asyncio.create_task(watch(config, stop, ready))
-    try:
-        await asyncio.wait_for(ready.wait(), SECONDS)
-        yield
-    finally:
-        stop.set()
-        await task
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + SECONDS
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, f"did not happen: {what}"
-        await asyncio.sleep(0.02)
+def watching(
+    fortress: Fortress, url: str, *, look_seconds: float = 15.0, rest_factor: float = 2.0
+) -> AbstractAsyncContextManager[None]:
+    config = WatchConfig(
+        database_url=url,
+        folder=fortress.folder,
+        look_seconds=look_seconds,
+        gather_seconds=0.05,
+        rest_factor=rest_factor,
+    )
+    return running(partial(watch, config))
 
 
 @attack("go on after being revoked", answer="disconnected, refused from then on; others stay connected")
@@ -106,7 +100,7 @@ def _grown(fortress: Fortress, before: int) -> bool:
 async def test_a_client_stays_connected_over_twenty_changes(
     fortress: Fortress, connection: Connection, database_url: str
 ) -> None:
-    async with watching(fortress, database_url):
+    async with watching(fortress, database_url, rest_factor=0.0):
         with (
             fortress.device("car-1", subscribe=["wearcast/v1/car-1/acks"]) as steady,
             fortress.service(subscribe=["wearcast/v1/+/readings"]) as backend,
@@ -170,9 +164,11 @@ async def test_a_registry_that_is_away_changes_nothing(
                         ["wearcast-broker-watch"],
                     )
                     await asyncio.sleep(0.3)
+            depending = registry_files(fortress.setup, fortress.access)
+            assert "car-2" in "".join(read_files(fortress.folder, depending).values())
             registry.update_device(connection, "car-2", enabled=False)
             await until(
-                lambda: "car-2" not in "".join(file.read_text() for file in fortress.folder.glob("*.[ja][sc][ol]*")),
+                lambda: "car-2" not in "".join(read_files(fortress.folder, depending).values()),
                 "the change is applied all the same",
             )
             device.publish("wearcast/v1/car-1/readings", b"still here")

@@ -6,7 +6,8 @@ import nats
 import nats.errors
 import pytest
 
-from tests.security.fortress import HOST, Client, Fortress, attack
+from tests.noting_client import HOST
+from tests.security.fortress import Client, Fortress, attack
 
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
