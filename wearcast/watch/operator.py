@@ -115,10 +115,15 @@ def send(channel: OwnerChannel, addresses: Sequence[str], message: Notice) -> bo
 
 
 def read_addresses(path: Path | None) -> tuple[str, ...]:
-    """Apprise addresses of a file, one a line, ``#`` before remarks. SettingsError where it cannot be read."""
+    """Apprise addresses of a file, one a line, ``#`` before remarks.
+
+    SettingsError where it cannot be read, or can be read by others: addresses carry tokens.
+    """
     if path is None:
         return ()
     try:
+        if path.stat().st_mode & 0o077:
+            raise SettingsError(f"WEARCAST_OPERATOR_NOTIFY_FILE: others may read {path}; run: chmod 600 {path}")
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise SettingsError(f"WEARCAST_OPERATOR_NOTIFY_FILE: {path} cannot be read ({error.strerror})") from error
