@@ -195,6 +195,7 @@ def test_database_that_is_away_is_told_of_all_the_same(
 ) -> None:
     addresses = tmp_path / "operator"
     addresses.write_text("# us\njson://operator\n")
+    addresses.chmod(0o600)
     channel = MemoryChannel()
     settings = settings_of(database_url, WEARCAST_OPERATOR_NOTIFY_FILE=str(addresses))
     watch = Watch(settings, database_url, channel)
