@@ -141,6 +141,16 @@ class NotingClient:
     ) -> None:
         self.close()
 
+    def vanish(self) -> None:
+        """Break the connection without a word, as a dongle out of coverage does."""
+        socket = self.mqtt.socket()
+        if self.mqtt._sockpairW is not None:
+            self.mqtt._thread_terminate = True  # and wake its thread, which else looks at it once a second
+            self.mqtt._sockpairW.send(b"0")
+        self.mqtt.loop_stop()
+        if socket is not None:
+            socket.close()
+
     def close(self) -> None:
         self.mqtt.disconnect()
         self.mqtt.loop_stop()

@@ -5,7 +5,6 @@ Meanwhile every process's arguments are looked at: no secret may be among them, 
 
 import contextlib
 import json
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,10 +13,12 @@ from typing import Self
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.acceptance.acceptance_support import ROOT, Site, count, run_wearcast, wait_until
 from tests.acceptance.conftest import _database
-from wearcast.embedded.nats import BrokerTls, BrokerUser, private_broker
+from wearcast.cli import app
+from wearcast.embedded.nats import BrokerTls, BrokerUser, free_port, private_broker
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.embedded.timescaledb import Database
 
@@ -51,15 +52,9 @@ class Arguments:
 
 
 def command(*arguments: str | Path) -> None:
-    """A command that needs no database."""
-    done = run_wearcast(*arguments, environment={})
-    assert done.returncode == 0, done.stderr
-
-
-def certificate(folder: Path, kind: str, name: str) -> tuple[Path, Path]:
-    """Certificate and key of a server or a service, as an operator has them made."""
-    command("enrolment", kind, name, "--ca", folder / "authority", "--out", folder / "tls")
-    return folder / "tls" / f"{name}.pem", folder / "tls" / f"{name}-key.pem"
+    """A command that needs no database, in this process: what it is for is not what is watched here."""
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
 
 
 @pytest.fixture
@@ -67,8 +62,12 @@ def site(server: Database, tmp_path: Path) -> Iterator[Site]:
     """A site whose broker speaks mutual TLS alone, with certificates made by our own commands."""
     command("enrolment", "authority", "--out", tmp_path / "root")
     command("enrolment", "authority", "--root", tmp_path / "root", "--out", tmp_path / "authority")
-    broker_certificate, broker_key = certificate(tmp_path, "server", "127.0.0.1")
-    tls = BrokerTls(certificate=broker_certificate, key=broker_key, ca=tmp_path / "authority" / "ca.pem")
+    command("enrolment", "server", "127.0.0.1", "--ca", tmp_path / "authority", "--out", tmp_path / "tls")
+    tls = BrokerTls(
+        certificate=tmp_path / "tls" / "127.0.0.1.pem",
+        key=tmp_path / "tls" / "127.0.0.1-key.pem",
+        ca=tmp_path / "authority" / "ca.pem",
+    )
     users = [BrokerUser(name="service.ingest"), BrokerUser(name=f"{DEVICE},OU=g1", device=DEVICE)]
     with _database(server) as url, private_broker(fresh=True, users=users, tls=tls) as broker:
         site = TlsSite(folder=tmp_path, database_url=url, broker=broker)
@@ -113,12 +112,6 @@ def flash(site: Site, token: str, url: str) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_dongle_enrols_renews_by_itself_and_is_shut_out(site: Site) -> None:
     with site.connect() as connection, Arguments() as arguments:
         site.register(DEVICE)
@@ -139,7 +132,7 @@ def test_a_dongle_enrols_renews_by_itself_and_is_shut_out(site: Site) -> None:
         )
         site.processes.append(agent)
         agent.wait_for_line("connected to 127.0.0.1", 60)
-        certificate(site.folder, "service", "ingest")
+        site.run("enrolment", "service", "ingest", "--ca", site.folder / "authority", "--out", site.folder / "tls")
         site.start_ingest()
 
         def renewed() -> bool:

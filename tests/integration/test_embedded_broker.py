@@ -25,13 +25,6 @@ class Client(NotingClient):
         super().__init__(broker.port, client_id=client_id, login=(user.name, user.password or ""), **options)
         assert self.is_connected, self.events
 
-    def vanish(self) -> None:
-        """Break the connection without a word, as a dongle out of coverage does."""
-        self.mqtt.loop_stop()
-        socket = self.mqtt.socket()
-        assert socket is not None
-        socket.close()
-
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:

@@ -71,16 +71,11 @@ def test_nothing_is_retained_on_a_foreign_topic(fortress: Fortress) -> None:
 def test_a_will_on_a_foreign_topic_is_not_published(fortress: Fortress) -> None:
     with fortress.service(subscribe=["wearcast/#"]) as backend:
         device = fortress.device("car-2", will="wearcast/v1/car-1/status", again=False)
-        socket = device.mqtt.socket()
-        device.mqtt.loop_stop()
-        if socket is not None:
-            socket.close()
+        device.vanish()
         assert backend.hears_nothing(1.0)
         own = fortress.device("car-2", will="wearcast/v1/car-2/status", again=False)
-        socket = own.mqtt.socket()
-        own.mqtt.loop_stop()
-        assert socket is not None
-        socket.close()
+        assert own.is_connected
+        own.vanish()
         backend.until(lambda: ("wearcast/v1/car-2/status", b"will") in backend.received)
     with fortress.device("car-2") as again:
         again.publish("wearcast/v1/car-2/status", b"", retain=True)
