@@ -14,6 +14,7 @@ import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from wearcast.embedded.errors import BrokerUnavailableError, ProcessError
 from wearcast.embedded.instances import instance_home
@@ -161,18 +162,25 @@ def private_broker(
     `tls` it speaks TLS there and asks for certificates, by which users without a password are known.
     Raises BrokerUnavailableError, saying what to do.
     """
-    base = make_folder(cache_root() / "brokers", private=True)
-    with instance_home(base, instance, fresh=fresh) as (home, is_ours):
-        if not is_ours:
-            raise BrokerUnavailableError(
-                f"Another process runs the private broker {instance!r}: end it, or name another instance."
-            )
+    with own_home("broker", instance, fresh=fresh) as home:
         broker = Broker(home=home, users=users, port=port, tls=tls)
         broker.start()
         try:
             yield broker
         finally:
             broker.stop()
+
+
+@contextlib.contextmanager
+def own_home(kind: Literal["broker", "cluster"], instance: str, *, fresh: bool) -> Iterator[Path]:
+    """The folder of a broker or a cluster that no other process runs; BrokerUnavailableError where one does."""
+    base = make_folder(cache_root() / f"{kind}s", private=True)
+    with instance_home(base, instance, fresh=fresh) as (home, is_ours):
+        if not is_ours:
+            raise BrokerUnavailableError(
+                f"Another process runs the private {kind} {instance!r}: end it, or name another instance."
+            )
+        yield home
 
 
 def _server() -> Path:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from wearcast.embedded.errors import BrokerUnavailableError
-from wearcast.embedded.instances import instance_home
-from wearcast.embedded.nats import Broker, free_port
+from wearcast.embedded.nats import Broker, free_port, own_home
 from wearcast.embedded.nats_configuration import BrokerTls, BrokerUser, ClusterPlace
-from wearcast.embedded.paths import cache_root, make_folder
+from wearcast.embedded.paths import make_folder
 
 _NODES = ("node-1", "node-2", "node-3")
 _READY_SECONDS = 30.0  # an election takes 4 to 9 s where the leader vanished (Raft timeouts of the server)
@@ -76,12 +75,7 @@ def private_cluster(
 
     Raises BrokerUnavailableError, saying what to do.
     """
-    base = make_folder(cache_root() / "clusters", private=True)
-    with instance_home(base, instance, fresh=fresh) as (home, is_ours):
-        if not is_ours:
-            raise BrokerUnavailableError(
-                f"Another process runs the private cluster {instance!r}: end it, or name another instance."
-            )
+    with own_home("cluster", instance, fresh=fresh) as home:
         cluster = _start(home, users, tls)
         try:
             cluster.wait_until_ready()

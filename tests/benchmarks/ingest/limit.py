@@ -1,14 +1,17 @@
 """What the database takes: COPY of rows that are decoded already. All else is compared with it."""
 
 import time
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
-from psycopg import sql
+from psycopg import Copy, sql
 
 from ingest.rows import column_type
 from ingest.worker import WorkerConfig
 from tests.benchmarks.ingest.corpus import Fleet
 from tests.benchmarks.ingest.site import Site
+
+Group = TypeVar("Group")  # what is copied in one transaction
 
 _GROUP: Final = WorkerConfig(database_url="").group_messages  # as many batches in a transaction as the worker takes
 _TYPES: Final = {"boolean": "bool", "double precision": "float8", "real": "float4"}
@@ -30,27 +33,30 @@ def decoded(place: Site, fleet: Fleet) -> list[list[tuple[object, ...]]]:
 
 def by_rows(place: Site, fleet: Fleet, groups: list[list[tuple[object, ...]]]) -> float:
     """Binary COPY by psycopg, row by row. Seconds."""
-    place.empty()
     statement, types = _statement(fleet, "BINARY")
-    begun = time.perf_counter()
-    for rows in groups:
-        with place.connection.transaction(), place.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
-    seconds = time.perf_counter() - begun
-    assert place.stored_values(fleet) == fleet.values
-    return seconds
+
+    def write(copy: Copy, rows: list[tuple[object, ...]]) -> None:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+    return _copied(place, fleet, statement, groups, write)
 
 
 def by_bytes(place: Site, fleet: Fleet, blocks: list[bytes]) -> float:
     """The same rows as bytes made before the clock starts: only the server works. Seconds."""
-    place.empty()
     statement, _ = _statement(fleet, "TEXT")
+    return _copied(place, fleet, statement, blocks, Copy.write)
+
+
+def _copied(
+    place: Site, fleet: Fleet, statement: sql.Composed, groups: Sequence[Group], write: Callable[[Copy, Group], None]
+) -> float:
+    place.empty()
     begun = time.perf_counter()
-    for block in blocks:
+    for group in groups:
         with place.connection.transaction(), place.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(block)
+            write(copy, group)
     seconds = time.perf_counter() - begun
     assert place.stored_values(fleet) == fleet.values
     return seconds
