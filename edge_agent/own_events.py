@@ -1,9 +1,10 @@
-"""What the dongle says of itself: that it started, and what it had to give up."""
+"""What the dongle says of itself: that it started, what it had to give up, and what it dated wrongly and sent."""
 
 from importlib import metadata
 
 from edge_agent.clock import Clock
 from edge_agent.outbox import GIVEN_UP, Outbox
+from edge_agent.outbox_times import Published, published_data
 from telemetry.records import EventKind, VehicleEvent
 
 
@@ -26,3 +27,8 @@ def device_started(outbox: Outbox, clock: Clock) -> VehicleEvent:
     if lost := given_up(outbox):
         data["given_up"] = lost
     return VehicleEvent(time=clock.now(), kind=EventKind.DEVICE_STARTED, data=data)
+
+
+def clock_corrected(published: Published, clock: Clock) -> VehicleEvent:
+    """These batches were published before the clock was put right: by how much the backend has to shift them."""
+    return VehicleEvent(time=clock.now(), kind=EventKind.CLOCK_CORRECTED, data=published_data(published))

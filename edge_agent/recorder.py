@@ -27,8 +27,8 @@ from edge_agent.clock import STEP_MS, Clock, restamped
 from edge_agent.config import AgentConfig
 from edge_agent.errors import OutboxError
 from edge_agent.outbox import Outbox
-from edge_agent.outbox_times import Published, published_data
-from edge_agent.own_events import device_started, given_up
+from edge_agent.outbox_times import Published
+from edge_agent.own_events import clock_corrected, device_started, given_up
 from edge_agent.plausible import Plausible
 from edge_agent.sample_time import SampleTimes
 from edge_agent.services import KnownServices, Serviced, tell
@@ -329,13 +329,7 @@ class Recorder:
 
     def _tell(self, published: Sequence[Published]) -> None:
         """What was published before the clock was put right is no longer ours to change: the backend hears of it."""
-        now = self._clock.now()
-        self._seal_events(
-            tuple(
-                VehicleEvent(time=now, kind=EventKind.CLOCK_CORRECTED, data=published_data(entry))
-                for entry in published
-            )
-        )
+        self._seal_events(tuple(clock_corrected(entry, self._clock) for entry in published))
 
     def _stamp_ms(self) -> int | None:
         return None if self._recorded else self._offset_ms
