@@ -34,7 +34,7 @@ def _steady_seconds() -> float:
 
 
 class BackendClock:
-    """One worker's. ``now`` may be asked on any thread; the other methods are for the one that has the connection."""
+    """One worker's, asked on any thread: where two compare at once, either answer is as good."""
 
     def __init__(
         self,

@@ -55,6 +55,9 @@ class WorkerConfig:
     group_messages: int = 500  # per transaction, at most
     group_bytes: int = 8 * 1024 * 1024
     group_linger_seconds: float = 0.05  # how long a first message waits for company
+    # Side by side: while one copies its rows, the other enters its ledger, merges its states, or commits. They meet as
+    # those of two workers do, and wait for each other where they have the same vehicles.
+    transactions: int = 2
     inbox_messages: int = 10_000  # received and not yet stored; more are left to be sent again
     inbox_bytes: int = 64 * 1024 * 1024
     retry_seconds: float = 0.2  # first pause after a failure of database or broker, doubled each time
@@ -73,7 +76,10 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
     """
     worker = _Worker(config, ready or asyncio.Event())
     async with asyncio.TaskGroup() as tasks:
-        storing = tasks.create_task(worker.store_groups(), name="store groups")
+        storing = [
+            tasks.create_task(worker.store_groups(session), name=f"store groups {number}")
+            for number, session in enumerate(worker.sessions)
+        ]
         beside = [
             tasks.create_task(worker.decode_groups(), name="decode groups"),
             tasks.create_task(worker.acknowledger.run(), name="acknowledge"),
@@ -83,8 +89,9 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
         ]
         await stop.wait()
         worker.source.close()
-        await asyncio.wait([storing], timeout=_STOP_SECONDS)
-        storing.cancel()
+        await asyncio.wait(storing, timeout=_STOP_SECONDS)
+        for task in storing:
+            task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await worker.acknowledger.publish()
@@ -95,11 +102,10 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """To be stored in one transaction; what it ``settles`` is as good as committed by then."""
+    """To be stored in one transaction."""
 
     messages: Sequence[Incoming]
     decoded: Sequence[Accepted | Rejection]
-    settles: Sequence[Incoming]
 
 
 class _Worker:
@@ -111,9 +117,10 @@ class _Worker:
         self.courier.post = self.source
         self.acknowledger = Acknowledger(self.source)
         self._decoded: asyncio.Queue[_Group | None] = asyncio.Queue(maxsize=1)  # None: there will be no more
-        self._session = Session(
-            config.database_url, application_name=config.client_id, prepare=partial(_limit_stalls, config)
-        )
+        self.sessions = [
+            Session(config.database_url, application_name=config.client_id, prepare=partial(_limit_stalls, config))
+            for _ in range(config.transactions)
+        ]
         self.warden = Warden(config.limits, database_url=config.database_url, name=config.client_id)
 
     async def decode_groups(self) -> None:
@@ -125,35 +132,37 @@ class _Worker:
             linger_seconds=config.group_linger_seconds,
         ):
             left: Sequence[Incoming] = await self.warden.admit(group)
-            while True:
+            if len(left) < len(group):
+                admitted = {id(message) for message in left}
+                await self.source.settle([message for message in group if id(message) not in admitted])
+            while left:
                 decoded = await asyncio.to_thread(decode_group, left)
-                now, left = left[: len(decoded)], left[len(decoded) :]
-                await self._decoded.put(_Group(messages=now, decoded=decoded, settles=() if left else group))
-                if not left:
-                    break
-        await self._decoded.put(None)
+                await self._decoded.put(_Group(messages=left[: len(decoded)], decoded=decoded))
+                left = left[len(decoded) :]
+        for _ in self.sessions:
+            await self._decoded.put(None)
 
-    async def store_groups(self) -> None:
+    async def store_groups(self, session: Session) -> None:
         """Store group after group; settle and acknowledge each."""
         try:
             while group := await self._decoded.get():
                 with PULSE.work("storing a group", watch.LONGEST_GROUP_SECONDS):
-                    outcome = await self._store_with_patience(group) if group.messages else Outcome()
-                await self.source.settle(group.settles)
+                    outcome = await self._store_with_patience(session, group)
+                await self.source.settle(group.messages)
                 self.warden.note_malformed(outcome.offenders)
                 self.acknowledger.add(outcome.acknowledgements)
                 if outcome.rejected:
                     logger.warning("rejected %d messages; list them with `wearcast ingest rejected`", outcome.rejected)
         finally:
-            self._session.close()
+            session.close()
 
-    async def _store_with_patience(self, group: _Group) -> Outcome:
+    async def _store_with_patience(self, session: Session, group: _Group) -> Outcome:
         """Store a group however long the database is away: it is kept here, and the inbox fills."""
         pause = _pause(self.config)
         while True:
             try:
                 begun = time.monotonic()
-                outcome = await asyncio.to_thread(self._store, group)
+                outcome = await asyncio.to_thread(self._store, session, group)
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("cannot store now, will try again: %s", _one_line(error))
                 watch.not_stored(_one_line(error))
@@ -162,8 +171,8 @@ class _Worker:
                 return outcome
             await pause.sleep()
 
-    def _store(self, group: _Group) -> Outcome:
-        with self._session.connection() as connection:
+    def _store(self, session: Session, group: _Group) -> Outcome:
+        with session.connection() as connection:
             self._clock.compare(connection)
             return store_decoded(connection, self._clock.judged(connection, group.decoded), self._clock.now())
 
@@ -185,8 +194,9 @@ def _source(config: WorkerConfig, courier: Courier, clock: BackendClock, ready: 
             aside=courier.offer,
             ready=ready,
             clock=clock.now,
-            most_messages=2 * config.group_messages,  # one being stored and one waiting: others may have the rest
-            most_bytes=2 * config.group_bytes,
+            # Those being stored and one waiting: other workers may have the rest.
+            most_messages=(config.transactions + 1) * config.group_messages,
+            most_bytes=(config.transactions + 1) * config.group_bytes,
         )
     return MqttSource(
         config.broker,
