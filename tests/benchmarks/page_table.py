@@ -14,7 +14,8 @@ def as_table(rows: Sequence[Row]) -> str:
         goal = "" if row["goal"] is None else f"{row['goal']:g}: {'met' if row['met'] else '**missed**'}"
         ratio = "" if row["ratio"] is None else f"{row['ratio']:g} of {row['against']}"
         unit = "" if row["unit"] == "1" else row["unit"]
-        lines.append(f"| {row['name']} | {value} {unit} | {goal} | {ratio} |")
+        cells = (row["name"], f"{value} {unit}", goal, ratio)
+        lines.append(f"| {' | '.join(cell.strip().replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.benchmarks import bench_edge
 from tests.benchmarks.bench_row import ROOT, Row, row
+from tests.benchmarks.page_table import as_table
 
 
 @pytest.mark.parametrize("part", bench_edge.parts())
@@ -23,3 +24,8 @@ def test_a_part_measured_again_replaces_its_own_rows() -> None:
 
     merged = bench_edge.merge([of("a", 1), of("b", 1)], "a", [of("a", 3)])
     assert [(entry["part"], entry["value"], entry["met"]) for entry in merged] == [("a", 3, False), ("b", 1, True)]
+
+
+def test_a_row_on_a_page_shows_its_goal_and_keeps_to_its_cells() -> None:
+    rows = [row("a | b", 1234.0, "values/s", at_least=2000.0, ratio=0.5, against="c")]
+    assert as_table(rows).splitlines()[2] == "| a &#124; b | 1,234 values/s | 2000: **missed** | 0.5 of c |"

@@ -1,13 +1,13 @@
 """Puts the figures of build/bench/faults.json and herd.json onto docs/no-loss.md, between its markers."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.bench_row import RESULTS, ROOT, Row
+from tests.benchmarks.page_table import with_table
 from tests.faults.report import SHAPE_NAMES
 
 PAGE: Final = ROOT / "docs" / "no-loss.md"
@@ -57,14 +57,6 @@ def herd_table(rows: Sequence[Row]) -> str:
     lines = ["| measured | |", "|---|---:|"]
     lines += [f"| {row['name']} | {row['value']:,g} {row['unit']} |" for row in rows]
     return "\n".join(lines)
-
-
-def with_table(page: str, name: str, table: str) -> str:
-    """The page with a table between its markers; ValueError where they are not there."""
-    between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if between.search(page) is None:
-        raise ValueError(f"{PAGE} has no markers <!-- {name} --> and <!-- /{name} -->")
-    return between.sub(lambda found: f"{found[1]}{table}\n{found[2]}", page)
 
 
 def _cells(values: dict[str, float], name: str) -> tuple[str, str]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.benchmarks.page_table import with_table
 from tests.faults.audit import Audit
 from tests.faults.brokers import Shape
 from tests.faults.director import Injected
-from tests.faults.page import PAGE, faults_table, herd_table, with_table
+from tests.faults.page import PAGE, faults_table, herd_table
 from tests.faults.report import ShapeResult, table
 from tests.faults.run import divided
 
