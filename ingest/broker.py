@@ -4,7 +4,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import aiomqtt
 
@@ -27,8 +27,32 @@ class BrokerConfig:
     key_file: Path | None = None
 
 
-def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
-    """What a connection needs for TLS, None without; BrokerError where a file for it cannot be used."""
+class TlsFiles(Protocol):
+    """What a connection to a broker needs for TLS, over MQTT or NATS."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Who vouches for the broker; None: the system's authorities."""
+        ...
+
+    @property
+    def certificate_file(self) -> Path | None:
+        """Certificate of this client."""
+        ...
+
+    @property
+    def key_file(self) -> Path | None:
+        """And its key."""
+        ...
+
+
+def tls_context(config: TlsFiles) -> ssl.SSLContext | None:
+    """The context of a connection, None without TLS; BrokerError where a file for it cannot be used."""
     if not config.tls:
         return None
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Final
 import nats.errors
 from nats.aio.client import Client
 
+from ingest.broker import tls_context
 from ingest.errors import BrokerError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ async def nats_connection(config: NatsConfig, *, name: str) -> AsyncIterator[Nat
             name=name,
             user=config.username,
             password=config.password,
-            tls=_tls(config),
+            tls=tls_context(config),
             allow_reconnect=False,  # the source does it: it asks anew for what the former connection asked
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
@@ -103,19 +103,6 @@ async def _close(client: Client) -> None:
     await client.close()
     if transport is not None:
         transport.close()  # type: ignore[no-untyped-call]
-
-
-def _tls(config: NatsConfig) -> ssl.SSLContext | None:
-    if not config.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-        if config.certificate_file is not None:
-            context.load_cert_chain(config.certificate_file, config.key_file)
-    except OSError as error:  # ssl.SSLError is one
-        files = ", ".join(str(file) for file in (config.ca_file, config.certificate_file, config.key_file) if file)
-        raise BrokerError(f"{files}: cannot be used for TLS ({error}); check WEARCAST_BROKER_CA") from error
-    return context
 
 
 def _text(error: Exception) -> str:
