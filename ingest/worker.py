@@ -121,7 +121,9 @@ class _Worker:
             Session(config.database_url, application_name=config.client_id, prepare=partial(_limit_stalls, config))
             for _ in range(config.transactions)
         ]
-        self.warden = Warden(config.limits, database_url=config.database_url, name=config.client_id)
+        self.warden = Warden(
+            config.limits, database_url=config.database_url, name=config.client_id, clock=self._clock.now
+        )
 
     async def decode_groups(self) -> None:
         """Decode group after group, one ahead of the storing; a large one becomes several."""

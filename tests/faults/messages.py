@@ -5,6 +5,7 @@ worker.
 """
 
 import json
+import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,16 +13,14 @@ from uuid import uuid4
 
 from telemetry import compact
 from telemetry.records import BatchKey, ReadingsBatch, Sample
-from telemetry.topics import publish_topic
+from telemetry.topics import Channel, publish_topic
 from telemetry.wire import encode_readings
 from tests.faults.fault import MESSAGE_TARGETS, Fault, MissedError
-from tests.faults.stranger import SPEED, STRANGER, Sent
+from tests.faults.site import FaultSite
+from tests.faults.stranger import SPEED, Sent
 from tests.faults.witness import Message
 
 _AGAIN_SECONDS: Final = 1.0
-_READINGS: Final = publish_topic(STRANGER, "readings")
-_EVENTS: Final = publish_topic(STRANGER, "events")
-_STATUS: Final = publish_topic(STRANGER, "status")
 
 
 class _Messages(Fault):
@@ -82,6 +81,21 @@ class WeekOld(_Messages):
 
 
 class _Refused(_Messages):
+    """Each under a name of its own: who goes on sending such messages is kept out, and loses the oldest of them."""
+
+    def __init__(self, site: FaultSite, target: str, draw: random.Random) -> None:
+        super().__init__(site, target, draw)
+        self.device = f"wc-bad-{self.draw.randrange(2**32)}"
+
+    def topic(self, channel: Channel) -> str:
+        """Where it publishes."""
+        return publish_topic(self.device, channel)
+
+    def batch(self) -> ReadingsBatch:
+        """A batch that could be decoded as it stands."""
+        sample = Sample(time=datetime.now(UTC), monotonic_ms=0, values={SPEED: 50.0})
+        return ReadingsBatch(key=BatchKey(device=self.device, boot=uuid4(), sequence=1), samples=(sample,))
+
     def bad(self) -> list[Message]:
         """What must be kept as refused."""
         raise NotImplementedError
@@ -99,17 +113,17 @@ class Tomorrow(_Refused):
 
     def bad(self) -> list[Message]:
         version, code = compact.VERSION + 1, 60_000 + self.draw.randrange(5_000)
-        batch = _batch()
+        batch = self.batch()
         good, plain = encode_readings(batch), json.loads(encode_readings(batch, "json"))
         key = {"boot": str(batch.key.boot), "sequence": 1}
         event = {"time": _now(), "kind": f"tomorrow.{code}", "data": {}}
         renamed = json.dumps(plain).replace(SPEED, f"Vehicle.Tomorrow{code}")
         return [
-            (_READINGS, good[:2] + bytes([version]) + good[3:]),
-            (_READINGS, renamed.encode()),
-            (_READINGS, json.dumps({**plain, "schema": "wearcast.readings/9"}).encode()),
-            (_EVENTS, json.dumps({"schema": "wearcast.events/1", **key, "events": [event]}).encode()),
-            (_STATUS, json.dumps({"schema": "wearcast.status/9", "boot": str(batch.key.boot)}).encode()),
+            (self.topic("readings"), good[:2] + bytes([version]) + good[3:]),
+            (self.topic("readings"), renamed.encode()),
+            (self.topic("readings"), json.dumps({**plain, "schema": "wearcast.readings/9"}).encode()),
+            (self.topic("events"), json.dumps({"schema": "wearcast.events/1", **key, "events": [event]}).encode()),
+            (self.topic("status"), json.dumps({"schema": "wearcast.status/9", "boot": str(batch.key.boot)}).encode()),
         ]
 
 
@@ -120,29 +134,23 @@ class Poison(_Refused):
 
     def bad(self) -> list[Message]:
         salt = str(self.draw.randrange(2**32))  # so that each of them is another message
-        batch = _batch()
+        batch = self.batch()
         good, plain = encode_readings(batch), json.loads(encode_readings(batch, "json"))
         late = json.dumps({**plain, "sequence": 2}).replace(str(datetime.now(UTC).year) + "-", "9999-", 99)
         foreign = [("wearcast/v1/a/b/c/readings", good)]  # which the workers of a cluster do not take at all
         return [
             *(foreign if self.site.brokers.cluster is None else ()),
-            (_READINGS, b'{"schema": "wearcast.re' + salt.encode()),
-            (_READINGS, b"\xff\xfe\x00{" + salt.encode()),
-            (_EVENTS, b"[" * 50_000 + salt.encode()),
-            (_READINGS, good[:-9]),
-            (_READINGS, b" " * 520_000 + salt.encode() * 2_000),
-            (_STATUS, json.dumps(plain).encode()),
+            (self.topic("readings"), b'{"schema": "wearcast.re' + salt.encode()),
+            (self.topic("readings"), b"\xff\xfe\x00{" + salt.encode()),
+            (self.topic("events"), b"[" * 50_000 + salt.encode()),
+            (self.topic("readings"), good[:-9]),
+            (self.topic("readings"), b" " * 520_000 + salt.encode() * 2_000),
+            (self.topic("status"), json.dumps(plain).encode()),
             (f"wearcast/v1/wc-unknown-{salt}/readings", good),
-            (_READINGS, json.dumps({**plain, "device": "wc-fault-1"}).encode()),
-            (_READINGS, json.dumps({**plain, "sequence": 2**63}).encode()),
-            (_READINGS, late.encode()),
+            (self.topic("readings"), json.dumps({**plain, "device": "wc-fault-1"}).encode()),
+            (self.topic("readings"), json.dumps({**plain, "sequence": 2**63}).encode()),
+            (self.topic("readings"), late.encode()),
         ]
-
-
-def _batch() -> ReadingsBatch:
-    """A batch that could be stored as it stands, of a start of the stranger's that nothing else is of."""
-    sample = Sample(time=datetime.now(UTC), monotonic_ms=0, values={SPEED: 50.0})
-    return ReadingsBatch(key=BatchKey(device=STRANGER, boot=uuid4(), sequence=1), samples=(sample,))
 
 
 def _now() -> str:
