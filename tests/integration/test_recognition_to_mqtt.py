@@ -134,6 +134,7 @@ def test_a_restart_asks_nothing_and_another_car_is_found_out(
     with car_of(first, bus), agent_on(bus, broker, tmp_path):
         eventually(lambda: len(identified(backend)) == 1, "recognised")
     bus = virtual_bus()
+    caplog.clear()
     with caplog.at_level(logging.INFO), car_of(first, bus), agent_on(bus, broker, tmp_path):
         eventually(lambda: len(identified(backend)) == 2, "told again after the restart")
     assert "is read by the profile" not in caplog.text
