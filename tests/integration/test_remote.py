@@ -138,7 +138,7 @@ def test_codes_live_and_snapshot_of_a_car_that_drives(scene: Scene, registered: 
         live = scene.wearcast("remote", DEVICE, "live", "--seconds", "2", "--json")
         assert live.exit_code == 0
         parts = [json.loads(line) for line in live.stdout.splitlines()]
-        # A read that does not succeed in time is left out: on a busy machine not every part has every value.
+        # What was not read in time is left out of a part: not every one has every value.
         assert any("Vehicle.Powertrain.CombustionEngine.Speed" in part["values"] for part in parts)
     log = json.loads(scene.wearcast("operators", "log", "--json").stdout)
     assert {entry["state"] for entry in log} == {"done"}
