@@ -1,7 +1,10 @@
 """Real services for tests that ask for them: a TimescaleDB for the session, a clean database and a broker per test."""
 
 import itertools
+import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +44,23 @@ def personal_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyRingF
     yield ring
     use_keys(None)
     del os.environ["WEARCAST_PERSONAL_KEY_FILE"]
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A test that sets up the log of a process, as commands do, leaves none of it to the tests after it."""
+    root = logging.getLogger()
+    hooks, handlers = (sys.excepthook, threading.excepthook), tuple(root.handlers)
+    levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
+    level = root.level
+    yield
+    sys.excepthook, threading.excepthook = hooks
+    for handler in tuple(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
+    root.setLevel(level)
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
 
 
 @pytest.fixture(scope="session")
