@@ -18,6 +18,7 @@ from ingest.sources.nats_stream import (
     StreamLimits,
     prepare,
 )
+from tests.faults.routes import Routes
 from tests.faults.wire import HOST, Address, Bundle, Wires
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
 from wearcast.embedded.nats_cluster import Cluster, private_cluster
@@ -37,6 +38,7 @@ class Brokers:
     shape: Shape
     nodes: tuple[Broker, ...]
     cluster: Cluster | None
+    routes: Routes
     users: Mapping[str, BrokerUser]
 
     @property
@@ -78,8 +80,8 @@ class Brokers:
 
 
 @contextlib.contextmanager
-def running_brokers(shape: Shape, devices: Sequence[str]) -> Iterator[Brokers]:
-    """Start them, with the backend's users and one for each device."""
+def running_brokers(shape: Shape, devices: Sequence[str], wires: Wires) -> Iterator[Brokers]:
+    """Start them, with the backend's users and one for each device; a cluster's routes go through wires."""
     users = {
         BACKEND: BrokerUser.with_new_password(BACKEND),
         WORKER: replace(
@@ -88,10 +90,13 @@ def running_brokers(shape: Shape, devices: Sequence[str]) -> Iterator[Brokers]:
         **{device: BrokerUser.with_new_password(device, device=device) for device in devices},
     }
     everybody = tuple(users.values())
-    with mock.patch.object(wearcast.embedded.nats_configuration, "_ACK_WAIT", f"{ACK_WAIT_SECONDS}s"):
+    routes = Routes(wires)
+    with mock.patch.multiple(
+        wearcast.embedded.nats_configuration, _ACK_WAIT=f"{ACK_WAIT_SECONDS}s", _cluster=routes.configuration
+    ):
         if shape == "node":
             with private_broker(fresh=True, users=everybody) as broker:
-                yield Brokers(shape=shape, nodes=(broker,), cluster=None, users=users)
+                yield Brokers(shape=shape, nodes=(broker,), cluster=None, routes=routes, users=users)
             return
         with private_cluster("faults", fresh=True, users=everybody) as cluster:
             asyncio.run(
@@ -100,7 +105,7 @@ def running_brokers(shape: Shape, devices: Sequence[str]) -> Iterator[Brokers]:
                     StreamLimits(most_bytes=_STREAM_BYTES, ack_wait=timedelta(seconds=ACK_WAIT_SECONDS)),
                 )
             )
-            yield Brokers(shape=shape, nodes=cluster.nodes, cluster=cluster, users=users)
+            yield Brokers(shape=shape, nodes=cluster.nodes, cluster=cluster, routes=routes, users=users)
 
 
 def _only(nats_url: str) -> Callable[[], Sequence[Address]]:

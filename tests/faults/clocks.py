@@ -1,7 +1,11 @@
-"""Faults of clocks: a dongle's, whose readings are dated wrongly and put right afterwards; and a worker's."""
+"""Faults of clocks: a dongle's, whose readings are dated wrongly and put right later; a worker's; the database's."""
 
-from tests.faults.fault import CLOCK_TARGETS, CLOCKED_WORKER, Fault, MissedError
+from datetime import timedelta
+
+from tests.faults.database_clock import move
+from tests.faults.fault import CLOCK_TARGETS, CLOCKED_WORKER, DATABASE_TARGETS, WORKER_TARGETS, Fault, MissedError
 from tests.faults.site import wait_until
+from tests.faults.worker import Worker
 
 _HOUR_MS = 3_600_000
 _STORES_WITHIN_SECONDS = 8.0
@@ -61,11 +65,7 @@ class _WorkerClockMoved(Fault):
         self.worker.set_clock(3_600 * hours)
         if not running:
             self.worker.restart()
-        try:
-            wait_until(lambda: self.worker.database.commits > before, "it stores", _STORES_WITHIN_SECONDS)
-        except TimeoutError:
-            self.heal()
-            raise MissedError("it stored nothing under this clock") from None
+        _stores(self, self.worker, before)
 
     def heal(self) -> None:
         self.worker.set_clock(0.0)
@@ -87,3 +87,54 @@ class WorkerClockAhead(_WorkerClockMoved):
 
     def inject(self) -> None:
         self.move(self.draw.uniform(1, 8_760))
+
+
+class _DatabaseClockMoved(Fault):
+    """A worker that is started meanwhile sees it at once, the other at its next comparison."""
+
+    targets = DATABASE_TARGETS
+    also = (*WORKER_TARGETS, *CLOCK_TARGETS)
+    hold_seconds = (0.3, 1.0)
+
+    def move(self, hours: float) -> None:
+        """Move it, and let one worker begin under it; it lasts until that one has stored."""
+        self.site.database_clock_moved = True
+        worker = self.draw.choice(self.site.workers)
+        worker.kill()
+        self._move(hours)
+        before = worker.database.commits
+        worker.restart()
+        _stores(self, worker, before)
+
+    def heal(self) -> None:
+        self._move(0.0)
+
+    def _move(self, hours: float) -> None:
+        with self.site.connect() as connection:
+            move(connection, timedelta(hours=hours))
+
+
+class DatabaseClockBehind(_DatabaseClockMoved):
+    """By an hour to a month: what is read now seems to be of the future, and waits until it does not."""
+
+    kind = "database's clock behind"
+
+    def inject(self) -> None:
+        self.move(-self.draw.uniform(1, 720))
+
+
+class DatabaseClockAhead(_DatabaseClockMoved):
+    """By an hour to a month: no device seems to be ahead."""
+
+    kind = "database's clock ahead"
+
+    def inject(self) -> None:
+        self.move(self.draw.uniform(1, 720))
+
+
+def _stores(fault: Fault, worker: Worker, before: int) -> None:
+    try:
+        wait_until(lambda: worker.database.commits > before, "it stores", _STORES_WITHIN_SECONDS)
+    except TimeoutError:
+        fault.heal()
+        raise MissedError("it stored nothing under this clock") from None

@@ -1,5 +1,7 @@
 """Faults of connections: reset at a chosen byte, silent without being closed, refused."""
 
+from collections.abc import Sequence
+
 from tests.faults.fault import DONGLE_TARGETS, WORKER_TARGETS, Fault, MissedError
 from tests.faults.wire import Bundle, Wire
 
@@ -15,7 +17,7 @@ class CopyCut(Fault):
     hold_seconds = (0.0, 0.0)
 
     def inject(self) -> None:
-        _wait_for_cut(self.worker.database, b"COPY ", self.draw.randrange(_COPY_BYTES))
+        wait_for_cut(self.worker.database, [b"COPY "], self.draw.randrange(_COPY_BYTES))
 
 
 class CommitAnswerLost(Fault):
@@ -26,7 +28,7 @@ class CommitAnswerLost(Fault):
     hold_seconds = (0.0, 0.0)
 
     def inject(self) -> None:
-        _wait_for_cut(self.worker.database, b"COMMIT", None)
+        wait_for_cut(self.worker.database, [b"COMMIT"], None)
 
 
 class DatabaseUnreachable(Fault):
@@ -36,13 +38,15 @@ class DatabaseUnreachable(Fault):
     targets = WORKER_TARGETS
 
     def inject(self) -> None:
-        self.worker.database.refuse(True)
+        self.service.database.refuse(True)
 
     def heal(self) -> None:
-        self.worker.database.refuse(False)
+        self.service.database.refuse(False)
 
 
-class _Silent(Fault):
+class Silent(Fault):
+    """A black hole, then as before or reset."""
+
     hold_seconds = (0.5, 2.0)
 
     @property
@@ -59,7 +63,7 @@ class _Silent(Fault):
         self.wire.stall(False)
 
 
-class DatabaseSilent(_Silent):
+class DatabaseSilent(Silent):
     """A worker's connection to the database: a black hole, then as before or reset."""
 
     kind = "worker's connection to the database silent"
@@ -67,10 +71,10 @@ class DatabaseSilent(_Silent):
 
     @property
     def wire(self) -> Wire:
-        return self.worker.database
+        return self.service.database
 
 
-class WorkerBrokerSilent(_Silent):
+class WorkerBrokerSilent(Silent):
     """A worker's connection to the broker."""
 
     kind = "worker's connection to the broker silent"
@@ -81,7 +85,7 @@ class WorkerBrokerSilent(_Silent):
         return self.worker.broker
 
 
-class DongleSilent(_Silent):
+class DongleSilent(Silent):
     """A dongle's connection to the broker: no radio, nobody told."""
 
     kind = "agent's connection to the broker silent"
@@ -118,7 +122,8 @@ class DongleCut(Fault):
         self.dongle.wire.refuse(False)
 
 
-def _wait_for_cut(wire: Wire, trigger: bytes, after_bytes: int | None) -> None:
-    if not wire.cut_after(trigger, after_bytes).wait(_HAPPENS_WITHIN_SECONDS):
+def wait_for_cut(wire: Wire, triggers: Sequence[bytes], after_bytes: int | None) -> None:
+    """Cut a wire when its client has said these; MissedError where it does not say them."""
+    if not wire.cut_after(triggers, after_bytes).wait(_HAPPENS_WITHIN_SECONDS):
         wire.disarm()
-        raise MissedError(f"nothing said {trigger!r}")
+        raise MissedError(f"nothing said {triggers!r}")

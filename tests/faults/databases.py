@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.faults.fault import DATABASE_TARGETS, Fault
-from tests.faults.site import DATABASE
+from tests.faults.prepared import DATABASE
 
 # The administrator's own are in another database.
 _END_SESSIONS: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname NOT IN ('wearcast')"

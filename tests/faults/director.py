@@ -26,9 +26,7 @@ class Injected:
 
     kind: str
     together: int  # faults in its round
-    recovery_seconds: (
-        float  # from the end of the round's last fault until every worker stored and every dongle was heard
-    )
+    recovery_seconds: float  # from the end of the round's last fault until everybody has worked
 
 
 @dataclass
@@ -72,6 +70,7 @@ class Director:
             _Run(planned=one, fault=self._kinds[one.kind](self._site, one.target, random.Random(one.seed)))
             for one in planned
         ]
+        begun = time.monotonic()
         threads = [threading.Thread(target=_carry_out, args=(run,), name=run.planned.kind) for run in runs]
         for thread in threads:
             thread.start()
@@ -85,6 +84,7 @@ class Director:
         what = ", ".join(f"{one.kind} ({one.target}, {one.hold_seconds:.1f} s)" for one in planned)
         self._note(f"{what}{''.join(f'; missed {run.planned.kind}' for run in runs if run.missed)}")
         seconds = self._wait(happened)
+        self._site.troubled.append((begun, time.monotonic()))
         self._note(f"serves again after {seconds:.2f} s")
         self.injected += [
             Injected(kind=run.planned.kind, together=len(happened), recovery_seconds=seconds) for run in happened

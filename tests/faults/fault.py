@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from tests.faults.dongle import Dongle
+from tests.faults.rules_side import DELIVERY, ENGINES
+from tests.faults.service import Service
 from tests.faults.site import FaultSite
 from tests.faults.worker import Worker
 from wearcast.embedded.nats import Broker
 
 # What can be hit at one time by one fault only.
-WORKER_TARGETS: Final = ("worker 1", "worker 2")
+WORKER_TARGETS: Final[Sequence[str]] = ("worker 1", "worker 2")
 DONGLE_TARGETS: Final = ("dongle 1", "dongle 2", "dongle 3", "dongle 4")
 DATABASE_TARGETS: Final = ("database",)
 BROKER_TARGETS: Final = ("broker",)
@@ -18,6 +20,9 @@ NODE_TARGETS: Final = ("node 1", "node 2", "node 3")
 CLOCK_TARGETS: Final = ("clock",)
 CLOCKED_WORKER: Final = "worker 2"  # whose clock can be moved
 MESSAGE_TARGETS: Final = ("messages 1", "messages 2")
+ENGINE_TARGETS: Final = ENGINES
+DELIVERY_TARGETS: Final = (DELIVERY,)
+RECEIVER_TARGETS: Final = ("receivers",)
 
 
 class MissedError(Exception):
@@ -49,6 +54,13 @@ class Fault:
         return True
 
     @property
+    def service(self) -> Service:
+        """The worker, engine or delivery of the target."""
+        if self.target in ENGINES:
+            return self.site.rules.engines[ENGINES.index(self.target)]
+        return self.site.rules.delivery if self.target == DELIVERY else self.worker
+
+    @property
     def worker(self) -> Worker:
         """The worker of the target."""
         return self.site.workers[int(self.target[-1]) - 1]
@@ -65,13 +77,15 @@ class Fault:
 
 
 def progress(site: FaultSite) -> Mapping[str, int]:
-    """What each worker has committed, and how many batches of each dongle were acknowledged."""
+    """What everybody has done: see :func:`all_serve`."""
     return {
-        **{worker.name: worker.database.commits for worker in site.workers},
+        **{service.name: service.database.commits for service in (*site.workers, *site.rules.engines)},
         **{dongle.device: dongle.committed() for dongle in site.dongles},
+        "judging of trouble codes": site.rules.cars.judged,
+        site.rules.delivery.name: site.rules.receivers.taken,
     }
 
 
 def all_serve(site: FaultSite, since: Mapping[str, int]) -> bool:
-    """Whether every worker has stored and every dongle was heard since then."""
+    """Whether since then every worker and engine has committed, every dongle was acknowledged, and a message taken."""
     return all(count > since[name] for name, count in progress(site).items())

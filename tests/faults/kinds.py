@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tests.faults import clocks, connections, databases, messages, nodes, processes
+from tests.faults import clocks, connections, databases, messages, nodes, processes, rules_faults
 from tests.faults.brokers import Shape
 from tests.faults.fault import Fault
 
@@ -14,6 +14,8 @@ _ON_A_CLUSTER: Final[tuple[type[Fault], ...]] = (
     nodes.TwoNodesKilled,
     nodes.AllNodesKilled,
     nodes.NodeFrozen,
+    nodes.NodeCutOff,
+    nodes.AllCutOff,
 )
 _ON_BOTH: Final[tuple[type[Fault], ...]] = (
     processes.WorkerKilled,
@@ -39,11 +41,28 @@ _ON_BOTH: Final[tuple[type[Fault], ...]] = (
     clocks.ClockUnset,
     clocks.WorkerClockBehind,
     clocks.WorkerClockAhead,
+    clocks.DatabaseClockBehind,
+    clocks.DatabaseClockAhead,
     messages.Duplicates,
     messages.Reordered,
     messages.WeekOld,
     messages.Tomorrow,
     messages.Poison,
+    rules_faults.EngineKilled,
+    rules_faults.EngineFrozen,
+    rules_faults.EngineRefused,
+    rules_faults.EngineSilent,
+    rules_faults.EngineCut,
+    rules_faults.EngineAnswerLost,
+    rules_faults.DeliveryKilled,
+    rules_faults.DeliveryFrozen,
+    rules_faults.DeliveryRefused,
+    rules_faults.DeliverySilent,
+    rules_faults.ReceiversAway,
+    rules_faults.ReceiversSilent,
+    rules_faults.ReceiversFail,
+    rules_faults.ReceiversSlow,
+    rules_faults.AnswersLost,
 )
 NEEDS_SMALL_DISK: Final = databases.DatabaseFull.kind
 

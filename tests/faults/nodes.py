@@ -1,9 +1,11 @@
-"""Faults of a cluster of three nodes: one killed, the one that leads, two, all, and one frozen beyond an election."""
+"""Faults of a cluster of three nodes: killed, frozen beyond an election, and a network that splits it."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from tests.faults.fault import NODE_TARGETS, Fault, MissedError
+from tests.faults.routes import NODE_NAMES
+from tests.faults.wire import Bundle
 from wearcast.embedded.nats import Broker
 
 _EVERY_NODE: Final = ("cluster",)  # for faults that need all nodes for themselves
@@ -83,3 +85,48 @@ class NodeFrozen(Fault):
 
     def heal(self) -> None:
         self.node.resume()
+
+
+class _Split(Fault):
+    """The routes are cut and refused, or silent, while all nodes run and all clients reach theirs."""
+
+    def nodes(self) -> Sequence[str]:
+        """Which are on their own."""
+        raise NotImplementedError
+
+    def inject(self) -> None:
+        self._ways = Bundle(self.site.brokers.routes.around(self.nodes()))
+        self._silent = self.draw.random() < 0.5
+        if self._silent:
+            self._ways.stall(True)
+        else:
+            self._ways.refuse(True)
+
+    def heal(self) -> None:
+        if self._silent:
+            self._ways.stall(False)
+        else:
+            self._ways.refuse(False)
+
+
+class NodeCutOff(_Split):
+    """One node without the others, now and then for longer than an election takes: it may be the one that led."""
+
+    kind = "cluster node cut off by the network"
+    targets = NODE_TARGETS
+    hold_seconds = (0.5, 8.0)
+
+    def nodes(self) -> Sequence[str]:
+        return (NODE_NAMES[NODE_TARGETS.index(self.target)],)
+
+
+class AllCutOff(_Split):
+    """Each node from each: nobody has a majority."""
+
+    kind = "cluster split into single nodes"
+    targets = _EVERY_NODE
+    also = NODE_TARGETS
+    hold_seconds = (0.5, 5.0)
+
+    def nodes(self) -> Sequence[str]:
+        return NODE_NAMES

@@ -16,10 +16,10 @@ class WorkerKilled(Fault):
     targets = WORKER_TARGETS
 
     def inject(self) -> None:
-        self.worker.kill()
+        self.service.kill()
 
     def heal(self) -> None:
-        self.worker.restart()
+        self.service.restart()
 
 
 class DongleKilled(Fault):
@@ -89,7 +89,7 @@ class WorkerFrozen(_Frozen):
     hold_seconds = (1.3, 2.5)
 
     def pids(self) -> Sequence[int]:
-        return (self.worker.process.pid,)
+        return (self.service.process.pid,)
 
 
 class DongleFrozen(_Frozen):

@@ -44,6 +44,12 @@ def _counts(result: ShapeResult) -> list[Row]:
         ("samples accepted by outboxes", audit.accepted_samples, "samples", None),
         ("batches that came again and were dropped", audit.resent, "batches", None),
         ("messages refused and kept", audit.refused, "messages", None),
+        ("alerts opened", audit.rules.alerts, "alerts", None),
+        ("messages delivered", audit.rules.messages, "messages", None),
+        ("alerts and messages lost", audit.rules.lost, "", 0),
+        ("alerts, messages and slots doubled", audit.rules.doubled, "", 0),
+        ("bookings", audit.rules.bookings, "bookings", None),
+        ("messages taken again because of a fault", audit.rules.again, "messages", None),
         ("faults drawn that could not be brought about", result.missed, "faults", None),
         ("run", result.seconds, "s", None),
     )

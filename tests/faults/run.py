@@ -20,6 +20,7 @@ from tests.benchmarks.bench_row import RESULTS, show, write
 from tests.faults.audit import Audit, audit
 from tests.faults.brokers import SHAPES, Shape
 from tests.faults.director import Director, NotRecoveredError
+from tests.faults.fault import progress
 from tests.faults.kinds import ALL_KINDS, NEEDS_SMALL_DISK, kinds_of
 from tests.faults.plan import rounds
 from tests.faults.report import SHAPE_NAMES, ShapeResult, table
@@ -74,7 +75,7 @@ def run(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wearcast-faults-")))
         folder.chmod(0o755)  # the database runs as another user
-        site = stack.enter_context(fault_site(folder, may_mount=may_mount, shape=shape))
+        site = stack.enter_context(fault_site(folder, may_mount=may_mount, shape=shape, seed=seed))
         kinds = {
             name: kind
             for name, kind in kinds_of(shape).items()
@@ -107,10 +108,11 @@ def _last_words(results: Sequence[ShapeResult], again: str) -> int:
             _tell(f"COMPLAINT: {SHAPE_NAMES[result.shape]}: {complaint}")
         _tell(
             f"{SHAPE_NAMES[result.shape]}: {len(result.injected)} faults in {result.seconds:.0f} s:"
-            f" {found.accepted_batches} batches accepted, {found.lost} lost, {found.doubled} doubled,"
-            f" {len(found.complaints)} complaints"
+            f" {found.accepted_batches} batches accepted, {found.lost} lost, {found.doubled} doubled;"
+            f" {found.rules.alerts} alerts and {found.rules.messages} messages,"
+            f" {found.rules.lost} lost, {found.rules.doubled} doubled; {len(found.complaints)} complaints"
         )
-        well = well and not found.complaints and not found.lost and not found.doubled
+        well = well and not found.complaints
     _tell(f"{'all is well' if well else 'FAILED'}; the same choices again: make faults {again}")
     return 0 if well else 1
 
@@ -124,13 +126,15 @@ def _notes(name: str) -> Iterator[Callable[[str], None]]:
 
 
 def _serves(site: FaultSite) -> bool:
-    return all(worker.database.commits for worker in site.workers) and all(
-        dongle.committed() for dongle in site.dongles
-    )
+    return all(progress(site).values())
 
 
 def _settle(site: FaultSite) -> Audit:
-    """Let every outbox empty itself, then compare all accounts."""
+    """Let codes be cleared, messages be delivered and outboxes empty themselves; then compare all accounts."""
+    cars = site.rules.cars
+    cars.finish()
+    wait_until(lambda: cars.finished, "every trouble code is cleared and judged", _SERVE_SECONDS)
+    wait_until(lambda: site.undelivered() == 0, "every message is delivered", _SERVE_SECONDS)
     for dongle in site.dongles:
         dongle.finish()
     wait_until(lambda: all(dongle.finished for dongle in site.dongles), "every outbox is emptied", _DRAIN_SECONDS)

@@ -1,10 +1,9 @@
-"""The installation that faults happen to: database, broker, two workers, dongles, and who looks after them.
+"""The installation that faults happen to: database, broker, workers, dongles, rules, and who looks after them.
 
 Looking after them is what systemd does: what was killed is started again. Nothing else is done for them.
 """
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -15,28 +14,27 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import scalar_row, tuple_row
 
-from ingest import registry
 from ingest.database import Connection, connect
 from ingest.personal.keyring import KeyRingFile
 from ingest.personal.vault import using_keys
+from rules.delivery import outbox
 from tests.faults.brokers import BACKEND, Brokers, Shape, running_brokers
 from tests.faults.dongle import ClockedDongle, Dongle
+from tests.faults.prepared import DATABASE, prepare_database
+from tests.faults.rules_side import RulesSide, rules_side
+from tests.faults.service import Service
 from tests.faults.small_disk import SmallDisk
 from tests.faults.stranger import STRANGER, Stranger
-from tests.faults.wire import HOST, Wires
+from tests.faults.wire import HOST, Wire, Wires
 from tests.faults.witness import Witness
 from tests.faults.worker import Worker
-from wearcast.database import migrate
-from wearcast.embedded.paths import service_user
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.embedded.timescaledb import Database, private_database
 
 KEYS: Final = "personal-keys"
 ROOT: Final = Path(__file__).parents[2]
-DATABASE: Final = "faults"
 WORKERS: Final = ("ingest-1", "ingest-2")
 CLOCKED: Final = "wc-fault-4"  # dates its readings itself; the others replay recordings
 DEVICES: Final = ("wc-fault-1", "wc-fault-2", "wc-fault-3", CLOCKED)
@@ -52,11 +50,22 @@ class FaultSite:
     brokers: Brokers
     disk: SmallDisk | None
     vehicles: Mapping[str, UUID]
+    wires: Wires
     witness: Witness
     workers: Sequence[Worker] = ()
     dongles: Sequence[Dongle] = ()
     complaints: list[str] = field(default_factory=list)  # of processes that ended by themselves
     stranger: Stranger = field(default_factory=Stranger)
+    # From a round's beginning until all served again, by the monotonic clock.
+    troubled: list[tuple[float, float]] = field(default_factory=list)
+    database_clock_moved: bool = False  # ever
+    _rules: RulesSide | None = None
+
+    @property
+    def rules(self) -> RulesSide:
+        """Engines, delivery, sick cars, and who is told."""
+        assert self._rules is not None
+        return self._rules
 
     @property
     def clocked(self) -> ClockedDongle:
@@ -65,9 +74,13 @@ class FaultSite:
         return found
 
     @property
-    def processes(self) -> Sequence[Worker | Dongle]:
+    def processes(self) -> Sequence[Service | Dongle]:
         """What is looked after."""
-        return (*self.workers, *self.dongles)
+        return (*self.workers, *self.rules.engines, self.rules.delivery, *self.dongles)
+
+    def database_wire(self) -> Wire:
+        """A new way to the database."""
+        return self.wires.wire(lambda: [(HOST, self._database_port())])
 
     def connect(self) -> "contextlib.closing[Connection]":
         """A connection past all wires, for the time of a block."""
@@ -88,6 +101,11 @@ class FaultSite:
             rows = cursor.execute("SELECT topic, payload FROM rejected_message").fetchall()
         return len(self.stranger.bad - {(topic, bytes(payload)) for topic, payload in rows})
 
+    def undelivered(self) -> int:
+        """How many messages to owners and workshops are neither delivered nor given up."""
+        with self.connect() as connection:
+            return outbox.counts(connection).waiting
+
     def as_administrator(self, *statements: str) -> None:
         """Run statements from another database of the server, one transaction each."""
         with psycopg.connect(self.server.url, autocommit=True) as connection:
@@ -100,15 +118,29 @@ class FaultSite:
 
     def start_worker(self, worker: Worker) -> ManagedProcess:
         """Start ``wearcast ingest run`` over the worker's wires."""
-        port = psycopg.conninfo.conninfo_to_dict(self.server.url)["port"]
-        environment = {
-            "WEARCAST_PERSONAL_KEY_FILE": str(self.folder / KEYS),
-            "WEARCAST_DATABASE_URL": self.server.url_of(DATABASE).replace(f":{port}/", f":{worker.database.port}/"),
-            **self.brokers.worker_environment(worker.broker),
-        }
         program = ("wearcast.cli",) if worker.clock is None else ("tests.faults.clocked_worker", worker.clock)
         command = (*program, "ingest", "run", "--name", worker.name, *self.brokers.worker_arguments())
-        return self._start(worker.name, command, environment)
+        environment = self.brokers.worker_environment(worker.broker)
+        return self.start_service(worker.name, *command, database=worker.database, environment=environment)
+
+    def start_service(
+        self, name: str, *command: str | Path, database: Wire, environment: Mapping[str, str]
+    ) -> ManagedProcess:
+        """Start ``python -m …`` of the backend over its wire to the database."""
+        return self._start(
+            name,
+            command,
+            {
+                "WEARCAST_PERSONAL_KEY_FILE": str(self.folder / KEYS),
+                "WEARCAST_DATABASE_URL": self.server.url_of(DATABASE).replace(
+                    f":{self._database_port()}/", f":{database.port}/"
+                ),
+                **environment,
+            },
+        )
+
+    def _database_port(self) -> int:
+        return int(str(psycopg.conninfo.conninfo_to_dict(self.server.url)["port"]))
 
     def _start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> ManagedProcess:
         return ManagedProcess.start(
@@ -139,18 +171,27 @@ class FaultSite:
 
 @contextlib.contextmanager
 def fault_site(
-    folder: Path, *, may_mount: bool, shape: Shape = "node", devices: Sequence[str] = DEVICES, begin: bool = True
+    folder: Path,
+    *,
+    may_mount: bool,
+    shape: Shape = "node",
+    devices: Sequence[str] = DEVICES,
+    begin: bool = True,
+    seed: int = 0,
 ) -> Iterator[FaultSite]:
-    """Set it up, with everything started when the block begins, if told to ``begin``; everything is gone at its end."""
+    """Set it up, with everything started when the block begins, if told to ``begin``; everything is gone at its end.
+
+    ``seed``: of what cars and owners do.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(using_keys(lambda: KeyRingFile(folder / KEYS)))
         disk = SmallDisk(folder / "disk") if may_mount else None
         if disk is not None:
             stack.callback(disk.close)
         server = stack.enter_context(private_database(fresh=True, durable=True))
-        brokers = stack.enter_context(running_brokers(shape, devices))
-        vehicles = _database(server, disk, (*devices, STRANGER))
         wires = stack.enter_context(Wires().running())
+        brokers = stack.enter_context(running_brokers(shape, devices, wires))
+        vehicles = prepare_database(server, disk, (*devices, STRANGER))
         witness = Witness(HOST, brokers.balanced(wires).ports[0], BACKEND, brokers.users[BACKEND].password or "")
         stack.callback(witness.close)
         site = FaultSite(
@@ -159,59 +200,56 @@ def fault_site(
             brokers=brokers,
             disk=disk if disk is not None and disk.mounted else None,
             vehicles=vehicles,
+            wires=wires,
             witness=witness,
         )
-        to_database = lambda: [(HOST, int(str(psycopg.conninfo.conninfo_to_dict(server.url)["port"])))]  # noqa: E731 - passed on as it stands
-        site.workers = [
-            Worker(
-                name=name,
-                database=wires.wire(to_database),
-                broker=brokers.for_worker(wires),
-                clock=folder / f"{name}.clock" if name == WORKERS[-1] else None,
-                start=site.start_worker,
-            )
-            for name in WORKERS
-        ]
-        site.dongles = [
-            (ClockedDongle if device == CLOCKED else Dongle)(
-                device=device,
-                vehicle=vehicles[device],
-                folder=folder / device,
-                wire=brokers.balanced(wires),
-                start=site.start_dongle,
-            )
-            for device in devices
-        ]
+        site.workers = _workers(site)
+        site.dongles = _dongles(site, devices)
         stack.callback(_stop_all, site)
-        for worker in site.workers if begin else ():
-            worker.restart()
-        for dongle in site.dongles if begin else ():
-            dongle.begin()
+        site._rules = stack.enter_context(
+            rules_side(
+                folder=folder,
+                seed=seed,
+                wires=wires,
+                database=site.database_wire,
+                connect=site.connect,
+                start=site.start_service,
+                send=witness.send,
+            )
+        )
+        if begin:
+            for one in (*site.workers, *site.rules.engines, site.rules.delivery):
+                one.restart()
+            for dongle in site.dongles:
+                dongle.begin()
+            site.rules.cars.start()
         yield site
 
 
-def _database(server: Database, disk: SmallDisk | None, devices: Sequence[str]) -> dict[str, UUID]:
-    """Make the database, its tables on the small disk if there is one, and register the devices."""
-    place = sql.SQL("")
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        if disk is not None and disk.mounted:
-            tables = disk.folder / "tables"
-            tables.mkdir()
-            owner = service_user()
-            if owner is not None:
-                os.chown(tables, owner.uid, owner.gid)
-            connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(tables))))
-            place = sql.SQL("TABLESPACE small")
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(DATABASE), place))
-    migrate(server.url_of(DATABASE))
-    vehicles: dict[str, UUID] = {}
-    with contextlib.closing(connect(server.url_of(DATABASE), autocommit=True)) as connection:
-        for device in devices:
-            owner_of = registry.register_owner(connection, name=f"Owner of {device}")
-            vehicle = registry.register_vehicle(connection, owner_id=owner_of.id, label=device, profile="generic")
-            registry.register_device(connection, id=device, vehicle_id=vehicle.id, hardware="virtual")
-            vehicles[device] = vehicle.id
-    return vehicles
+def _workers(site: FaultSite) -> list[Worker]:
+    return [
+        Worker(
+            name=name,
+            database=site.database_wire(),
+            broker=site.brokers.for_worker(site.wires),
+            clock=site.folder / f"{name}.clock" if name == WORKERS[-1] else None,
+            start=site.start_worker,
+        )
+        for name in WORKERS
+    ]
+
+
+def _dongles(site: FaultSite, devices: Sequence[str]) -> list[Dongle]:
+    return [
+        (ClockedDongle if device == CLOCKED else Dongle)(
+            device=device,
+            vehicle=site.vehicles[device],
+            folder=site.folder / device,
+            wire=site.brokers.balanced(site.wires),
+            start=site.start_dongle,
+        )
+        for device in devices
+    ]
 
 
 def _stop_all(site: FaultSite) -> None:

@@ -49,7 +49,8 @@ def _accepted(shape: str, faults: int, *options: str) -> int:
     print(done.stdout, done.stderr)  # noqa: T201 - pytest shows it with a failure
     assert done.returncode == 0
     last = re.search(
-        r"^[a-z ]+: (\d+) faults in \d+ s: (\d+) batches accepted, 0 lost, 0 doubled, 0 complaints$",
+        r"^[a-z ]+: (\d+) faults in \d+ s: (\d+) batches accepted, 0 lost, 0 doubled;"
+        r" (\d+) alerts and (\d+) messages, 0 lost, 0 doubled; 0 complaints$",
         done.stdout,
         re.MULTILINE,
     )

@@ -26,10 +26,10 @@ Address = tuple[str, int]  # host, port
 
 @dataclass
 class _Cut:
-    """Cut when these bytes have gone by: so many after them, or in place of the answer to them."""
+    """Cut when these have gone by, one after the other: so many bytes after the last, or in place of its answer."""
 
-    trigger: bytes
-    after_bytes: int | None  # None: what carries the trigger gets through, its answer does not
+    triggers: list[bytes]  # those that are still to come
+    after_bytes: int | None  # None: what carries the last gets through, its answer does not
     fired: threading.Event = field(default_factory=threading.Event)
 
 
@@ -101,9 +101,9 @@ class Wire:
         """Pass nothing on in either direction, and close nothing: a black hole."""
         self._loop.call_soon_threadsafe(self._flows.clear if on else self._flows.set)
 
-    def cut_after(self, trigger: bytes, after_bytes: int | None) -> threading.Event:
-        """Cut once, ``after_bytes`` after the client said this; None: once it is said, before the answer gets back."""
-        cut = _Cut(trigger=trigger, after_bytes=after_bytes)
+    def cut_after(self, triggers: Sequence[bytes], after_bytes: int | None) -> threading.Event:
+        """Cut once, ``after_bytes`` after the client said these in turn; None: before the last one's answer is back."""
+        cut = _Cut(triggers=list(triggers), after_bytes=after_bytes)
         self._cut = cut
         return cut.fired
 
@@ -153,28 +153,28 @@ class Wire:
                 self._asides.add(client)
             cut = self._cut
             if cut is not None and client not in self._asides:
-                found = (seen + chunk).find(cut.trigger)
-                if found >= 0:
-                    await self._cut_at(cut, chunk, found - len(seen), writer, client)
+                end = _end_of_last(cut.triggers, seen + chunk)
+                if end is not None:
+                    await self._cut_at(cut, chunk, max(0, end - len(seen)), writer, client)
                     return
-                seen = chunk[-len(cut.trigger) :]
+                seen = chunk[-len(cut.triggers[0]) :]
             if self.bytes_per_second is not None:
                 await asyncio.sleep(len(chunk) / self.bytes_per_second)
             writer.write(chunk)
             await writer.drain()
 
     async def _cut_at(
-        self, cut: _Cut, chunk: bytes, found: int, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
+        self, cut: _Cut, chunk: bytes, end: int, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
     ) -> None:
         self._cut = None
         if cut.after_bytes is None:
             client.transport.abort()  # nothing gets back any more
             writer.write(chunk)
         else:
-            writer.write(chunk[: max(0, found) + len(cut.trigger) + cut.after_bytes])
+            writer.write(chunk[: end + cut.after_bytes])
         await writer.drain()
-        for end in (client, writer):
-            raw = end.get_extra_info("socket")
+        for stream in (client, writer):
+            raw = stream.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 if cut.after_bytes is not None:
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
@@ -190,6 +190,17 @@ class Wire:
             seen = (seen + chunk)[-len(_COMMITTED) + 1 :]
             writer.write(chunk)
             await writer.drain()
+
+
+def _end_of_last(triggers: list[bytes], said: bytes) -> int | None:
+    """Take from the triggers those that were said, in turn; where the last one ends, once it was said too."""
+    end = 0
+    while (found := said.find(triggers[0], end)) >= 0:
+        end = found + len(triggers[0])
+        if len(triggers) == 1:
+            return end
+        triggers.pop(0)
+    return None
 
 
 class Bundle:

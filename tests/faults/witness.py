@@ -55,7 +55,7 @@ class Witness:
             return [self._earliest[place] for place in sorted(_places(draw, len(self._earliest), count))]
 
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        if not message.topic.startswith("wearcast/v1/wc-fault-"):
+        if not message.topic.startswith(("wearcast/v1/wc-fault-", "wearcast/v1/wc-sick-")):
             return  # what a fault itself has sent
         record = decode_message(parse_device_topic(message.topic), bytes(message.payload))
         assert not isinstance(record, DeviceStatus)
