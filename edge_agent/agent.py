@@ -27,6 +27,7 @@ from edge_agent.remote.service import RemoteService
 from edge_agent.sources.base import Source
 from edge_agent.sources.pace import Resumable
 from edge_agent.uplink import MqttUplink, Uplink
+from edge_agent.wipe.desk import WipeDesk, WipeOrderedError
 from health.estimator import Estimator
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
     """Run until the source has ended and all is acknowledged, or until ``stop`` is set.
 
     Raises OutboxError and UplinkError for what a person has to put right; a broker or a car away is none of that.
+    WipeOrderedError where the dongle is to be emptied: all is closed then.
     """
     clock = SystemClock(config.last_known_time_path)
     notifier = Notifier()
@@ -64,6 +66,8 @@ def run_agent(config: AgentConfig, source: Source, estimators: Sequence[Estimato
             clock=clock,
             asleep=lambda: not power.talks,
         )
+        desk = WipeDesk(device=config.device, outbox=config.outbox_path, tls=mqtt.tls)
+        remote.on_wipe = lambda wipe: desk.take(wipe, clock.now(), batches=outbox.pending_batches())
         uplink.on_command = remote.receive
         agent = Agent(
             config=config,
@@ -129,6 +133,8 @@ class Agent:
             ended = self._read(stop)
             self._recorder.finish(ended=ended)
             self._drain(stop)
+        except WipeOrderedError:
+            raise
         except Exception:
             self._recorder.flush()  # what was read before a bug, or a disk that refuses, ends the agent
             raise
@@ -273,6 +279,8 @@ class Agent:
                     break
             self._uplink.wait(0.2)
             self._send()
+            if self._remote is not None:
+                self._remote.tick()
             self._beat()
         if left := self._outbox.pending_batches():
             log.info("%d batches stay in the outbox until the next start", left)

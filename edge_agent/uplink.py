@@ -36,6 +36,7 @@ from edge_agent.subscriptions import Subscriptions
 from edge_agent.window import Window
 from telemetry.errors import WireError
 from telemetry.topics import acks_topic, command_of, commands_topic, publish_topic, results_topic
+from telemetry.wipe import WIPE_KIND
 from telemetry.wire import decode_ack, encode_status
 
 log = logging.getLogger(__name__)
@@ -242,7 +243,12 @@ class MqttUplink:
             self._pauses.connected()
             log.info("connected to %s:%d (session %s)", self._mqtt.host, self._mqtt.port, flags.session_present)
             with self._lock:
-                commands = () if self.on_command is None else (commands_topic(self._device, "+"),)
+                # The wipe by name too: for it alone a dongle is let in whose owner was erased, and with a wildcard not.
+                commands = (
+                    ()
+                    if self.on_command is None
+                    else (commands_topic(self._device, "+"), commands_topic(self._device, WIPE_KIND))
+                )
                 self._subscriptions.ask(client, (acks_topic(self._device), *commands))
                 self._connected = True
                 self._window.reconnected(time.monotonic())

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from telemetry import commands, plain, service
+from telemetry import commands, plain, service, wipe
 from telemetry.topics import PREFIX
 from telemetry.wire import MAX_PAYLOAD_BYTES, REJECT_REASONS
 
@@ -30,6 +30,8 @@ def document() -> dict[str, Any]:
         "results": commands.ResultMessage,
         "services": service.ServiceMessage,
         "serviceResults": service.ServiceResultMessage,
+        "wipes": wipe.WipeMessage,
+        "wipeResults": wipe.WipeResultMessage,
     }
     refs, components = msgspec.json.schema_components(
         list(structs.values()), ref_template="#/components/schemas/{name}"
@@ -82,10 +84,17 @@ _SUMMARIES = {
     "results": "Answers: accepted, then parts of a live reading, then one of done, refused, failed.",
     "services": "What a person did to a part or measured on it; sent again until it is applied or refused.",
     "serviceResults": "What became of a service record. The same record told twice counts once.",
+    "wipes": "Empty yourself for good; for one generation of the device's certificates, until it expires.",
+    "wipeResults": "What became of a wipe. The same one told twice is answered twice and done once.",
 }
-_FROM_THE_BACKEND = frozenset({"acks", "commands", "services"})
+_FROM_THE_BACKEND = frozenset({"acks", "commands", "services", "wipes"})
 _BY_KIND = frozenset({"commands", "results"})
-_LEVELS = {"services": f"commands/{service.SERVICE_KIND}", "serviceResults": f"results/{service.SERVICE_KIND}"}
+_LEVELS = {
+    "services": f"commands/{service.SERVICE_KIND}",
+    "serviceResults": f"results/{service.SERVICE_KIND}",
+    "wipes": f"commands/{wipe.WIPE_KIND}",
+    "wipeResults": f"results/{wipe.WIPE_KIND}",
+}
 
 
 def _action(name: str) -> str:

@@ -1,7 +1,7 @@
 """Between the uplink's thread, on which commands arrive, and the agent's, on which they are answered.
 
-Questions go to the desk, service records to the estimators. A record that cannot be judged now gets no answer: the
-backend tells it again.
+Questions go to the desk, service records to the estimators, a wipe to who empties the dongle. A record that cannot be
+judged now gets no answer: the backend tells it again.
 """
 
 import logging
@@ -14,10 +14,12 @@ from edge_agent.clock import Clock
 from edge_agent.remote.desk import CommandDesk, Instant
 from edge_agent.services import Serviced
 from edge_agent.sources.base import Reading, ReadsCodesOnDemand, Source
+from edge_agent.wipe.desk import WipeOrderedError
 from telemetry.commands import CommandKind, CommandResult, decode_command, encode_result
 from telemetry.errors import WireError
 from telemetry.records import ServiceRecord
 from telemetry.service import SERVICE_KIND, ServiceResult, decode_service, encode_service_result
+from telemetry.wipe import WIPE_KIND, Wipe, WipeResult, decode_wipe, encode_wipe_result
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class RemoteService:
         asleep: Callable[[], bool] = lambda: False,
     ) -> None:
         self.on_service: Callable[[ServiceRecord], Serviced] | None = None  # on the agent's thread; set before tick()
+        # The answer, or None where the dongle is to be emptied, which is written down then; the same thread.
+        self.on_wipe: Callable[[Wipe], WipeResult | None] | None = None
         self._device = device
         self._desk = CommandDesk(device=device, allowed=frozenset(allowed))
         self._source = source
@@ -69,7 +73,7 @@ class RemoteService:
         self._publish(self._desk.observe(reading, self._now()))
 
     def tick(self) -> None:
-        """Take what arrived and say what is due; cheap, called after each poll."""
+        """Take what arrived and say what is due; cheap, called after each poll. WipeOrderedError ends the agent."""
         moment = self._now()
         if self._dropped:
             log.warning("more commands arrive than are answered; %d were dropped", self._dropped)
@@ -90,6 +94,9 @@ class RemoteService:
         if kind == SERVICE_KIND:
             self._service(decode_service(self._device, payload), moment)
             return
+        if kind == WIPE_KIND:
+            self._wipe(decode_wipe(self._device, payload))
+            return
         command = decode_command(self._device, kind, payload)
         log.info("asked from afar: %s (%s)", command.kind, command.id)
         self._publish(self._desk.ask(command, moment, asleep=self._asleep()))
@@ -104,6 +111,14 @@ class RemoteService:
                 id=record.id, device=self._device, state=answer.state, time=moment.time, reason=answer.reason
             )
             self._channel.publish_result(SERVICE_KIND, encode_service_result(result))
+
+    def _wipe(self, wipe: Wipe) -> None:
+        if self.on_wipe is None:
+            return
+        answer = self.on_wipe(wipe)
+        if answer is None:
+            raise WipeOrderedError
+        self._channel.publish_result(WIPE_KIND, encode_wipe_result(answer))
 
     def _now(self) -> Instant:
         return Instant(time=self._clock.now(), ms=self._clock.monotonic_ms())

@@ -17,8 +17,16 @@ def status(config: ConfigArgument, as_json: JsonOption = False) -> None:
     from edge_agent.config import load_config
     from edge_agent.enrolment.build import shown_by
     from edge_agent.own_health import read_health
+    from edge_agent.wipe.record import read_record
 
     loaded = load_config(config, needs_password=False)
+    if read_record(loaded.outbox_path).state != "served":
+        ended = "this dongle was emptied and collects nothing; a new service begins with: wearcast agent enable"
+        if as_json:
+            print_json({"emptied": True, "problems": [ended]})
+        else:
+            print(ended)
+        raise typer.Exit(1)
     health = read_health(loaded.outbox_path, shown_by(loaded).tls, datetime.now(UTC))
     if as_json:
         print_json(health)

@@ -1,6 +1,7 @@
 """Emptying a dongle's store."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,9 @@ from edge_agent.forget import forget
 from edge_agent.outbox import Outbox
 from wearcast.cli import app
 
+RECORD = "wiped-outbox.sqlite.json"  # what the backend asked for before is not for the next service
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
 
 def test_nothing_of_the_car_is_left(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
@@ -19,13 +23,13 @@ def test_nothing_of_the_car_is_left(tmp_path: Path) -> None:
         outbox.begin_boot(uuid4())
         outbox.put_state("memory", {"vin": "WVWZZZ6RZHY123456"})
         with pytest.raises(OutboxError, match="stop the agent first"):
-            forget(path)
+            forget(path, NOW)
     (tmp_path / "outbox.sqlite.damaged-20260101T000000000000").write_text("WVWZZZ6RZHY123456")
     (tmp_path / "agent.yaml").write_text(json.dumps({"device": "dongle"}))
-    assert len(forget(path)) >= 2
-    assert {file.name for file in tmp_path.iterdir()} == {"agent.yaml", "outbox.sqlite.lock"}
-    assert forget(path) == []
-    assert forget(tmp_path / "nowhere" / "outbox.sqlite") == []
+    assert len(forget(path, NOW)) >= 2
+    assert {file.name for file in tmp_path.iterdir()} == {"agent.yaml", "outbox.sqlite.lock", RECORD}
+    assert forget(path, NOW) == []
+    assert forget(tmp_path / "nowhere" / "outbox.sqlite", NOW) == []
     assert not (tmp_path / "nowhere").exists()
 
 
