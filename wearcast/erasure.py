@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, get_args
 from uuid import UUID
@@ -13,6 +13,7 @@ from ingest.broker import BrokerConfig, Client
 from ingest.database import Connection
 from ingest.errors import BrokerError, RegistryError
 from ingest.personal.keyring import KeyRing
+from ingest.wipes import order
 from rules.personal.erase import erase_again, erase_person
 from rules.personal.mails import mail_names
 from rules.personal.places import ALL_PLACES
@@ -66,22 +67,27 @@ def erase(
     backups: BackupFolder,
     ring: KeyRing,
     broker: BrokerConfig,
+    wipe_within: timedelta,
     now: datetime,
 ) -> Outcome:
     """Erase the person; after a break, the same again goes on where it ended. Connection in autocommit mode.
 
-    The list of erasures comes first: whatever dies afterwards, no restored backup brings the person back.
+    The list of erasures comes first: whatever dies afterwards, no restored backup brings the person back. Nothing waits
+    for the dongles: ingest tells them to empty themselves, for ``wipe_within`` at most.
     """
+    before = next((entry for entry in backups.erasures() if entry.subject.owner_id == owner_id), None)
     try:
         subject = find_subject(connection, owner_id)
     except RegistryError:
-        erased = next((entry for entry in backups.erasures() if entry.subject.owner_id == owner_id), None)
-        if erased is None:
+        if before is None:
             raise
-        rows = erase_again(connection, erased)
-        return _outcome(erased.subject, rows, 0, broker)
+        rows = erase_again(connection, before)
+        return _outcome(before.subject, rows, 0, broker)
     names = mail_names(connection, subject)
-    erased = Erased(subject=subject, erased_at=now, reason=reason)
+    asked = () if before is None else before.wipes
+    fresh = [device for device in subject.device_ids if device not in {wipe.device_id for wipe in asked}]
+    wipes = (*asked, *order(connection, fresh, deadline=now + wipe_within))
+    erased = Erased(subject=subject, erased_at=now, reason=reason, wipes=wipes)
     backups.remember(erased, ring)
     mails = _delete(_mails(mail_folder, names))
     rows = erase_person(connection, erased, now)

@@ -105,6 +105,7 @@ SETTINGS = (
         meaning="folder of backups, with the list of erased people that every restore applies again",
         default="backups in the user's cache",
     ),
+    Setting(name="WEARCAST_WIPE_DAYS", meaning="days in which an erased person's dongle may be emptied", default="30"),
     Setting(
         name="WEARCAST_SMTP_URL",
         meaning="mail server for invitations, as smtp://user:password@host:587 or smtps://…",
@@ -208,6 +209,7 @@ class Settings:
     secret_file: Path
     personal_key_file: Path
     backup_dir: Path
+    wipe_days: int
     smtp_url: str | None
     mail_dir: Path
     mail_from: str
@@ -248,6 +250,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         secret_file=Path(given("SECRET_FILE") or _cache(environment) / "secret"),
         personal_key_file=Path(given("PERSONAL_KEY_FILE") or _cache(environment) / "personal-keys"),
         backup_dir=Path(given("BACKUP_DIR") or _cache(environment) / "backups"),
+        wipe_days=_days("WIPE_DAYS", given("WIPE_DAYS") or "30"),
         smtp_url=given("SMTP_URL"),
         mail_dir=Path(given("MAIL_DIR") or "mail"),
         mail_from=given("MAIL_FROM") or "bookings@wearcast.invalid",
@@ -381,6 +384,12 @@ def _rate(name: str, text: str) -> float:
     if not 0 <= rate < float("inf"):
         raise SettingsError(f"{PREFIX}{name}: {text!r} is no rate; give a number, 0 for no limit")
     return rate
+
+
+def _days(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 365:
+        raise SettingsError(f"{PREFIX}{name}: {text!r} is no number of days; give 1 to 365")
+    return int(text)
 
 
 def _cache(environment: Mapping[str, str]) -> Path:

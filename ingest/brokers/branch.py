@@ -11,7 +11,11 @@ from telemetry.topics import PREFIX
 # told by itself that something is stored.
 PUBLISHED: Final = ("readings", "events", "status", "results/#")
 HEARD: Final = ("acks", "commands/#")
-SERVICE_PUBLISHED: Final = ("acks", "commands/#")
+# Of a dongle whose owner was erased: it is told to empty itself and answers. Its status too: its last will goes there,
+# and a broker may refuse a connection for that. Nothing of it is kept.
+WIPED_PUBLISHED: Final = ("status", "results/wipe")
+WIPED_HEARD: Final = ("commands/wipe",)
+SERVICE_PUBLISHED: Final = ("acks", "commands/#", "status")  # the last: what is retained of an erased person's dongle
 SERVICE_HEARD: Final = "wearcast/#"  # foreign topics too, to be stored as rejected
 
 
@@ -41,19 +45,20 @@ class Access:
     """All that a broker must know of the registry at one time."""
 
     permitted: tuple[Permitted, ...]  # by device
+    only_wiped: tuple[Permitted, ...] = ()  # let in to empty themselves
     blocked: tuple[Permitted, ...] = ()  # kept out for a time, though their certificates are good
     revocation_lists: tuple[str, ...] = ()  # PEM, the newest of each authority
     in_use: bool = True  # the registry has a device, or had one: it is no empty database taken for ours
 
 
-def published_topics(device: str) -> tuple[str, ...]:
+def published_topics(device: str, *, only_wiped: bool = False) -> tuple[str, ...]:
     """MQTT topic filters on which a device may publish."""
-    return tuple(f"{PREFIX}/{device}/{leaf}" for leaf in PUBLISHED)
+    return tuple(f"{PREFIX}/{device}/{leaf}" for leaf in (WIPED_PUBLISHED if only_wiped else PUBLISHED))
 
 
-def heard_topics(device: str) -> tuple[str, ...]:
+def heard_topics(device: str, *, only_wiped: bool = False) -> tuple[str, ...]:
     """MQTT topic filters to which a device may subscribe."""
-    return tuple(f"{PREFIX}/{device}/{leaf}" for leaf in HEARD)
+    return tuple(f"{PREFIX}/{device}/{leaf}" for leaf in (WIPED_HEARD if only_wiped else HEARD))
 
 
 def subjects(topics: Iterable[str]) -> list[str]:

@@ -113,16 +113,17 @@ def acl_text(access: Access, services: tuple[str, ...]) -> str:
     for service in services:
         lines = [f"user {service}", f"topic read {SERVICE_HEARD}"]
         blocks.append([*lines, *(f"topic write {topic}" for topic in service_publishes())])
-    for permitted in access.permitted:
-        device = permitted.device
-        blocks.append(
-            [
-                f"user {user_name(permitted)}",
-                *(f"topic write {topic}" for topic in published_topics(device)),
-                *(f"topic read {topic}" for topic in heard_topics(device)),
-            ]
-        )
+    blocks += [_device_lines(permitted) for permitted in access.permitted]
+    blocks += [_device_lines(permitted, only_wiped=True) for permitted in access.only_wiped]
     return "".join("\n".join(block) + "\n\n" for block in blocks)
+
+
+def _device_lines(permitted: Permitted, *, only_wiped: bool = False) -> list[str]:
+    return [
+        f"user {user_name(permitted)}",
+        *(f"topic write {topic}" for topic in published_topics(permitted.device, only_wiped=only_wiped)),
+        *(f"topic read {topic}" for topic in heard_topics(permitted.device, only_wiped=only_wiped)),
+    ]
 
 
 def user_name(permitted: Permitted) -> str:

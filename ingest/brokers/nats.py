@@ -135,6 +135,7 @@ def users_text(access: Access, services: tuple[str, ...]) -> str:
     users = [service_entry(service) for service in services]
     users.append({"user": str(service_subject(ADMINISTRATOR)), "allowed_connection_types": ["STANDARD"]})
     users += [device_entry(permitted) for permitted in access.permitted]
+    users += [device_entry(permitted, only_wiped=True) for permitted in access.only_wiped]
     # One user to a line: what changed between two of these files can be read.
     lines = ",\n".join(json.dumps(user, separators=(",", ":")) for user in users)
     return f'{{"users": [\n{lines}\n]}}\n'
@@ -152,20 +153,20 @@ def service_entry(service: str) -> dict[str, Any]:
     }
 
 
-def device_entry(permitted: Permitted) -> dict[str, Any]:
+def device_entry(permitted: Permitted, *, only_wiped: bool = False) -> dict[str, Any]:
     """A device, known by its certificate."""
-    return {"user": str(permitted.subject), **device_rights(permitted.device)}
+    return {"user": str(permitted.subject), **device_rights(permitted.device, only_wiped=only_wiped)}
 
 
-def device_rights(device: str) -> dict[str, Any]:
+def device_rights(device: str, *, only_wiped: bool = False) -> dict[str, Any]:
     """What a device may do, as a user's entry says it."""
     return {
         # As an MQTT client alone. Nothing of $MQTT.>: the server delivers QoS 1 messages without, and there
         # everybody's could be heard.
         "allowed_connection_types": ["MQTT"],
         "permissions": {
-            "publish": {"allow": subjects(published_topics(device))},
-            "subscribe": {"allow": subjects_heard(heard_topics(device))},
+            "publish": {"allow": subjects(published_topics(device, only_wiped=only_wiped))},
+            "subscribe": {"allow": subjects_heard(heard_topics(device, only_wiped=only_wiped))},
         },
     }
 

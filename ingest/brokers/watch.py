@@ -115,11 +115,16 @@ async def look(config: WatchConfig, setup: Setup, lately: Lately | None = None) 
     access = await asyncio.to_thread(_read, config)
     applied = await asyncio.to_thread(apply, config.folder, setup, access)
     if applied.changed or applied.told:
-        logger.info("%d devices may connect%s", len(access.permitted), "" if applied.told else "; no broker runs")
+        logger.info(
+            "%d devices may connect, %d of them only to empty themselves%s",
+            len(access.permitted) + len(access.only_wiped),
+            len(access.only_wiped),
+            "" if applied.told else "; no broker runs",
+        )
     if setup.kind == "mosquitto" and (applied.told or not applied.changed):
         # Its certificate is good: one that is blocked connects again, and hears and says nothing.
         blocked = (str(device.subject) for device in access.blocked)
-        permitted = {str(device.subject) for device in access.permitted}
+        permitted = {str(device.subject) for device in (*access.permitted, *access.only_wiped)}
         dropped = lately.of(applied.dropped, permitted, time.monotonic())
         await take_places(config.folder, setup, dict.fromkeys((*dropped, *blocked)))
         if applied.dropped:
@@ -130,7 +135,7 @@ async def look(config: WatchConfig, setup: Setup, lately: Lately | None = None) 
 async def _block_intruders(config: WatchConfig, setup: Setup) -> None:
     try:
         access = await asyncio.to_thread(_read, config)
-        found = await intruders(setup, {permitted.device for permitted in access.permitted})
+        found = await intruders(setup, {known.device for known in (*access.permitted, *access.only_wiped)})
     except BrokerError as error:
         logger.info("not known who is connected: %s", error)
         return

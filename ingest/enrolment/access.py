@@ -23,6 +23,7 @@ class DeviceAccess:
     allowed: bool
     generation: int
     changed_at: datetime
+    only_wiped: bool  # let in to empty itself, and for nothing else: its owner was erased
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ def device_access(connection: Connection) -> list[DeviceAccess]:
     """All devices, by id."""
     with connection.cursor(row_factory=class_row(DeviceAccess)) as cursor:
         return cursor.execute(
-            "SELECT device_id, allowed, generation, changed_at FROM device_access ORDER BY device_id"
+            "SELECT device_id, allowed, generation, changed_at, only_wiped FROM device_access ORDER BY device_id"
         ).fetchall()
 
 

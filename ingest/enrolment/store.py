@@ -134,6 +134,8 @@ def may_renew(connection: Connection, present: PresentCertificate, *, grace: tim
     given = connection.execute(
         "SELECT revoked_at IS NOT NULL FROM device_certificate WHERE serial = %s", [present.serial]
     ).fetchone()
+    if _only_wiped(connection, present.device_id) == present.generation:
+        device = (True, present.generation, False)  # it was away when its owner was erased, and comes to be emptied
     if device is None or not device[0]:
         return Refused(reason="the device is disabled")
     if device[2] or present.generation != device[1] or (given is not None and given[0]):
@@ -241,6 +243,14 @@ def _locked_device(connection: Connection, device_id: str) -> tuple[bool, int, b
         " FOR UPDATE",
         [device_id],
     ).fetchone()
+
+
+def _only_wiped(connection: Connection, device_id: str) -> int | None:
+    """Generation of a device that is let in to empty itself, and for nothing else."""
+    row = connection.execute(
+        "SELECT generation FROM device_access WHERE device_id = %s AND only_wiped", [device_id]
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _token(connection: Connection, device_id: str) -> _Token | None:

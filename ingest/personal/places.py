@@ -221,4 +221,12 @@ PLACES: Final[tuple[Place, ...]] = (
         exported=False,
         why="so that what the dongle still sends is refused and not kept",
     ),
+    Place(
+        table="device_wipe",
+        column="device_id",
+        link="device",
+        on_erasure="kept",
+        exported=False,
+        why="whether the dongle has emptied itself; the id leads to nobody any more",
+    ),
 )

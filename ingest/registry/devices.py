@@ -7,6 +7,7 @@ from ingest.database import Connection
 from ingest.errors import RegistryError
 from ingest.registry.records import Device
 from ingest.registry.table import all_of, insert, one, update
+from ingest.wipes import require_none_open
 from telemetry.topics import require_device_id
 
 _COLUMNS: LiteralString = "id, vehicle_id, hardware, enabled, created_at"
@@ -20,13 +21,17 @@ def register_device(
     hardware: str,
     enabled: bool = True,
 ) -> Device:
-    """Add a device and say which vehicle it is in. RegistryError when the id is taken or not usable in a topic."""
+    """Add a device and say which vehicle it is in.
+
+    RegistryError when the id is taken or not usable in a topic, or still has to empty itself of a former owner's data.
+    """
     try:
         require_device_id(id)
     except ValueError as error:
         raise RegistryError(str(error)) from error
     values = {"id": id, "vehicle_id": vehicle_id, "hardware": hardware, "enabled": enabled}
     with connection.transaction():
+        require_none_open(connection, id)
         # A dongle that was an erased person's may serve another: from here on its messages are theirs.
         connection.execute("DELETE FROM erased_device WHERE device_id = %s", [id])
         return Device(**insert(connection, "device", values, _COLUMNS))

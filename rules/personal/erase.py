@@ -14,6 +14,7 @@ from psycopg.rows import scalar_row, tuple_row
 
 from ingest.database import Connection
 from ingest.personal.places import Place
+from ingest.wipes import OrderedWipe, open_wipes
 from rules.personal.bookings import detach_cancellations, keep_done_work, release_bookings
 from rules.personal.places import ALL_PLACES
 from rules.personal.subject import Erased, Subject, rows_of, still_theirs
@@ -28,13 +29,14 @@ _ROWS: Final = tuple(place for place in ALL_PLACES if place.time is None and pla
 def erase_person(connection: Connection, erased: Erased, now: datetime) -> dict[str, int]:
     """Erase; rows deleted by table. The connection must be in autocommit mode.
 
-    The dongles' messages are refused from the first step on. The long part, readings chunk by chunk, holds no lock that
-    anybody else waits for; the end is one transaction.
+    The dongles' messages are refused from the first step on, and they are let in only to empty themselves. The long
+    part, readings chunk by chunk, holds no lock that anybody else waits for; the end is one transaction.
     """
     subject = erased.subject
     with connection.transaction():
         connection.execute("UPDATE device SET enabled = false WHERE id = ANY(%s)", [list(subject.device_ids)])
         _refuse(connection, erased)
+        open_wipes(connection, erased.wipes, erased.erased_at)
     _outlast_older_transactions(connection)
     deleted = _erase_series(connection, subject)
     with connection.transaction():
@@ -60,6 +62,7 @@ def erase_again(connection: Connection, erased: Erased) -> dict[str, int]:
         )
         keep_done_work(connection, erased.subject)
         _refuse(connection, erased)
+        open_wipes(connection, _still_asked(erased), erased.erased_at)
         _note(connection, erased)
         return _merge(deleted, _erase_rows(connection, erased.subject))
 
@@ -101,16 +104,23 @@ def _erase_rows(connection: Connection, subject: Subject) -> dict[str, int]:
 
 
 def _note(connection: Connection, erased: Erased) -> None:
-    """Write down that it happened, and end the dongles' certificates."""
+    """Write down that it happened, and end the dongles' certificates but for those that are still to be emptied."""
     connection.execute(
         "INSERT INTO personal_erasure (owner_id, erased_at, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         [erased.subject.owner_id, erased.erased_at, erased.reason],
     )
     connection.execute(
         "UPDATE device_certificate SET revoked_at = %s, revoked_reason = 'the owner was erased'"
-        " WHERE device_id = ANY(%s) AND revoked_at IS NULL",
+        " WHERE device_id = ANY(%s) AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM device_wipe AS wipe"
+        "    WHERE wipe.device_id = device_certificate.device_id AND wipe.outcome IS NULL"
+        "    AND wipe.generation = device_certificate.generation)",
         [erased.erased_at, list(erased.subject.device_ids)],
     )
+
+
+def _still_asked(erased: Erased) -> tuple[OrderedWipe, ...]:
+    """Without dongles that serve somebody else by now: these were emptied before."""
+    return tuple(wipe for wipe in erased.wipes if wipe.device_id in erased.subject.device_ids)
 
 
 def _refuse(connection: Connection, erased: Erased) -> None:

@@ -11,6 +11,7 @@ from psycopg.rows import scalar_row
 from ingest.database import Connection
 from ingest.errors import RegistryError
 from ingest.personal.places import Link, Place
+from ingest.wipes import OrderedWipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +83,4 @@ class Erased:
     subject: Subject
     erased_at: datetime
     reason: str
+    wipes: tuple[OrderedWipe, ...] = ()  # of the dongles, which have to empty themselves

@@ -26,7 +26,7 @@ from tests.integration.personal_scene import (
 pytestmark = pytest.mark.database
 
 # What stays and why is said in ingest.personal.places.
-KEPT = {"personal_access", "personal_erasure", "erased_device", "device_certificate"}
+KEPT = {"personal_access", "personal_erasure", "erased_device", "device_certificate", "device_wipe"}
 
 
 def erased(connection: Connection, scene: Scene) -> Erased:

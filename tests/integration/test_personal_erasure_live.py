@@ -23,7 +23,7 @@ from tests.integration.personal_scene import tables_with
 from wearcast.embedded.nats import Broker
 
 pytestmark = [pytest.mark.database, pytest.mark.broker]
-KEPT = {"personal_access", "personal_erasure", "erased_device", "rejected_message"}
+KEPT = {"personal_access", "personal_erasure", "erased_device", "rejected_message", "device_wipe"}
 
 
 async def test_a_dongle_that_sends_on_brings_nothing_back(

@@ -21,6 +21,7 @@ from ingest.errors import PersonalDataError
 from ingest.personal.envelope import key_id_of
 from ingest.personal.keyring import KeyRing
 from ingest.personal.stream import master_key_id, seal_stream, unseal_stream
+from ingest.wipes import OrderedWipe
 from rules.personal.subject import Erased, Subject
 from wearcast.embedded.paths import locked, make_folder
 
@@ -141,6 +142,16 @@ class BackupFolder:
                 "device_ids": list(erased.subject.device_ids),
                 "erased_at": erased.erased_at.isoformat(),
                 "reason": erased.reason,
+                "wipes": [
+                    {
+                        "id": str(wipe.id),
+                        "device": wipe.device_id,
+                        "generation": wipe.generation,
+                        "deadline": wipe.deadline.isoformat(),
+                        "shut_out": wipe.shut_out,
+                    }
+                    for wipe in erased.wipes
+                ],
             }
             self.erasures()  # a damaged list is not written over
             path = self.path / _ERASURES
@@ -172,7 +183,22 @@ def _erased(entry: Mapping[str, object]) -> Erased:
         device_ids=tuple(map(str, devices)),
     )
     erased_at = datetime.fromisoformat(str(entry["erased_at"]))
-    return Erased(subject=subject, erased_at=erased_at, reason=str(entry["reason"]))
+    wipes = entry.get("wipes", ())  # lists of before have none
+    if not isinstance(wipes, list | tuple):
+        raise TypeError("wipes")
+    return Erased(
+        subject=subject, erased_at=erased_at, reason=str(entry["reason"]), wipes=tuple(map(_ordered_wipe, wipes))
+    )
+
+
+def _ordered_wipe(entry: Mapping[str, object]) -> OrderedWipe:
+    return OrderedWipe(
+        id=UUID(str(entry["id"])),
+        device_id=str(entry["device"]),
+        generation=int(str(entry["generation"])),
+        deadline=datetime.fromisoformat(str(entry["deadline"])),
+        shut_out=bool(entry["shut_out"]),
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """``wearcast privacy``: the rights of people over their data, and the keys it is sealed with."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -86,7 +86,8 @@ def erase(
 ) -> None:
     """Erase an owner: vehicles, data, messages, mails, the key in all backups. It cannot be undone.
 
-    Open bookings are called off first. Run it again with the same id if it was broken off.
+    Open bookings are called off first. The dongles are told to empty themselves. Run it again with the same id if it
+    was broken off.
     """
     from wearcast.backups.folder import BackupFolder
     from wearcast.erasure import REASONS, preview_erasure
@@ -115,6 +116,7 @@ def erase(
             backups=backups,
             ring=open_keys(settings).read(),
             broker=broker_config(settings),
+            wipe_within=timedelta(days=settings.wipe_days),
             now=datetime.now(UTC),
         )
     print(f"{owner}: erased; {sum(done.rows.values())} rows and {done.mails} mails are gone")
@@ -122,7 +124,8 @@ def erase(
         print(f"retained messages may remain on the broker ({done.broker}); run it again when the broker is there")
     if done.subject.device_ids:
         print(
-            f"empty the dongles when they are taken back (wearcast agent forget): {', '.join(done.subject.device_ids)}"
+            f"told to empty themselves, within {settings.wipe_days} days: {', '.join(done.subject.device_ids)};"
+            " what becomes of it: wearcast privacy wipes"
         )
 
 
@@ -134,7 +137,42 @@ def _show(preview: "Preview") -> None:
     ]
     print_rows(rows, as_json=False, title=f"What is stored of owner {preview.subject.owner_id}")
     if preview.subject.device_ids:
-        print(f"Dongles that are cut off: {', '.join(preview.subject.device_ids)}")
+        print(f"Dongles that are emptied and cut off: {', '.join(preview.subject.device_ids)}")
+
+
+@app.command()
+def wipes(
+    done: Annotated[
+        str | None, typer.Option(help="Id of a dongle that was emptied or destroyed by hand.", show_default=False)
+    ] = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that are not over.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which dongles of erased people were told to empty themselves, and what became of each."""
+    from ingest import wipes as stored
+
+    with connection() as conn:
+        if done is not None:
+            stored.end_by_hand(conn, done, datetime.now(UTC))
+            conn.commit()
+        entries = stored.wipes(conn, only_open=only_open)
+    print_rows(
+        [
+            {
+                "device": entry.device_id,
+                "asked": entry.asked_at,
+                "state": entry.outcome or "open",
+                "until": entry.deadline if entry.outcome is None else entry.ended_at,
+                "sent": entry.attempts,
+                "refused": entry.refusal,
+                "batches": entry.batches,
+                "files": entry.files,
+            }
+            for entry in entries
+        ],
+        as_json=as_json,
+        empty="no dongle has to empty itself",
+    )
 
 
 @app.command()
