@@ -5,9 +5,12 @@ from typing import Final
 
 from tests.faults.fault import NODE_TARGETS, Fault, MissedError
 from tests.faults.routes import NODE_NAMES
+from tests.faults.site import wait_until
 from tests.faults.wire import Bundle
 from wearcast.embedded.nats import Broker
+from wearcast.embedded.nats_cluster import _page
 
+_SPLIT_WITHIN_SECONDS: Final = 2.0
 _EVERY_NODE: Final = ("cluster",)  # for faults that need all nodes for themselves
 
 
@@ -101,6 +104,12 @@ class _Split(Fault):
             self._ways.stall(True)
         else:
             self._ways.refuse(True)
+            wait_until(self._is_split, f"{', '.join(self.nodes())} without routes", _SPLIT_WITHIN_SECONDS)
+
+    def _is_split(self) -> bool:
+        """Whether those on their own say so: a server that knew another way round would take it."""
+        nodes = dict(zip(NODE_NAMES, self.site.brokers.nodes, strict=True))
+        return not any(_page(nodes[name], "/routez")["num_routes"] for name in self.nodes())
 
     def heal(self) -> None:
         if self._silent:
