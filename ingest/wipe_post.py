@@ -45,14 +45,18 @@ class WipePost:
         self.news = asyncio.Event()  # something is to be noted or sent now
 
     def offer(self, topic: str, payload: bytes) -> bool:
-        """Take a message if it is an answer to a wipe; of others note whether their sender is awaited."""
+        """Take a message if it is an answer to a wipe, or of a dongle that is let in for nothing else.
+
+        So is an empty status: what was retained is cleared, which tells nothing of a device.
+        """
         found = _RESULTS.fullmatch(topic)
         if found is not None:
             self._answer(found[1], payload)
             return True
         if self._awaited and (sender := sender_of(topic)) in self._awaited:
             self._show(sender)
-        return False
+            return True
+        return not payload and topic.endswith("/status")
 
     def heard(self) -> Heard:
         """What there is to be settled; it is taken."""

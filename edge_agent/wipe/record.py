@@ -57,7 +57,7 @@ def record_path(outbox: Path) -> Path:
 
 
 def read_record(outbox: Path) -> WipeRecord:
-    """The record; :data:`NEVER` where there is none. OutboxError where it cannot be read: then nothing may be opened."""
+    """The record; :data:`NEVER` without one. OutboxError where it cannot be read: then nothing may be opened."""
     path = record_path(outbox)
     try:
         return msgspec.json.decode(path.read_bytes(), type=WipeRecord)
