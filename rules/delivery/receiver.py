@@ -4,6 +4,7 @@ For demonstration and tests: it verifies as a workshop's own system should, and 
 ``POST /workshop/<name>`` takes signed webhooks, ``POST /owner/<name>`` the JSON of Apprise's ``json://`` channel.
 """
 
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Receiver:
         self._received: list[Received] = []
         self.repeated = 0  # webhooks that came again
         self.refused = 0  # messages not taken
-        self._server = ThreadingHTTPServer((host, port), _handler(self))
+        self._server = _Server((host, port), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="receiver")
 
@@ -123,6 +124,13 @@ class Receiver:
                 with self._file.open("ab") as lines:
                     lines.write(msgspec.json.encode(received) + b"\n")
         return HTTPStatus.OK
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a sender that went away before its answer: that is its own affair."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.database import Connection
+from ingest.database import Connection, connect
 from ingest.decode import Incoming
 from ingest.writer import store
 from rules.delivery.config import DeliveryConfig, MailFolderSettings
@@ -19,10 +20,12 @@ from rules.delivery.owner_channel import MemoryChannel
 from rules.delivery.webhook import MemoryWebhooks, new_secret
 from rules.delivery.worker import Transports, deliver_next
 from rules.engine import EngineConfig, run_once
+from tests.conftest import _database
 from tests.faults.alerts_audit import RulesAudit, Told, audit_alerts, audit_delivered, audit_slots, audit_written
 from tests.faults.receivers import Arrival, owner_identity
 from tests.faults.rules_side import PORTAL_URL, register_people
 from tests.faults.sick_cars import SickCar
+from wearcast.embedded.timescaledb import Database
 
 pytestmark = pytest.mark.database
 
@@ -31,7 +34,7 @@ CODES = 2  # of each car
 SEED = 13  # with slots that are declined, cancelled, kept and used, and an alert without one
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """What three sick cars, an engine and a delivery have left in the database, and what was told."""
 
@@ -56,8 +59,17 @@ class Run:
             return self.audited()
 
 
-@pytest.fixture
-def run(connection: Connection, tmp_path: Path) -> Run:
+@pytest.fixture(scope="module")
+def run(timescaledb: Database, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One for all tests, none of which leaves anything behind."""
+    with (
+        contextmanager(_database)(timescaledb, migrated_template) as url,
+        closing(connect(url, autocommit=True)) as connection,
+    ):
+        yield run_of_sick_cars(connection, tmp_path_factory.mktemp("mail"))
+
+
+def run_of_sick_cars(connection: Connection, mail: Path) -> Run:
     vehicles = register_people(connection, "127.0.0.1:9", new_secret())
 
     def send(topic: str, payload: bytes) -> None:
@@ -70,7 +82,7 @@ def run(connection: Connection, tmp_path: Path) -> Run:
         database_url="",
         portal_url=PORTAL_URL,
         link_secret=LINK_SECRET,
-        mail=MailFolderSettings(folder=tmp_path),
+        mail=MailFolderSettings(folder=mail),
         vehicle_link=lambda _owner, vehicle, _now: f"{PORTAL_URL}/vehicle/{vehicle}",
     )
     engine = EngineConfig(database_url="")
@@ -123,8 +135,8 @@ def test_a_lost_a_doubled_and_an_open_alert_are_seen(run: Run) -> None:
     still_open = run.spoilt("UPDATE alert SET closed_at = NULL WHERE id = (SELECT min(id::text)::uuid FROM alert)")
     assert len(still_open.complaints) == 1
     car = next(iter(run.appeared))
-    run.appeared[car] = run.appeared[car] + Counter(["P0420"])
-    assert run.audited().lost == 2  # neither an event nor an alert says so
+    unheard = replace(run, appeared={**run.appeared, car: run.appeared[car] + Counter(["P0420"])})
+    assert unheard.audited().lost == 2  # neither an event nor an alert says so
 
 
 def test_a_slot_booked_twice_is_seen(run: Run) -> None:

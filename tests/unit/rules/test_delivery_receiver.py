@@ -75,3 +75,13 @@ def test_strangers_and_nonsense_are_refused() -> None:
         assert post(receiver, "/owner/ada", b"x" * (1024 * 1024 + 1)) == 413
         assert post(receiver, "/owner/ada") == 200
         assert len(receiver.received) == 1
+
+
+def test_a_sender_that_goes_away_is_no_error_and_a_bug_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Receiver({}) as receiver:
+        for error, is_told in ((ConnectionResetError(), False), (BrokenPipeError(), False), (KeyError("a bug"), True)):
+            try:
+                raise error
+            except (OSError, KeyError):
+                receiver._server.handle_error(None, ("127.0.0.1", 9))
+            assert bool(capsys.readouterr().err) == is_told
