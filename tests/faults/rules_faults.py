@@ -25,6 +25,7 @@ class EngineFrozen(processes.WorkerFrozen):
 
     kind = "rules engine frozen"
     targets = ENGINE_TARGETS
+    hold_seconds = (0.3, 1.5)
 
 
 class EngineRefused(connections.DatabaseUnreachable):

@@ -157,7 +157,7 @@ class Wire:
                 if end is not None:
                     await self._cut_at(cut, chunk, max(0, end - len(seen)), writer, client)
                     return
-                seen = chunk[-len(cut.triggers[0]) :]
+                seen = (seen + chunk)[-len(cut.triggers[0]) :]
             if self.bytes_per_second is not None:
                 await asyncio.sleep(len(chunk) / self.bytes_per_second)
             writer.write(chunk)
