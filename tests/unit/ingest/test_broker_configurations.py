@@ -75,6 +75,22 @@ def test_mosquittos_acl_names_each_device_and_its_topics() -> None:
     assert not any(line.startswith(("pattern", "topic readwrite")) for line in text.splitlines())
 
 
+def test_a_dongle_that_is_to_be_emptied_hears_that_and_answers_and_no_more() -> None:
+    access = Access(permitted=(), only_wiped=(Permitted(device="car-2", generation=3),))
+    permissions = users(access)["CN=car-2,OU=g3"]["permissions"]
+    assert permissions == {
+        "publish": {"allow": ["wearcast.v1.car-2.status", "wearcast.v1.car-2.results.wipe"]},
+        "subscribe": {"allow": ["wearcast.v1.car-2.commands.wipe"]},
+    }
+    assert mosquitto.acl_text(access, ()).splitlines() == [
+        "user CN=car-2,OU=g3",
+        "topic write wearcast/v1/car-2/status",
+        "topic write wearcast/v1/car-2/results/wipe",
+        "topic read wearcast/v1/car-2/commands/wipe",
+        "",
+    ]
+
+
 def test_mosquittos_password_file_holds_no_password() -> None:
     text = mosquitto.passwords_text(ACCOUNTS)
     assert text.startswith("ingest:$7$")

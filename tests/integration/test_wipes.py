@@ -1,0 +1,231 @@
+"""Wipes in the database: asked, sent, answered, expired; who is let in meanwhile; and what a restored backup knows."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ingest import registry, wipes
+from ingest.brokers.access import read_access
+from ingest.database import Connection
+from ingest.enrolment import store
+from ingest.enrolment.port import PresentCertificate
+from ingest.errors import RegistryError
+from ingest.personal.keyring import KeyRingFile
+from ingest.wipe_post import Heard, WipePost
+from rules.personal.erase import erase_again, erase_person
+from rules.personal.subject import Erased, find_subject
+from telemetry.topics import acks_topic, publish_topic
+from telemetry.wipe import Wipe, WipeResult, encode_wipe_result
+from tests.integration.ingest_support import register_car
+from wearcast.backups.folder import BackupFolder
+
+pytestmark = pytest.mark.database
+
+NOW = datetime.now(UTC)
+MONTH = timedelta(days=30)
+DEVICE = "car-7"
+NOTHING = Heard(results=(), seen=frozenset())
+
+
+def person(connection: Connection, device: str = DEVICE, generation: int = 2) -> UUID:
+    """Someone with a dongle that was enrolled; their id."""
+    vehicle = register_car(connection, device)
+    connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [generation, device])
+    connection.execute(
+        "INSERT INTO device_certificate (serial, device_id, generation, fingerprint, not_before, not_after, issued_at)"
+        " VALUES (md5(%s), %s, %s, repeat('0', 64), %s, %s, %s)",
+        [device, device, generation, NOW - MONTH, NOW + MONTH, NOW - MONTH],
+    )
+    return registry.vehicle_by_id(connection, vehicle).owner_id
+
+
+def erasure(connection: Connection, owner: UUID, deadline: datetime = NOW + MONTH) -> Erased:
+    subject = find_subject(connection, owner)
+    asked = wipes.order(connection, subject.device_ids, deadline=deadline)
+    return Erased(subject=subject, erased_at=NOW, reason="request", wipes=asked)
+
+
+def erased(connection: Connection, owner: UUID) -> Erased:
+    done = erasure(connection, owner)
+    erase_person(connection, done, NOW)
+    return done
+
+
+def answer(wipe: Wipe, state: str = "wiped") -> WipeResult:
+    if state == "refused":
+        return WipeResult(id=wipe.id, device=wipe.device, state="refused", time=NOW, refusal="expired")
+    return WipeResult(id=wipe.id, device=wipe.device, state="wiped", time=NOW, batches=4, files=3)
+
+
+def let_in(connection: Connection) -> tuple[list[str], list[str]]:
+    """Who may connect for everything, and who only to empty themselves."""
+    access = read_access(connection)
+    return [str(each.subject) for each in access.permitted], [str(each.subject) for each in access.only_wiped]
+
+
+def revoked(connection: Connection) -> list[str | None]:
+    rows = connection.execute("SELECT revoked_reason FROM device_certificate ORDER BY device_id").fetchall()
+    return [row[0] for row in rows]
+
+
+def test_until_it_has_answered_a_dongle_is_let_in_for_that_alone(connection: Connection) -> None:
+    owner = person(connection)
+    register_car(connection, "car-8")
+    assert let_in(connection) == ([f"CN={DEVICE},OU=g2", "CN=car-8"], [])
+    erased(connection, owner)
+    assert let_in(connection) == (["CN=car-8"], [f"CN={DEVICE},OU=g2"])
+    assert revoked(connection) == [None]
+    (due,) = wipes.take_due(connection, NOW, seen=())
+    assert (due.device, due.generation, due.issued, due.expires) == (DEVICE, 2, NOW, NOW + MONTH)
+    wipes.answered(connection, [answer(due, "refused")], NOW)  # its clock may be wrong: it is asked on
+    assert wipes.awaited(connection) == {DEVICE}
+    wipes.answered(connection, [answer(due)], NOW)
+    assert let_in(connection) == (["CN=car-8"], [])
+    assert revoked(connection) == ["the owner was erased"]
+    (entry,) = wipes.wipes(connection)
+    assert (entry.outcome, entry.refusal, entry.batches, entry.files) == ("wiped", "expired", 4, 3)
+
+
+def test_another_may_not_answer_for_it(connection: Connection) -> None:
+    erased(connection, person(connection))
+    (due,) = wipes.take_due(connection, NOW, seen=())
+    foreign = WipeResult(id=due.id, device="car-8", state="wiped", time=NOW)
+    other = WipeResult(id=UUID(int=1), device=DEVICE, state="wiped", time=NOW)
+    wipes.answered(connection, [foreign, other], NOW)
+    assert wipes.awaited(connection) == {DEVICE}
+
+
+def test_between_the_first_step_and_the_last_it_is_let_in_for_that_alone_too(connection: Connection) -> None:
+    """The erasure is broken off while readings go; run again it asks for nothing twice."""
+    owner = person(connection)
+    first = erasure(connection, owner)
+    wipes.open_wipes(connection, first.wipes, NOW)
+    assert let_in(connection) == ([], [f"CN={DEVICE},OU=g2"])
+    erase_person(connection, first, NOW)
+    erase_again(connection, first)
+    assert [entry.id for entry in wipes.wipes(connection)] == [first.wipes[0].id]
+
+
+def test_after_the_deadline_it_is_shut_out(connection: Connection) -> None:
+    erased(connection, person(connection))
+    connection.execute("UPDATE device_wipe SET asked_at = %s, deadline = %s", [NOW - 2 * MONTH, NOW - MONTH])
+    assert let_in(connection) == ([], [])  # even where no worker runs
+    assert wipes.take_due(connection, NOW, seen=[DEVICE]) == []
+    assert wipes.expire(connection, NOW) == 1
+    assert wipes.expire(connection, NOW) == 0
+    assert revoked(connection) == ["the owner was erased"]
+    assert [entry.outcome for entry in wipes.wipes(connection)] == ["expired"]
+    assert wipes.wipes(connection, only_open=True) == []
+
+
+def test_one_that_was_revoked_before_stays_out(connection: Connection) -> None:
+    owner = person(connection)
+    store.revoke(connection, DEVICE, reason="stolen", now=NOW)
+    erased(connection, owner)
+    assert let_in(connection) == ([], [])
+    assert [entry.outcome for entry in wipes.wipes(connection)] == ["shut-out"]
+    assert revoked(connection) == ["stolen"]
+
+
+def test_nobody_is_given_a_dongle_that_may_hold_anothers_data(connection: Connection) -> None:
+    erased(connection, person(connection))
+    with pytest.raises(RegistryError, match=f"privacy wipes --done {DEVICE}"):
+        register_car(connection, DEVICE)
+    wipes.end_by_hand(connection, DEVICE, NOW)
+    with pytest.raises(RegistryError, match="no wipe"):
+        wipes.end_by_hand(connection, DEVICE, NOW)
+    register_car(connection, DEVICE)
+    generation = connection.execute("SELECT credential_generation FROM device WHERE id = %s", [DEVICE]).fetchone()
+    assert generation == (3,)  # an order for the second is for nobody any more
+    assert let_in(connection) == ([f"CN={DEVICE},OU=g3"], [])
+
+
+def test_a_certificate_that_ends_meanwhile_is_renewed(connection: Connection) -> None:
+    owner = person(connection)
+
+    def renewed(generation: int) -> object:
+        shown = PresentCertificate(
+            device_id=DEVICE,
+            generation=generation,
+            serial="ab",
+            fingerprint="0" * 64,
+            not_before=NOW - 2 * MONTH,
+            not_after=NOW - MONTH,
+        )
+        return store.may_renew(connection, shown, grace=timedelta(days=180), now=NOW)
+
+    assert renewed(2) == 2
+    erased(connection, owner)
+    assert renewed(2) == 2
+    assert isinstance(renewed(1), store.Refused)
+    wipes.end_by_hand(connection, DEVICE, NOW)
+    assert isinstance(renewed(2), store.Refused)
+
+
+def test_it_is_told_again_with_growing_pauses_and_at_once_when_it_shows_itself(connection: Connection) -> None:
+    erased(connection, person(connection))
+    sent = [second for second in range(300) if wipes.take_due(connection, NOW + timedelta(seconds=second), seen=())]
+    assert sent == [0, 5, 15, 35, 75, 135, 195, 255]
+    seen = NOW + timedelta(seconds=260)
+    assert len(wipes.take_due(connection, seen, seen=[DEVICE])) == 1
+    assert wipes.take_due(connection, seen, seen=[DEVICE]) == []
+
+
+def test_the_post_takes_away_what_an_awaited_dongle_says(connection: Connection) -> None:
+    done = erased(connection, person(connection))
+    post = WipePost(clock=lambda: 0.0)
+    assert not post.offer(publish_topic(DEVICE, "readings"), b"not known yet")
+    (due,) = post.settle(connection, NOTHING, NOW, may_send=True)
+    assert due.id == done.wipes[0].id
+    assert post.offer(publish_topic(DEVICE, "readings"), b"speeds")
+    assert not post.offer(publish_topic("car-8", "readings"), b"speeds")
+    assert not post.offer(acks_topic("car-8"), b"")
+    assert post.offer(publish_topic("car-8", "status"), b"")
+    assert post.news.is_set()
+    assert post.heard().seen == {DEVICE}
+    assert post.offer(f"wearcast/v1/{DEVICE}/results/wipe", b"rubbish")
+    assert post.offer(f"wearcast/v1/{DEVICE}/results/wipe", encode_wipe_result(answer(due)))
+    assert post.settle(connection, post.heard(), NOW, may_send=True) == []
+    assert not post.offer(publish_topic(DEVICE, "readings"), b"the next owner's")
+
+
+def test_a_restored_database_asks_again(connection: Connection, tmp_path: Path, personal_keys: KeyRingFile) -> None:
+    """The backup is of before the erasure; the list beside it is of after."""
+    owner = person(connection)
+    done = erasure(connection, owner)
+    folder = BackupFolder(tmp_path)
+    folder.remember(done, personal_keys.read())
+    (kept,) = folder.erasures()
+    assert kept == done
+    erase_again(connection, kept)
+    assert let_in(connection) == ([], [f"CN={DEVICE},OU=g2"])
+    assert revoked(connection) == [None]
+    wipes.end_by_hand(connection, DEVICE, NOW)
+    erase_again(connection, kept)
+    assert [entry.outcome for entry in wipes.wipes(connection)] == ["by-hand"]
+
+
+def test_a_list_of_before_there_were_wipes_is_read(tmp_path: Path) -> None:
+    entry = {
+        "owner_id": str(UUID(int=1)),
+        "vehicle_ids": [],
+        "device_ids": [DEVICE],
+        "erased_at": NOW.isoformat(),
+        "reason": "request",
+    }
+    (tmp_path / "erasures.jsonl").write_text(json.dumps(entry) + "\n")
+    assert BackupFolder(tmp_path).erasures()[0].wipes == ()
+
+
+def test_the_record_holds_nothing_of_the_person(connection: Connection) -> None:
+    erased(connection, person(connection))
+    columns = connection.execute(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'device_wipe'"
+    ).fetchall()
+    assert {name for (name,) in columns} == {
+        "id", "device_id", "generation", "asked_at", "deadline", "sent_at", "attempts", "refusal", "outcome",
+        "ended_at", "batches", "files",
+    }  # fmt: skip
