@@ -9,6 +9,7 @@ same messages.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -66,6 +67,17 @@ class WorkerConfig:
     longest_stall_seconds: float = 30.0
     courier: CourierConfig = field(default_factory=CourierConfig)
     limits: Limits | None = None  # of each device; None: whatever it sends
+
+
+def spare_collector() -> None:
+    """For a process that is a worker: let Python's cycle collector look less often, and not at what is there by now.
+
+    A group makes tens of thousands of objects that live for a moment and have no cycles. At its usual thresholds the
+    collector takes a tenth of the worker's time to find that out.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:

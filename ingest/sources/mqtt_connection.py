@@ -1,15 +1,16 @@
 """One connection to an MQTT broker, made for a great many messages: aiomqtt, without an object and a task for each.
 
-What sets it apart from aiomqtt's own way of receiving: a message goes from the socket straight to whoever receives;
-it is confirmed by hand, when it is committed; reading stops while there is no room for more, so that the broker waits
-and nothing is turned away; and nobody waits for each PUBACK by itself.
+What sets it apart from aiomqtt's own way of receiving: many packets are read at once, and a message goes straight to
+whoever receives; it is confirmed by hand, when it is committed, together with all others of its group; reading stops
+while there is no room for more, so that the broker waits and nothing is turned away; and nobody waits for each PUBACK
+by itself.
 
 While reading is stopped no answer to a ping is read either: after two keepalives paho takes the broker for dead and
 ends the connection. Its successor finds the session, and whatever was not confirmed comes again.
 """
 
 import asyncio
-import ssl
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -20,9 +21,12 @@ import paho.mqtt.client as paho
 
 from ingest.broker import BrokerConfig, Client
 from ingest.errors import BrokerError
+from ingest.sources.read_ahead import ReadAhead
 
 _MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK
 _LAST_SECONDS: Final = 2.0  # for the broker to confirm what was published before it is left
+_PACKETS_AT_ONCE: Final = 100
+_PUBACK: Final = struct.Struct("!BBH")  # kind, length of the rest, packet id (MQTT 3.1.1, 3.4)
 _FIRST_REFUSAL: Final = 0x80  # of a SUBACK's codes (MQTT 3.1.1, 3.9.3)
 
 _Granted = asyncio.Future[Any]  # the codes of a SUBACK
@@ -34,6 +38,10 @@ class MqttConnection(Client):
     def __init__(self, config: BrokerConfig, *, client_id: str, receive: "Receive", timeout_s: float) -> None:
         super().__init__(config, client_id=client_id, clean_session=False, timeout_s=timeout_s)
         self._client.manual_ack_set(True)
+        self._client.disable_logger()  # it words a line for each packet; what ends a connection is said in our errors
+        # The one place where paho makes its socket, of whichever kind.
+        make = self._client._create_socket  # noqa: SLF001
+        self._client._create_socket = lambda: self._reading_ahead(make())  # type: ignore[method-assign]  # noqa: SLF001
         # Bounded here instead (_MOST_IN_FLIGHT): with a bound of its own paho looks through all of them at each PUBACK.
         self._client.max_inflight_messages_set(0)
         self._receive = receive
@@ -66,6 +74,11 @@ class MqttConnection(Client):
             await connection.leave()
             raise
         return connection
+
+    def _reading_ahead(self, connected: Any) -> ReadAhead:
+        for option in self._socket_options:  # aiomqtt sets them on a bare socket only
+            connected.setsockopt(*option)
+        return ReadAhead(connected)
 
     async def _subscribe(self, topic_filter: str) -> None:
         _, number = self._client.subscribe(topic_filter, qos=1)
@@ -123,10 +136,10 @@ class MqttConnection(Client):
     def confirm(self, packets: Collection[int]) -> None:
         """Send the PUBACK of each, if this connection still stands: on another their ids mean other messages."""
         self._unconfirmed.difference_update(packets)
-        if self._disconnected.done():
-            return
-        for packet in packets:
-            self._client.ack(packet, 1)
+        if packets and not self._disconnected.done():
+            # In one piece: paho's own `ack` makes and sends each by itself.
+            joined = b"".join(_PUBACK.pack(paho.PUBACK, 2, packet) for packet in packets)
+            self._client._packet_queue(paho.PUBACK, joined, 0, 1)  # noqa: SLF001
 
     async def send(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Publish them with QoS 1, at most so many unconfirmed at a time.
@@ -166,20 +179,23 @@ class MqttConnection(Client):
         if connected is None or self._disconnected.done():
             return
         self._loop.add_reader(connected.fileno(), self._read)
-        if self._holds_decrypted():
+        if self._has_pending():
             self._loop.call_soon(self._read)
 
-    def _holds_decrypted(self) -> bool:
-        # What TLS has read ahead makes no socket readable.
+    def _has_pending(self) -> bool:
+        # What is read ahead makes no socket readable.
         connected = self._client.socket()
-        return isinstance(connected, ssl.SSLSocket) and connected.pending() > 0
+        return isinstance(connected, ReadAhead) and connected.pending() > 0
 
     def _read(self) -> None:
         try:
-            while not self._unread:
-                self._client.loop_read()
-                if not self._holds_decrypted():
+            for _ in range(_PACKETS_AT_ONCE):
+                if self._unread:
                     return
+                self._client.loop_read()
+                if not self._has_pending():
+                    return
+            self._loop.call_soon(self._read)  # others have their turn first
         except Exception as error:  # noqa: BLE001 - whatever it is, this connection cannot be read on
             self._fail(f"what the broker says cannot be read: {error}")
             self.cut()

@@ -41,7 +41,7 @@ def run(
     ] = "mqtt",
 ) -> None:
     """Run a worker until it is stopped (SIGTERM finishes the group at hand)."""
-    from ingest.worker import run_worker
+    from ingest.worker import run_worker, spare_collector
     from wearcast.services import worker_config
     from wearcast.watch.observed import observed
 
@@ -53,6 +53,7 @@ def run(
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
+            spare_collector()
             await run_worker(worker_config(settings, url, name, source), stop)
 
         with observed("ingest", settings, url, instance=name):

@@ -92,7 +92,7 @@ def _walk(signal: Signal, draw: random.Random, length: int) -> Sequence[float]:
 FULL: Final = Fleet(
     name="full batches, 60 samples x 20 signals, 50 cars", devices=50, batches=120, samples=60, signals=20
 )
-FULL_EACH: Final = Fleet(name="full batches, each of another car", devices=2000, batches=1, samples=60, signals=20)
+FULL_EACH: Final = Fleet(name="full batches, each of another car", devices=5000, batches=1, samples=60, signals=20)
 SMALL: Final = Fleet(name="small batches, 1 x 5, 50 cars", devices=50, batches=200, samples=1, signals=5)
 SMALL_EACH: Final = Fleet(name="small batches, each of another car", devices=5000, batches=2, samples=1, signals=5)
 STEADY: Final = Fleet(name="steady", devices=50, batches=200, samples=60, signals=20)

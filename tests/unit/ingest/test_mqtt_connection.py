@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import os
+import random
+import socket
 import ssl
 from pathlib import Path
 
@@ -50,6 +53,35 @@ async def test_what_tls_has_read_ahead_is_read_on_once_there_is_room(tmp_path: P
             broker.writer.write(b"".join(mqtt.publish(int(payload), TOPIC.encode(), payload) for payload in wave))
             assert await take(source, len(wave)) == wave
         await until(lambda: broker.confirmed == [int(payload) for payload in sent], "each confirmed once")
+
+
+async def test_packets_are_taken_wherever_the_stream_is_cut() -> None:
+    large = bytes(200_000)  # more than is read at once
+    async with connected(Inbox(max_messages=1000, max_bytes=10_000_000)) as (source, broker):
+        assert broker.writer is not None
+        sent = [*(str(number).encode() for number in range(1, 100)), large, b"last"]
+        stream = b"".join(mqtt.publish(number, TOPIC.encode(), body) for number, body in enumerate(sent, start=1))
+        draw = random.Random(1)
+        while stream:
+            length = draw.choice((1, 2, 3, 50, 1000, 70_000))
+            broker.writer.write(stream[:length])
+            await broker.writer.drain()
+            stream = stream[length:]
+            await asyncio.sleep(0)
+        assert await take(source, len(sent)) == sent
+        await until(lambda: broker.confirmed == list(range(1, len(sent) + 1)), "each confirmed once, in order")
+
+
+async def test_the_options_of_the_socket_are_set_although_it_is_wrapped() -> None:
+    broker = Broker()
+    async with serving(broker):
+        connection = await opened(broker)
+        wrapped = connection._client.socket()
+        assert wrapped is not None
+        with socket.socket(fileno=os.dup(wrapped.fileno())) as beneath:
+            assert beneath.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert beneath.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await connection.leave()
 
 
 async def test_a_refused_subscription_is_noticed_in_a_session_that_is_kept_too() -> None:
