@@ -23,7 +23,7 @@ test: lint types browser ## run every check: lint, format, types, import contrac
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
-faults: environment ## inject faults of every kind into running processes and count every batch (FAULTS=1000 SEED=1 SHAPE=node|cluster|both)
+faults: environment ## inject faults of every kind into running processes; count every batch, alert and message (FAULTS=1000 SEED=1 SHAPE=node|cluster|both)
 	@$(BIN)/python -m wearcast.embedded
 	$(BIN)/python -m tests.faults.run --faults $(FAULTS) --shape $(SHAPE) $(if $(SEED),--seed $(SEED)) $(ARGS)
 

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,7 +22,9 @@ from rules.delivery.messages import OwnerMessage
 from rules.delivery.texts import owner_notice
 from rules.evaluate import RuleState, evaluate_vehicle
 from rules.rule import rulebook
+from tests.faults.quick_delivery import LEASE_SECONDS
 from tests.faults.receivers import Arrival, owner_identity
+from tests.faults.slots import DoublyBooked, doubly_booked
 
 RULE: Final = "trouble_code_confirmed"
 _PORTAL: Final = "http://portal.example"
@@ -95,20 +96,11 @@ def demanded_codes(connection: Connection, car: UUID) -> list[str]:
     return opened
 
 
-def audit_slots(found: RulesAudit, connection: Connection) -> None:
-    """Two bookings in one bay at one time, by their periods alone: no constraint is asked."""
-    taken = defaultdict(list)
-    for bay, begin, end in _rows(
-        connection,
-        "SELECT bay_id, lower(period), upper(period) FROM booking"
-        " WHERE state IN ('proposed', 'confirmed', 'completed') ORDER BY lower(period), upper(period)",
-    ):
-        taken[bay].append((begin, end))
-    for bay, periods in taken.items():
-        for (_, end), (begin, _) in pairwise(periods):
-            if begin < end:
-                found.doubled += 1
-                found.complaints.append(f"bay {bay} is booked twice at {begin}")
+def audit_slots(found: RulesAudit, connection: Connection, seen: Collection[DoublyBooked] = ()) -> None:
+    """Two bookings in one bay at one time: now, or ``seen`` while the cars were driven."""
+    twice = {*seen, *doubly_booked(connection)}
+    found.doubled += len(twice)
+    found.complaints += [f"bay {bay} is booked twice at {begin}" for bay, begin in twice]
     found.bookings = len(_rows(connection, "SELECT id FROM booking"))
 
 
@@ -133,7 +125,8 @@ def audit_delivered(
 ) -> None:
     """What was written, against what was taken: each once, and again only where a fault lies between.
 
-    ``troubled``: from when to when there were faults, by the clock of the arrivals.
+    A lease that a fault has used up may end after it. ``troubled``: from when to when there were faults, by the clock
+    of the arrivals.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         written = cursor.execute("SELECT * FROM outgoing ORDER BY number").fetchall()
@@ -183,7 +176,7 @@ def _arrived(
         found.complaints.append(f"taken {len(came)} times instead of {len(same)}: {key}")
     for again in came[len(same) :]:
         first = came[0].at_seconds
-        if any(begun <= again.at_seconds and first <= over for begun, over in troubled):
+        if any(begun <= again.at_seconds and first <= over + LEASE_SECONDS for begun, over in troubled):
             found.again += 1
         else:
             found.doubled += 1

@@ -175,7 +175,7 @@ def _refused(found: Audit, connection: Connection, site: FaultSite) -> None:
 def _rules(connection: Connection, site: FaultSite) -> RulesAudit:
     side, found = site.rules, RulesAudit()
     audit_alerts(found, connection, {car.vehicle: car.appeared for car in side.cars.cars})
-    audit_slots(found, connection)
+    audit_slots(found, connection, side.cars.doubly_booked)
     audit_written(found, connection)
     told = Told(arrivals=side.receivers.arrivals, mails={file.stem for file in side.mail.glob("*.eml")})
     audit_delivered(found, connection, told, side.link_secret, site.troubled)

@@ -25,6 +25,7 @@ from rules.booking.errors import BookingError
 from telemetry.records import BatchKey, EventKind, EventsBatch, VehicleEvent
 from telemetry.topics import publish_topic
 from telemetry.wire import encode_events
+from tests.faults.slots import DoublyBooked, doubly_booked
 
 SICK: Final = ("wc-sick-1", "wc-sick-2", "wc-sick-3")
 _CODES: Final = [f"P0{number}" for number in range(100, 800)]  # of each severity, with and without a job to book
@@ -148,10 +149,11 @@ class SickCar:
 
 
 class SickCars:
-    """Drives all of them, in a thread of its own."""
+    """Drives all of them, in a thread of its own, and looks at the bays they share."""
 
     def __init__(self, cars: Sequence[SickCar], connect: Callable[[], AbstractContextManager[Connection]]) -> None:
         self.cars = tuple(cars)
+        self.doubly_booked: set[DoublyBooked] = set()  # ever seen
         self._connect = connect
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sick cars", daemon=True)
@@ -188,5 +190,6 @@ class SickCars:
                     while not self._over.wait(_LOOK_SECONDS):
                         for car in self.cars:
                             car.step(connection)
+                        self.doubly_booked |= doubly_booked(connection)
             except (psycopg.Error, IngestError):
                 continue  # a fault's: as long as it lasts

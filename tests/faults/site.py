@@ -205,7 +205,6 @@ def fault_site(
         )
         site.workers = _workers(site)
         site.dongles = _dongles(site, devices)
-        stack.callback(_stop_all, site)
         site._rules = stack.enter_context(
             rules_side(
                 folder=folder,
@@ -217,6 +216,7 @@ def fault_site(
                 send=witness.send,
             )
         )
+        stack.callback(_stop_all, site)
         if begin:
             for one in (*site.workers, *site.rules.engines, site.rules.delivery):
                 one.restart()
