@@ -109,7 +109,10 @@ class _Split(Fault):
     def _is_split(self) -> bool:
         """Whether those on their own say so: a server that knew another way round would take it."""
         nodes = dict(zip(NODE_NAMES, self.site.brokers.nodes, strict=True))
-        return not any(_page(nodes[name], "/routez")["num_routes"] for name in self.nodes())
+        try:
+            return not any(_page(nodes[name], "/routez")["num_routes"] for name in self.nodes())
+        except OSError:
+            return False  # it did not answer in time
 
     def heal(self) -> None:
         if self._silent:

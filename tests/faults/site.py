@@ -59,13 +59,7 @@ class FaultSite:
     # From a round's beginning until all served again, by the monotonic clock.
     troubled: list[tuple[float, float]] = field(default_factory=list)
     database_clock_moved: bool = False  # ever
-    _rules: RulesSide | None = None
-
-    @property
-    def rules(self) -> RulesSide:
-        """Engines, delivery, sick cars, and who is told."""
-        assert self._rules is not None
-        return self._rules
+    rules: RulesSide = field(init=False)  # which takes the rest of the site
 
     @property
     def clocked(self) -> ClockedDongle:
@@ -205,7 +199,7 @@ def fault_site(
         )
         site.workers = _workers(site)
         site.dongles = _dongles(site, devices)
-        site._rules = stack.enter_context(
+        site.rules = stack.enter_context(
             rules_side(
                 folder=folder,
                 seed=seed,
