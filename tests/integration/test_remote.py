@@ -138,7 +138,7 @@ def test_codes_live_and_snapshot_of_a_car_that_drives(scene: Scene, registered: 
         live = scene.wearcast("remote", DEVICE, "live", "--seconds", "2", "--json")
         assert live.exit_code == 0
         parts = [json.loads(line) for line in live.stdout.splitlines()]
-        # What was not read in time is left out of a part: not every one has every value.
+        # A part holds what was read since the one before; the last may be of a moment, and hold little.
         assert any("Vehicle.Powertrain.CombustionEngine.Speed" in part["values"] for part in parts)
     log = json.loads(scene.wearcast("operators", "log", "--json").stdout)
     assert {entry["state"] for entry in log} == {"done"}
