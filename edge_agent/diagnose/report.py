@@ -9,6 +9,7 @@ from edge_agent.config import AgentConfig
 from edge_agent.diagnose.codes import CodesReport
 from edge_agent.errors import OutboxError
 from edge_agent.outbox import Outbox
+from edge_agent.wipe.record import read_record
 from telemetry.records import EventKind, VehicleEvent, ms_from_utc
 
 
@@ -32,6 +33,11 @@ class Report:
 def reporting(config: AgentConfig) -> Iterator[Report]:
     """A report by the outbox of that configuration; OutboxError while an agent runs on it, with what to do."""
     clock = SystemClock(config.last_known_time_path)
+    if read_record(config.outbox_path).state != "served":
+        raise OutboxError(
+            "the backend could not be told: this dongle was emptied, and keeps nothing of a car until a new service "
+            "begins (wearcast agent enable). Name the adapter by --adapter without --config"
+        )
     try:
         outbox = Outbox.open(config.outbox_path, device=config.device, max_bytes=config.outbox_max_bytes)
     except OutboxError as error:
