@@ -45,11 +45,14 @@ class BrokerTls:
             log.info("the TLS files were renewed")
 
     def _load(self) -> None:
+        if self._tls.more_ca is not None and self._tls.more_ca.exists():
+            self.context.load_verify_locations(self._tls.more_ca)
         if self._tls.certificate is not None and (self._tls.certificate.exists() or not self._tls.awaited):
             self.context.load_cert_chain(self._tls.certificate, self._tls.key)
 
     def _dates(self) -> list[tuple[int, int] | None]:
-        return [None if path is None else _date(path) for path in (self._tls.ca, self._tls.certificate, self._tls.key)]
+        files = (self._tls.ca, self._tls.more_ca, self._tls.certificate, self._tls.key)
+        return [None if path is None else _date(path) for path in files]
 
 
 def _date(path: Path) -> tuple[int, int] | None:

@@ -29,6 +29,7 @@ class TlsConfig:
     certificate: Path | None = None
     key: Path | None = None
     awaited: bool = False  # certificate and key come by enrolment, and may not be there yet
+    more_ca: Path | None = None  # roots learned by enrolment; may not be there yet
 
 
 @dataclass(frozen=True, kw_only=True)

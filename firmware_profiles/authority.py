@@ -4,6 +4,7 @@ It lives in a folder the user names, made on first use: ``ca.pem`` and ``ca-key.
 can speak as any device, so it is never part of a bundle. ``ca.pem`` of an issuing authority, whose root stays offline,
 holds its own certificate first and those above it after it: whoever trusts the file trusts the whole chain.
 ``former.pem`` holds the issuing authorities before it, whose certificates may be exchanged for one of this.
+``also-trusted.pem`` holds roots that devices are to trust beside it: the next one first, then the former.
 ``issued.jsonl`` notes what was given to devices without the enrolment service, so that it can be revoked.
 
 Needs ``cryptography`` (the backend extra); nothing on the dongle imports this module.
@@ -30,6 +31,7 @@ CERTIFICATE_FILE: Final = "ca.pem"
 KEY_FILE: Final = "ca-key.pem"
 JOURNAL_FILE: Final = "issued.jsonl"
 FORMER_FILE: Final = "former.pem"
+ALSO_FILE: Final = "also-trusted.pem"
 AUTHORITY_DAYS: Final = 3650
 ISSUING_DAYS: Final = 1095
 DEVICE_DAYS: Final = 1095  # of what a bundle holds
@@ -116,6 +118,19 @@ class Authority:
         """The authority's own certificate."""
         return self._certificate
 
+    @property
+    def trusted_pem(self) -> bytes:
+        """The same with the roots that are trusted beside it, while one root takes another's place."""
+        return self.certificate_pem + b"".join(map(certificates.certificate_pem, _also(self._folder)))
+
+    def trust(self, root: x509.Certificate) -> None:
+        """Have devices trust another root too. AuthorityError where it is none, or has ended."""
+        known = _also(self._folder)
+        if root in (*self._chain, *known):
+            return
+        _require_root(root, self.now())
+        _replace(self._folder / ALSO_FILE, b"".join(map(certificates.certificate_pem, (*known, root))))
+
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether this authority, one above it, or one whose place it took signed it; it may have ended."""
         for issuer in (*self._chain, *self._former):
@@ -188,13 +203,21 @@ class Authority:
     def issue_authority(self, folder: Path, valid_days: int = ISSUING_DAYS, *, follows: Path | None = None) -> None:
         """Make an issuing authority in the folder, so that the root can stay offline.
 
-        ``follows``: folder of one below this root, in whose place it comes. AuthorityError where it is of another.
+        ``follows``: folder of one in whose place it comes, below this root, or below another whose devices were told to
+        trust this one too. AuthorityError where it is neither.
         """
         former: tuple[x509.Certificate, ...] = ()
+        also: tuple[x509.Certificate, ...] = ()
         if follows is not None:
-            former = (_certificates(follows / CERTIFICATE_FILE)[0], *_former(follows))
+            before = _certificates(follows / CERTIFICATE_FILE)
+            former, also = (before[0], *_former(follows)), _also(follows)
             if not self.has_issued(former[0]):
-                raise AuthorityError(f"{follows} is no authority below this root; devices do not trust another root's")
+                if self._certificate not in also:
+                    raise AuthorityError(
+                        f"{follows} is no authority below this root, and its devices do not trust this one: wearcast"
+                        f" enrolment trust {self._folder / CERTIFICATE_FILE} --ca {follows}"
+                    )
+                also = (before[-1], *also)
         constraint = self._certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         if constraint.path_length == 0:
             raise AuthorityError("this authority may not certify another one; begin a new root in another folder")
@@ -205,6 +228,8 @@ class Authority:
         _write(folder, key, (certificate, *self._chain))
         if former:
             (folder / FORMER_FILE).write_bytes(b"".join(map(certificates.certificate_pem, former)))
+        if others := [each for each in also if each != self._certificate]:
+            (folder / ALSO_FILE).write_bytes(b"".join(map(certificates.certificate_pem, others)))
 
     def certify(
         self,
@@ -298,6 +323,35 @@ def _write(folder: Path, key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.C
         (folder / CERTIFICATE_FILE).write_bytes(b"".join(map(certificates.certificate_pem, chain)))
     except OSError as error:
         raise AuthorityError(f"{folder}: the authority cannot be written: {error.strerror}") from error
+
+
+def read_root(file: Path) -> x509.Certificate:
+    """The root in a file, which may hold authorities below it before it. AuthorityError where it cannot be read."""
+    return _certificates(file)[-1]
+
+
+def _require_root(certificate: x509.Certificate, now: datetime) -> None:
+    try:
+        certificate.verify_directly_issued_by(certificate)
+        signs = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except Exception as error:  # of another issuer, of an algorithm that is not known, or without extensions
+        raise AuthorityError("this is no root: a root has signed itself, and may certify others") from error
+    if not signs or certificate.not_valid_after_utc <= now:
+        raise AuthorityError("this is no root, or it has ended; make one: wearcast enrolment authority --out FOLDER")
+
+
+def _also(folder: Path) -> tuple[x509.Certificate, ...]:
+    file = folder / ALSO_FILE
+    return _certificates(file) if file.exists() else ()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + ".unfinished")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        raise AuthorityError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _former(folder: Path) -> tuple[x509.Certificate, ...]:

@@ -1,4 +1,7 @@
-"""One attempt to get a certificate: with a token that was not used yet, otherwise by the certificate there is."""
+"""One attempt to get a certificate: with a token that was not used yet, otherwise by the certificate there is.
+
+Before it the roots are asked for, so that whoever has renewed since a root was added knows it.
+"""
 
 import random
 import ssl
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.enrolment import openssl, service
+from edge_agent.enrolment.anchors import learn, trusted_files
 from edge_agent.enrolment.identity import Dates, Identity
 from edge_agent.enrolment.port import Order, Outcome
 from edge_agent.enrolment.service import EnrolmentRefusedError
@@ -39,6 +43,7 @@ def _ask(order: Order, jitter: Callable[[], float]) -> None:
             f"there is neither a certificate in {order.folder} nor an unused token in {order.token_file}: "
             "flash a token (wearcast enrolment token)"
         )
+    learn(order.url, None if order.ca is None else Path(order.ca), identity)
     key = identity.request_key(openssl.new_key)
     request = openssl.request(key, order.device)
     try:
@@ -59,12 +64,12 @@ def _ask(order: Order, jitter: Callable[[], float]) -> None:
 
 
 def _given(order: Order, identity: Identity, token: str | None, request: bytes) -> bytes:
-    ca = None if order.ca is None else Path(order.ca)
+    trusted = trusted_files(None if order.ca is None else Path(order.ca), identity)
     if token is not None:
-        return service.enrol(order.url, ca, device=order.device, token=token, request=request)
+        return service.enrol(order.url, trusted, device=order.device, token=token, request=request)
     return service.renew(
         order.url,
-        ca,
+        trusted,
         certificate_der=_certificate_der(identity.pair),
         proof=openssl.sign(identity.pair, request),
         request=request,

@@ -24,8 +24,11 @@ def shown_by(config: AgentConfig) -> MqttConfig:
     """With ``enrolment`` the agent's own pair stands in place of a flashed one; without, all stays as configured."""
     if config.enrolment is None or config.mqtt.tls is None:
         return config.mqtt
-    pair = Identity(config.enrolment.folder).pair
-    return replace(config.mqtt, tls=replace(config.mqtt.tls, certificate=pair, key=pair, awaited=True))
+    identity = Identity(config.enrolment.folder)
+    tls = replace(config.mqtt.tls, certificate=identity.pair, key=identity.pair, awaited=True)
+    if tls.ca is not None and tls.ca == config.enrolment.ca:  # one authority for both: what it names holds for both
+        tls = replace(tls, more_ca=identity.anchors)
+    return replace(config.mqtt, tls=tls)
 
 
 def order_of(device: str, config: EnrolmentConfig) -> Order:

@@ -10,7 +10,8 @@ The first lines of a pair say when it is to be renewed and when it ends; OpenSSL
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,7 @@ class Identity:
         self.next = folder / "next.pem"
         self.former = folder / "former.pem"
         self.key = folder / "request.key"
+        self.anchors = folder / "anchors.pem"  # roots the service has named beside the flashed one
         self._spent = folder / "token.spent"
 
     @property
@@ -103,6 +105,20 @@ class Identity:
     def requested(self) -> None:
         """The waiting key is certified and stored."""
         self.key.unlink(missing_ok=True)
+
+    def keep_anchors(self, pem: bytes) -> None:
+        """Trust these roots too from now on."""
+        self._write(self.anchors, pem)
+
+    @contextmanager
+    def beside(self, name: str, content: bytes) -> Iterator[Path]:
+        """A file of the folder for the time of a block."""
+        file = self.folder / name
+        self._write(file, content)
+        try:
+            yield file
+        finally:
+            file.unlink()
 
     def spend(self, token: str) -> None:
         """Remember that this token was used: its digest."""

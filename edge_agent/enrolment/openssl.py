@@ -33,12 +33,37 @@ def sign(key_file: Path, content: bytes) -> bytes:
 
 def certificates(pkcs7_der: bytes) -> bytes:
     """The certificates in an answer (PKCS#7), PEM, the device's own first. EnrolmentError where none is its own."""
-    printed = _run("pkcs7", "-inform", "DER", "-print_certs", given=pkcs7_der).decode("ascii", "replace")
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    found = [begin + part.partition(end)[0] + end + "\n" for part in printed.split(begin)[1:]]
+    found = split(_run("pkcs7", "-inform", "DER", "-print_certs", given=pkcs7_der))
     if not found:
         raise EnrolmentError("the enrolment service answered without a certificate; look at its log")
-    return "".join(found).encode()
+    return b"".join(found)
+
+
+def split(pem: bytes) -> list[bytes]:
+    """The certificates of a text, each by itself."""
+    begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+    return [begin + part.partition(end)[0] + end + b"\n" for part in pem.split(begin)[1:]]
+
+
+def is_root(certificate_pem: bytes, file: Path) -> bool:
+    """Whether a certificate, which is in the file too, is an authority's, signed by its own key, and valid now."""
+    try:
+        _run("verify", "-check_ss_sig", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile", str(file), str(file))
+        told = _run("x509", "-noout", "-ext", "basicConstraints", given=certificate_pem)
+        subject = _run("x509", "-noout", "-subject", "-nameopt", "RFC2253", given=certificate_pem)
+        issuer = _run("x509", "-noout", "-issuer", "-nameopt", "RFC2253", given=certificate_pem)
+    except EnrolmentError:
+        return False
+    return b"CA:TRUE" in told and subject.partition(b"=")[2] == issuer.partition(b"=")[2]
+
+
+def has_ended(certificate_pem: bytes) -> bool:
+    """Whether a certificate is over."""
+    try:
+        _run("x509", "-noout", "-checkend", "0", given=certificate_pem)
+    except EnrolmentError:
+        return True
+    return False
 
 
 def split_own(chain_pem: bytes, key_file: Path) -> bytes:

@@ -1,9 +1,13 @@
-"""The enrolment service as the dongle speaks to it: EST (RFC 7030) over HTTPS, with the flashed authority alone."""
+"""The enrolment service as the dongle speaks to it: EST (RFC 7030) over HTTPS, with authorities of ours alone.
+
+``trusted``: files of authorities, the flashed one first; none: the system's vouch for the service.
+"""
 
 import base64
 import binascii
 import http.client
 import ssl
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,39 +30,53 @@ class EnrolmentRefusedError(EnrolmentError):
         self.token = token
 
 
-def enrol(url: str, ca: Path | None, *, device: str, token: str, request: bytes) -> bytes:
+def cacerts(url: str, trusted: Sequence[Path]) -> bytes:
+    """What devices are to trust (RFC 7030, 4.1): PKCS#7, DER. EnrolmentError where ``trusted`` do not vouch for it."""
+    return _ask(url, trusted, "GET", "cacerts")
+
+
+def enrol(url: str, trusted: Sequence[Path], *, device: str, token: str, request: bytes) -> bytes:
     """A first certificate: PKCS#7, DER. The token goes into the body of TLS, never into an error's text."""
     credentials = base64.b64encode(f"{device}:{token}".encode()).decode("ascii")
-    return _post(url, ca, "simpleenroll", request, {"Authorization": f"Basic {credentials}"})
+    return _post(url, trusted, "simpleenroll", request, {"Authorization": f"Basic {credentials}"})
 
 
-def renew(url: str, ca: Path | None, *, certificate_der: bytes, proof: bytes, request: bytes) -> bytes:
+def renew(url: str, trusted: Sequence[Path], *, certificate_der: bytes, proof: bytes, request: bytes) -> bytes:
     """The next certificate: PKCS#7, DER. ``proof`` is the request, signed by the present key."""
     headers = {
         CERTIFICATE_HEADER: base64.b64encode(certificate_der).decode("ascii"),
         PROOF_HEADER: base64.b64encode(proof).decode("ascii"),
     }
-    return _post(url, ca, "simplereenroll", request, headers)
+    return _post(url, trusted, "simplereenroll", request, headers)
 
 
-def _post(url: str, ca: Path | None, operation: str, request: bytes, headers: dict[str, str]) -> bytes:
+def _post(url: str, trusted: Sequence[Path], operation: str, request: bytes, headers: dict[str, str]) -> bytes:
+    told = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64", **headers}
+    return _ask(url, trusted, "POST", operation, base64.b64encode(request), told)
+
+
+def _ask(
+    url: str,
+    trusted: Sequence[Path],
+    method: str,
+    operation: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or 443}"
     connection: http.client.HTTPSConnection | None = None
     try:
-        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        context = ssl.create_default_context(cafile=str(trusted[0]) if trusted else None)
+        for more in trusted[1:]:
+            context.load_verify_locations(more)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         connection = http.client.HTTPSConnection(
             parts.hostname or "", parts.port or 443, timeout=_SECONDS, context=context
         )
-        connection.request(
-            "POST",
-            parts.path.rstrip("/") + PATH + operation,
-            body=base64.b64encode(request),
-            headers={"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64", **headers},
-        )
+        connection.request(method, parts.path.rstrip("/") + PATH + operation, body=body, headers=headers or {})
         answer = connection.getresponse()
-        body = answer.read(_LARGEST_BYTES)
+        told = answer.read(_LARGEST_BYTES)
     except ssl.SSLCertVerificationError as error:
         raise EnrolmentError(
             f"the enrolment service at {where} is not of the flashed authority, or this machine's clock is wrong: "
@@ -69,7 +87,7 @@ def _post(url: str, ca: Path | None, operation: str, request: bytes, headers: di
     finally:
         if connection is not None:
             connection.close()
-    return _content(answer.status, body, where)
+    return _content(answer.status, told, where)
 
 
 def _content(status: int, body: bytes, where: str) -> bytes:

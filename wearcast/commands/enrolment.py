@@ -214,8 +214,41 @@ def authority(
     elif follows is None:
         Authority.open_or_create(out)
     else:
-        raise AuthorityError("--follows needs --root: only below the same root do devices trust the next one")
+        raise AuthorityError("--follows needs --root: an issuing authority comes in the place of an issuing one")
     print(f"{out}: ca.pem is for brokers and devices; ca-key.pem is for nobody else")
+
+
+@app.command()
+def trust(
+    ca: AuthorityFolder,
+    root: Annotated[
+        Path | None, typer.Argument(help="ca.pem of a root that devices are to trust too.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all that is trusted into this file, for brokers.", show_default=False)
+    ] = None,
+) -> None:
+    """Have devices trust a second root, from their next renewal on: the step before it takes the first one's place.
+
+    Example: wearcast enrolment trust root-next/ca.pem --ca issuing --out ca.pem
+    """
+    from firmware_profiles.authority import Authority, read_root
+    from firmware_profiles.certificates import fingerprint
+    from firmware_profiles.errors import AuthorityError
+
+    authority = Authority.open(ca)
+    if root is None and out is None:
+        raise AuthorityError("name the ca.pem of a root to add, or --out for what is trusted now")
+    if root is not None:
+        added = read_root(root)
+        authority.trust(added)
+        print(f"{root}: trusted beside {ca}; devices learn it as they renew ({fingerprint(added)})")
+    if out is not None:
+        try:
+            out.write_bytes(authority.trusted_pem)
+        except OSError as error:
+            raise AuthorityError(f"{out} cannot be written: {error.strerror}") from error
+        print(f"{out}: all that is trusted now")
 
 
 @app.command()

@@ -1,0 +1,186 @@
+"""A new root takes the old one's place: dongles learn it as they renew, from who they trust already alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edge_agent.broker_tls import BrokerTls
+from edge_agent.config import AgentConfig, EnrolmentConfig, MqttConfig, SourceConfig, TlsConfig
+from edge_agent.enrolment import openssl, service
+from edge_agent.enrolment.anchors import trusted_files
+from edge_agent.enrolment.attempt import attempt
+from edge_agent.enrolment.build import shown_by
+from edge_agent.enrolment.identity import Identity
+from edge_agent.enrolment.port import Order, Outcome
+from edge_agent.errors import EnrolmentError
+from firmware_profiles import certificates
+from firmware_profiles.authority import Authority, read_root
+from firmware_profiles.errors import AuthorityError
+from ingest.database import Connection
+from tests.integration.enrolment_support import Enrolment, running_enrolment
+from tests.integration.remote_support import DEVICE, OTHER, register_devices
+from wearcast.cli import app
+
+pytestmark = pytest.mark.database
+
+ISSUED = Outcome(state="issued")
+
+
+def command(*arguments: str | Path) -> str:
+    done = CliRunner().invoke(app, ["enrolment", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def folder(tmp_path: Path, connection: Connection) -> Path:
+    """Two roots, and below the first one an authority that issues."""
+    register_devices(connection)
+    command("authority", "--out", tmp_path / "root")
+    command("authority", "--root", tmp_path / "root", "--out", tmp_path / "issuing")
+    command("authority", "--out", tmp_path / "root-next")
+    return tmp_path
+
+
+@pytest.fixture
+def former(database_url: str, connection: Connection, folder: Path) -> Iterator[Enrolment]:
+    with running_enrolment(database_url, connection, folder / "issuing") as running:
+        yield running
+
+
+def renew(order: Order) -> Outcome:
+    outcome = attempt(order)
+    Identity(Path(order.folder)).take_over()
+    return outcome
+
+
+def enrolled(former: Enrolment, folder: Path, device: str = DEVICE) -> Order:
+    """A dongle with a certificate; what was flashed onto it is a copy that nobody writes again."""
+    order = former.order(folder / device, device, former.token(device))
+    flashed = folder / device / "ca.pem"
+    flashed.write_bytes(former.ca.read_bytes())
+    order = replace(order, ca=str(flashed))
+    assert renew(order) == ISSUED
+    return order
+
+
+def learned(order: Order) -> list[bytes]:
+    anchors = Identity(Path(order.folder)).anchors
+    return openssl.split(anchors.read_bytes()) if anchors.exists() else []
+
+
+def root_of(folder: Path) -> bytes:
+    return certificates.certificate_pem(read_root(folder / "ca.pem"))
+
+
+@contextmanager
+def switched(folder: Path, database_url: str, connection: Connection) -> Iterator[Enrolment]:
+    """The service under the new root."""
+    command("authority", "--root", folder / "root-next", "--follows", folder / "issuing", "--out", folder / "next")
+    with running_enrolment(database_url, connection, folder / "next") as running:
+        yield running
+
+
+def test_a_root_is_changed_in_steps_and_no_dongle_is_touched(
+    former: Enrolment, folder: Path, database_url: str, connection: Connection
+) -> None:
+    order = enrolled(former, folder)
+    late = enrolled(former, folder, OTHER)
+    assert learned(order) == []
+    with pytest.raises(AuthorityError, match="enrolment trust"):
+        Authority.open(folder / "root-next").issue_authority(folder / "early", follows=folder / "issuing")
+
+    assert "devices learn it" in command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    assert renew(order) == ISSUED  # the service runs on: it has read the root by itself
+    assert learned(order) == [root_of(folder / "root-next")]
+    written = Identity(Path(order.folder)).anchors.stat().st_mtime_ns
+    assert renew(order) == ISSUED
+    assert Identity(Path(order.folder)).anchors.stat().st_mtime_ns == written  # nothing new, nothing written
+
+    with switched(folder, database_url, connection) as service_of_now:
+        assert renew(replace(order, url=service_of_now.url)) == ISSUED
+        issuing = Authority.open(folder / "next").certificate
+        shown = Identity(Path(order.folder)).pair.read_bytes()
+        assert certificates.certificate_pem(issuing) in shown
+        assert learned(order) == [root_of(folder / "root-next")]
+        ignorant = attempt(replace(late, url=service_of_now.url))
+        assert ignorant.state == "failed"
+        assert "not of the flashed authority" in ignorant.reason
+        command("trust", "--ca", folder / "next", "--out", folder / "brokers.pem")
+        for authority in ("root", "root-next"):
+            assert root_of(folder / authority) in (folder / "brokers.pem").read_bytes()
+    # The former service still runs for who is late, and tells them of the new root.
+    assert renew(late) == ISSUED
+    assert learned(late) == [root_of(folder / "root-next")]
+
+
+def test_the_broker_is_known_by_the_new_root_too(former: Enrolment, folder: Path) -> None:
+    order = enrolled(former, folder)
+    assert order.ca is not None
+    flashed = Path(order.ca)
+    config = AgentConfig(
+        device=DEVICE,
+        source=SourceConfig(kind="replay_csv"),
+        outbox_path=folder / "outbox.sqlite",
+        mqtt=MqttConfig(tls=TlsConfig(ca=flashed)),
+        enrolment=EnrolmentConfig(url=former.url, folder=Path(order.folder), ca=flashed),
+    )
+    shown = shown_by(config).tls
+    assert shown is not None
+    tls = BrokerTls(shown)
+    before = len(tls.context.get_ca_certs())
+    command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    assert renew(order) == ISSUED
+    tls.renew()  # between two connections
+    assert len(tls.context.get_ca_certs()) == before + 1
+    other = replace(config, mqtt=MqttConfig(tls=TlsConfig(ca=folder / "root" / "ca.pem")))
+    apart = shown_by(other).tls
+    assert apart is not None
+    assert apart.more_ca is None  # a broker of another authority is not known by what ours names
+
+
+def test_nobody_but_who_is_trusted_teaches_a_root(
+    former: Enrolment, folder: Path, database_url: str, connection: Connection
+) -> None:
+    order = enrolled(former, folder)
+    with running_enrolment(database_url, connection, folder / "stranger") as stranger:
+        assert renew(replace(order, url=stranger.url)).state == "failed"
+        assert learned(order) == []
+        with pytest.raises(EnrolmentError, match="not of the flashed authority"):
+            service.cacerts(stranger.url, trusted_files(former.ca, Identity(Path(order.folder))))
+    assert trusted_files(None, Identity(Path(order.folder))) == ()  # by the system's authorities nothing is learned
+
+
+def test_what_is_no_root_is_not_trusted(former: Enrolment, folder: Path) -> None:
+    order = enrolled(former, folder)
+    command("authority", "--root", folder / "root-next", "--out", folder / "below")
+    below = certificates.certificate_pem(Authority.open(folder / "below").certificate)
+    (folder / "issuing" / "also-trusted.pem").write_bytes(below)
+    assert renew(order) == ISSUED
+    assert learned(order) == []
+    (folder / "issuing" / "also-trusted.pem").unlink()
+    with pytest.raises(AuthorityError, match="no root"):
+        Authority.open(folder / "issuing").trust(Authority.open(folder / "below").certificate)
+
+
+def test_what_was_learned_stays_until_it_ends(former: Enrolment, folder: Path) -> None:
+    order = enrolled(former, folder)
+    command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    assert renew(order) == ISSUED
+    kept = learned(order)
+    (folder / "issuing" / "also-trusted.pem").unlink()
+    assert renew(order) == ISSUED
+    assert learned(order) == kept
+    eleven_years_ago = datetime.now(UTC) - timedelta(days=11 * 365)
+    over = Authority.open_or_create(folder / "over", clock=lambda: eleven_years_ago).certificate_pem
+    identity = Identity(Path(order.folder))
+    identity.keep_anchors(kept[0] + over)
+    assert renew(order) == ISSUED
+    assert learned(order) == kept
+    assert openssl.has_ended(over)
+    assert not openssl.has_ended(kept[0])
