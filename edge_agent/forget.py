@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from edge_agent.errors import OutboxError
 from edge_agent.outbox_file import hold
 from edge_agent.wipe.empty import empty
 from edge_agent.wipe.record import WipeRecord, read_record, write_record
+
+_EVERY_GENERATION: Final = 2**31 - 1  # no certificate begins a new service then, only a person
 
 
 def forget(outbox: Path, now: datetime) -> list[Path]:
@@ -26,7 +29,7 @@ def forget(outbox: Path, now: datetime) -> list[Path]:
         try:
             record = read_record(outbox)
         except OutboxError:
-            record = WipeRecord(state="done")
+            record = WipeRecord(state="done", generation=_EVERY_GENERATION)  # it may have been emptied from afar
         write_record(outbox, record.served(now) if record.state == "served" else record.done(len(files)))
     return files
 

@@ -92,6 +92,11 @@ def test_a_life_from_masked_to_erased(run: Run, connection: Connection, tmp_path
     assert tables_with(connection, NAME) == tables_with(connection, EMAIL) == set()
     assert "erased" in run("privacy", "erase", str(ada.owner), "--reason", "request", "--yes")  # again: it goes on
     assert as_json(run("privacy", "log", str(ada.owner), "--json"))[1]["purpose"] == "erasure: request"
+    (asked,) = as_json(run("privacy", "wipes", "--open", "--json"))  # once, though it was erased twice
+    assert (asked["device"], asked["state"], asked["sent"]) == (ada.device, "open", 0)
+    (over,) = as_json(run("privacy", "wipes", "--done", ada.device, "--json"))
+    assert over["state"] == "by-hand"
+    assert as_json(run("privacy", "wipes", "--open", "--json")) == []
     with pytest.raises(RegistryError, match="there is no owner"):
         run("privacy", "export", str(ada.owner), "--out", tmp_path / "again.zip")
 

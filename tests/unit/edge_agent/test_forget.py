@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from edge_agent.errors import OutboxError
 from edge_agent.forget import forget
 from edge_agent.outbox import Outbox
+from edge_agent.wipe.record import NEVER, read_record, write_record
+from tests.unit.edge_agent.wipe_support import DEVICE, wipe
 from wearcast.cli import app
 
 RECORD = "wiped-outbox.sqlite.json"  # what the backend asked for before is not for the next service
@@ -52,3 +54,22 @@ def test_the_command_asks_first(tmp_path: Path) -> None:
     assert stored.exists()
     assert "1 files are gone" in CliRunner().invoke(app, ["agent", "forget", str(config), "--yes"]).stdout
     assert not stored.exists()
+
+
+def test_an_emptied_dongle_says_so_and_is_enabled_by_hand(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(json.dumps({"device": DEVICE, "source": {"kind": "replay_csv"}, "outbox": {"path": "o.sqlite"}}))
+    outbox = tmp_path / "o.sqlite"
+
+    def run(command: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["agent", command, str(config)])
+        return done.exit_code, done.stdout
+
+    assert "nothing is to be done" in run("enable")[1]
+    write_record(outbox, NEVER.begun(wipe(), batches=0).done(0))
+    assert run("status") == (
+        1,
+        "this dongle was emptied and collects nothing; a new service begins with: wearcast agent enable\n",
+    )
+    assert "a new service begins" in run("enable")[1]
+    assert read_record(outbox).state == "served"
