@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from ingest import registry, wipes
+from ingest.broker import BrokerConfig
 from ingest.brokers.access import read_access
 from ingest.database import Connection
 from ingest.enrolment import store
@@ -20,7 +21,9 @@ from rules.personal.subject import Erased, find_subject
 from telemetry.topics import acks_topic, publish_topic
 from telemetry.wipe import Wipe, WipeResult, encode_wipe_result
 from tests.integration.ingest_support import register_car
+from wearcast import erasure as erasure_of_all
 from wearcast.backups.folder import BackupFolder
+from wearcast.embedded.nats import free_port
 
 pytestmark = pytest.mark.database
 
@@ -28,6 +31,14 @@ NOW = datetime.now(UTC)
 MONTH = timedelta(days=30)
 DEVICE = "car-7"
 NOTHING = Heard(results=(), seen=frozenset())
+
+
+class Ended(BaseException):
+    """The process is killed here."""
+
+
+def end(*_: object, **__: object) -> None:
+    raise Ended
 
 
 def person(connection: Connection, device: str = DEVICE, generation: int = 2) -> UUID:
@@ -206,6 +217,37 @@ def test_a_restored_database_asks_again(connection: Connection, tmp_path: Path, 
     wipes.end_by_hand(connection, DEVICE, NOW)
     erase_again(connection, kept)
     assert [entry.outcome for entry in wipes.wipes(connection)] == ["by-hand"]
+
+
+def test_an_erasure_that_is_broken_off_anywhere_asks_once(
+    connection: Connection, tmp_path: Path, personal_keys: KeyRingFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = person(connection)
+    nobody = BrokerConfig(port=free_port())
+
+    def erase() -> None:
+        erasure_of_all.erase(
+            connection,
+            owner,
+            reason="request",
+            mail_folder=tmp_path / "mail",
+            backups=BackupFolder(tmp_path / "backups"),
+            ring=personal_keys.read(),
+            broker=nobody,
+            wipe_within=MONTH,
+            now=datetime.now(UTC),
+        )
+
+    for place in ("erase_person", "_outcome"):
+        with monkeypatch.context() as patched:
+            patched.setattr(erasure_of_all, place, end)
+            with pytest.raises(Ended):
+                erase()
+    erase()
+    (asked,) = wipes.wipes(connection)
+    kept = BackupFolder(tmp_path / "backups").erasures()
+    assert {wipe.id for entry in kept for wipe in entry.wipes} == {asked.id}
+    assert let_in(connection) == ([], [f"CN={DEVICE},OU=g2"])
 
 
 def test_a_list_of_before_there_were_wipes_is_read(tmp_path: Path) -> None:

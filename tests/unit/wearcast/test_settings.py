@@ -87,3 +87,11 @@ def test_log_setting_is_checked() -> None:
     assert log_setting({"WEARCAST_LOG": "json:debug"}) == "json:debug"
     with pytest.raises(SettingsError, match="'xml' is none of text, json"):
         log_setting({"WEARCAST_LOG": "xml"})
+
+
+@pytest.mark.parametrize("days", ["0", "366", "-1", "1.5", "a month"])
+def test_how_long_a_dongle_may_come_to_be_emptied_is_whole_days(days: str) -> None:
+    assert load_settings({}).wipe_days == 30
+    assert load_settings({"WEARCAST_WIPE_DAYS": "7"}).wipe_days == 7
+    with pytest.raises(SettingsError, match="WEARCAST_WIPE_DAYS"):
+        load_settings({"WEARCAST_WIPE_DAYS": days})
