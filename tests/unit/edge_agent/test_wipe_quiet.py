@@ -1,7 +1,10 @@
 """An empty dongle: it answers, collects nothing, spares the battery, and ends its silence with a new service alone."""
 
+import json
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -11,12 +14,14 @@ import pytest
 from edge_agent.agent import Agent
 from edge_agent.config import AgentConfig, SourceConfig
 from edge_agent.enrolment.port import Unmanaged
+from edge_agent.errors import ConfigurationError, OutboxError
 from edge_agent.forget import enable
 from edge_agent.notify import Notifier
 from edge_agent.outbox import Outbox
 from edge_agent.power.port import AlwaysOn
 from edge_agent.remote.service import RemoteService
 from edge_agent.sources.base import Reading
+from edge_agent.start import start
 from edge_agent.testing import FakeClock, LoopbackUplink, ScriptedSource
 from edge_agent.wipe.desk import WipeDesk, WipeOrderedError
 from edge_agent.wipe.empty import finish_wipe
@@ -195,3 +200,40 @@ def test_a_running_agent_closes_everything_and_sends_nothing_more(tmp_path: Path
     assert read_record(path).state == "begun"
     finish_wipe(path)
     assert not path.exists()
+
+
+def test_a_start_finishes_the_wipe_before_it_opens_anything_and_goes_on_when_it_is_enabled(tmp_path: Path) -> None:
+    outbox = fill(tmp_path)
+    write_record(outbox, NEVER.begun(wipe(), batches=2))
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "device": DEVICE,
+                "vehicle_profile": "there is none",  # whoever gets as far as the profile fails
+                "source": {"kind": "replay_csv", "path": "trip.csv"},
+                "outbox": {"path": outbox.name},
+                "mqtt": {"host": "127.0.0.1", "port": 1},
+            }
+        )
+    )
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(start, config, stop)
+        try:
+            until(lambda: read_record(outbox).state == "done", "the wipe is finished")
+            assert with_the_car(tmp_path) == set()
+            with pytest.raises(OutboxError, match="in use"):
+                Outbox.open(outbox, device=DEVICE, max_bytes=10_000_000)
+            assert enable(outbox, NOW)
+            with pytest.raises(ConfigurationError, match="vehicle_profile"):
+                running.result(20)
+        finally:
+            stop.set()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
