@@ -20,7 +20,8 @@ from telemetry.wipe import WIPE_KIND, Wipe, WipeResult, decode_wipe_result
 
 logger = logging.getLogger(__name__)
 
-_RESULTS: Final = re.compile(rf"{re.escape(PREFIX)}/({DEVICE_ID.pattern})/results/{WIPE_KIND}")
+_ENDING: Final = f"/results/{WIPE_KIND}"
+_RESULTS: Final = re.compile(rf"{re.escape(PREFIX)}/({DEVICE_ID.pattern}){_ENDING}")
 _MOST_RESULTS: Final = 1000  # waiting to be noted; what finds no room is answered again
 _SEEN_AGAIN_SECONDS: Final = 2.0  # a dongle that talks without end is no news each time
 
@@ -49,8 +50,8 @@ class WipePost:
 
         So is an empty status: what was retained is cleared, which tells nothing of a device.
         """
-        found = _RESULTS.fullmatch(topic)
-        if found is not None:
+        # Of every message that arrives: the cheap look first.
+        if topic.endswith(_ENDING) and (found := _RESULTS.fullmatch(topic)) is not None:
             self._answer(found[1], payload)
             return True
         if self._awaited and (sender := sender_of(topic)) in self._awaited:
