@@ -146,18 +146,23 @@ def expire(connection: Connection, now: datetime) -> int:
 
 
 def end_by_hand(connection: Connection, device_id: str, now: datetime) -> None:
-    """The dongle was emptied or destroyed by somebody. RegistryError where no wipe of it is open."""
+    """The dongle was emptied or destroyed by somebody. RegistryError where it has nothing to be emptied of."""
     ended = connection.execute(
-        "UPDATE device_wipe SET outcome = 'by-hand', ended_at = %s WHERE device_id = %s AND outcome IS NULL",
+        "UPDATE device_wipe SET outcome = 'by-hand', ended_at = %s WHERE device_id = %s AND"
+        " (outcome IS NULL OR outcome IN ('expired', 'shut-out'))",
         [now, device_id],
     ).rowcount
     if not ended:
-        raise RegistryError(f"no wipe of device {device_id[:100]!r} is open; see: wearcast privacy wipes")
+        raise RegistryError(f"device {device_id[:100]!r} has nothing to be emptied of; see: wearcast privacy wipes")
 
 
-def require_none_open(connection: Connection, device_id: str) -> None:
-    """RegistryError while a dongle may still hold an erased person's data: its next owner's car would send it."""
-    if device_id in awaited(connection):
+def require_emptied(connection: Connection, device_id: str) -> None:
+    """RegistryError while a dongle may still hold an erased person's data: it would send that from its next car."""
+    full = connection.execute(
+        "SELECT FROM device_wipe WHERE device_id = %s AND (outcome IS NULL OR outcome IN ('expired', 'shut-out'))",
+        [device_id],
+    ).fetchone()
+    if full is not None:
         raise RegistryError(
             f"device {device_id} still holds data of an erased person: let it connect and empty itself, or run"
             f" `wearcast agent forget` on it and then `wearcast privacy wipes --done {device_id}`"

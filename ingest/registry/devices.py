@@ -7,7 +7,7 @@ from ingest.database import Connection
 from ingest.errors import RegistryError
 from ingest.registry.records import Device
 from ingest.registry.table import all_of, insert, one, update
-from ingest.wipes import require_none_open
+from ingest.wipes import require_emptied
 from telemetry.topics import require_device_id
 
 _COLUMNS: LiteralString = "id, vehicle_id, hardware, enabled, created_at"
@@ -31,7 +31,7 @@ def register_device(
         raise RegistryError(str(error)) from error
     values = {"id": id, "vehicle_id": vehicle_id, "hardware": hardware, "enabled": enabled}
     with connection.transaction():
-        require_none_open(connection, id)
+        require_emptied(connection, id)
         # A dongle that was an erased person's may serve another: from here on its messages are theirs.
         connection.execute("DELETE FROM erased_device WHERE device_id = %s", [id])
         return Device(**insert(connection, "device", values, _COLUMNS))

@@ -130,6 +130,10 @@ def test_after_the_deadline_it_is_shut_out(connection: Connection) -> None:
     assert revoked(connection) == ["the owner was erased"]
     assert [entry.outcome for entry in wipes.wipes(connection)] == ["expired"]
     assert wipes.wipes(connection, only_open=True) == []
+    with pytest.raises(RegistryError, match="still holds data"):
+        register_car(connection, DEVICE)  # its store is as it was
+    wipes.end_by_hand(connection, DEVICE, NOW)
+    register_car(connection, DEVICE)
 
 
 def test_one_that_was_revoked_before_stays_out(connection: Connection) -> None:
@@ -146,7 +150,7 @@ def test_nobody_is_given_a_dongle_that_may_hold_anothers_data(connection: Connec
     with pytest.raises(RegistryError, match=f"privacy wipes --done {DEVICE}"):
         register_car(connection, DEVICE)
     wipes.end_by_hand(connection, DEVICE, NOW)
-    with pytest.raises(RegistryError, match="no wipe"):
+    with pytest.raises(RegistryError, match="nothing to be emptied of"):
         wipes.end_by_hand(connection, DEVICE, NOW)
     register_car(connection, DEVICE)
     generation = connection.execute("SELECT credential_generation FROM device WHERE id = %s", [DEVICE]).fetchone()
