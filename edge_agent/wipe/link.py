@@ -6,6 +6,7 @@ kept for the former service ends with it.
 
 import logging
 import queue
+import threading
 import time
 from typing import Final
 
@@ -18,6 +19,7 @@ from edge_agent.broker_tls import BrokerTls
 from edge_agent.broker_trouble import BrokerTrouble
 from edge_agent.config import MqttConfig, UplinkConfig
 from edge_agent.reconnect import ReconnectPauses
+from edge_agent.uplink import NETWORK_END_SECONDS
 from telemetry.topics import commands_topic, publish_topic, results_topic
 from telemetry.wipe import WIPE_KIND, WipeResult, encode_wipe_result
 
@@ -77,7 +79,9 @@ class WipeLink:
             return
         client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_log = None
         client.disconnect()
-        client.loop_stop()
+        ending = threading.Thread(target=client.loop_stop, name="end of the network thread", daemon=True)
+        ending.start()
+        ending.join(NETWORK_END_SECONDS)
 
     def received(self, seconds: float) -> bytes | None:
         """The next wipe as it came; None where none comes within that time."""
@@ -107,6 +111,8 @@ class WipeLink:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if client is not self._client:  # stopped; its thread may outlive it
+            return
         if reason.is_failure:
             log.info("the broker lets this emptied dongle in no more: %s", reason)
             return
@@ -124,6 +130,8 @@ class WipeLink:
         _reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if client is not self._client:
+            return
         if not self._connected:
             self._trouble.dropped()
         self._connected = False
