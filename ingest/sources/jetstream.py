@@ -35,6 +35,7 @@ from ingest.sources.nats_connection import NatsConfig, NatsConnection, nats_conn
 from ingest.sources.nats_stream import CONSUMER, STREAM, find_consumer
 from ingest.sources.port import Aside
 from ingest.sources.subjects import STORED, subject_of, topic_of
+from telemetry.topics import is_acks_topic
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +228,7 @@ class JetstreamSource:
         try:
             for topic, payload in messages:
                 subject = subject_of(topic)
-                if topic.endswith("/acks"):
+                if is_acks_topic(topic):
                     await client.publish(subject, payload)
                 else:
                     await client.publish(subject, payload, headers=_QOS_1)

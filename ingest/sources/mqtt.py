@@ -26,6 +26,7 @@ from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.sources.mqtt_connection import MqttConnection
 from ingest.sources.port import Aside
+from telemetry.topics import is_acks_topic
 
 logger = logging.getLogger(__name__)
 
@@ -120,10 +121,15 @@ class MqttSource:
             connection.confirm(its)
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish with QoS 1; BrokerError where the broker is away."""
+        """Publish with QoS 1, acknowledgements with QoS 0; BrokerError where the broker is away.
+
+        Devices listen with QoS 0, so a broker that keeps an acknowledgement keeps it for nobody.
+        """
         if self._connection is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
-        await self._connection.send(messages)
+        connection = self._connection
+        await connection.send([message for message in messages if is_acks_topic(message[0])], qos=0)
+        await connection.send([message for message in messages if not is_acks_topic(message[0])], qos=1)
 
     def close(self) -> None:
         """Take in no more."""

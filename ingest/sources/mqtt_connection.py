@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -23,7 +23,7 @@ from ingest.broker import BrokerConfig, Client
 from ingest.errors import BrokerError
 from ingest.sources.read_ahead import ReadAhead
 
-_MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK
+_MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK, or with QoS 0 not yet written
 _LAST_SECONDS: Final = 2.0  # for the broker to confirm what was published before it is left
 _PACKETS_AT_ONCE: Final = 100
 _PUBACK: Final = struct.Struct("!BBH")  # kind, length of the rest, packet id (MQTT 3.1.1, 3.4)
@@ -141,15 +141,15 @@ class MqttConnection(Client):
             joined = b"".join(_PUBACK.pack(paho.PUBACK, 2, packet) for packet in packets)
             self._client._packet_queue(paho.PUBACK, joined, 0, 1)  # noqa: SLF001
 
-    async def send(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish them with QoS 1, at most so many unconfirmed at a time.
+    async def send(self, messages: Sequence[tuple[str, bytes]], *, qos: Literal[0, 1]) -> None:
+        """Publish them, at most so many at a time that are not confirmed, or with QoS 0 not written.
 
         BrokerError where the connection is lost, or the broker confirms nothing: then it is ended, as what it has not
         confirmed by now would be in the way for as long as it lasts.
         """
         for topic, payload in messages:
             await self._wait_for_leave_to_publish()
-            if self._client.publish(topic, payload, qos=1).rc != paho.MQTT_ERR_SUCCESS:
+            if self._client.publish(topic, payload, qos=qos).rc != paho.MQTT_ERR_SUCCESS:
                 raise BrokerError("the broker is gone; what was to be published is due again when it is back")
             self._in_flight += 1
             self._all_confirmed.clear()

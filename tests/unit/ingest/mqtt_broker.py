@@ -24,6 +24,7 @@ class Broker:
         self.before_the_subscription: list[tuple[int, bytes]] = []
         self.confirmed: list[int] = []
         self.published: list[bytes] = []
+        self.published_with: list[int] = []  # QoS of each
         self.writer: asyncio.StreamWriter | None = None
         self.connections = 0
         self.confirms = True
@@ -59,7 +60,8 @@ class Broker:
         elif packet.kind == mqtt.PUBLISH:
             payload, number = mqtt.payload_and_id(packet)
             self.published.append(payload)
-            if self.confirms:
+            self.published_with.append(mqtt.qos(packet))
+            if self.confirms and mqtt.qos(packet):
                 self.writer.write(mqtt.puback(number))
 
     def deliver(self, packet: int, payload: bytes, topic: str = TOPIC) -> None:

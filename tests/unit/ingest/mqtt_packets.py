@@ -35,9 +35,16 @@ def packet_id(body: bytes) -> int:
     return int.from_bytes(body[:2])
 
 
+def qos(packet: Packet) -> int:
+    """Of a PUBLISH (3.3.1.2)."""
+    return packet.flags >> 1 & 3
+
+
 def payload_and_id(packet: Packet) -> tuple[bytes, int]:
-    """Of a PUBLISH with QoS 1 (3.3)."""
+    """Of a PUBLISH (3.3); with QoS 0 it has no id: 0."""
     topic_end = 2 + int.from_bytes(packet.body[:2])
+    if not qos(packet):
+        return packet.body[topic_end:], 0
     return packet.body[topic_end + 2 :], packet_id(packet.body[topic_end:])
 
 

@@ -148,13 +148,13 @@ async def test_where_the_broker_confirms_nothing_a_publication_fails_and_the_con
     async with serving(broker):
         connection = await opened(broker, timeout_s=0.2)
         with pytest.raises(BrokerError, match="confirmed nothing"):
-            await asyncio.wait_for(connection.send([(TOPIC, b"x")] * 3000), 20)
+            await asyncio.wait_for(connection.send([(TOPIC, b"x")] * 3000, qos=1), 20)
         with pytest.raises(BrokerError, match="confirmed nothing"):
             await asyncio.wait_for(connection.keep(), 20)
         await connection.leave()
         await until(lambda: broker.closed == 1, "closed")
         with pytest.raises(BrokerError, match="gone"):
-            await connection.send([(TOPIC, b"x")])
+            await connection.send([(TOPIC, b"x")], qos=1)
 
 
 async def test_nothing_is_taken_from_a_connection_that_is_lost() -> None:
@@ -179,7 +179,7 @@ async def test_it_is_left_once_what_was_published_is_confirmed_however_much_stil
     broker.confirms = False
     async with serving(broker):
         connection = await opened(broker)
-        await connection.send([(TOPIC, b"the last")])
+        await connection.send([(TOPIC, b"the last")], qos=1)
         leaving = asyncio.create_task(connection.leave())
         await until(lambda: broker.published == [b"the last"], "published")
         await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ import pytest
 
 from ingest.errors import BrokerError
 from ingest.inbox import Inbox
+from telemetry.topics import acks_topic, commands_topic
 from tests.unit.ingest.mqtt_broker import TOPIC, Broker, connected, take, until
 
 
@@ -103,3 +104,13 @@ async def test_a_topic_that_is_no_text_reaches_the_store_to_be_rejected() -> Non
         first, second = await source.take(max_messages=2, max_bytes=1_000, linger_seconds=20)
         assert (first.topic, second.topic) == ("wearcast/v1/\ufffd/readings", TOPIC)
         assert broker.connections == 1
+
+
+async def test_acknowledgements_need_no_confirmation_and_all_else_does() -> None:
+    broker = Broker()
+    broker.confirms = False
+    async with connected(Inbox(max_messages=1, max_bytes=1_000), broker) as (source, _):
+        acks = [(acks_topic(f"d{number}"), b"committed") for number in range(3000)]
+        await asyncio.wait_for(source.publish([*acks, (commands_topic("d1", "service"), b"oil")]), 20)
+        await until(lambda: len(broker.published_with) == 3001, "all arrived")
+        assert broker.published_with == [0] * 3000 + [1]
