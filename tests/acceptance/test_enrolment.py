@@ -97,7 +97,8 @@ def flash(site: Site, token: str, url: str) -> Path:
     folder.mkdir()
     (folder / "token").write_text(token)
     (folder / "ca.pem").write_bytes((site.folder / "authority" / "ca.pem").read_bytes())
-    rows = "".join(f"2026-01-31T08:00:{second:02d}Z,{second}\n" for second in range(30))
+    # Longer than the test lasts on a busy machine: an agent whose recording is over and stored ends.
+    rows = "".join(f"2026-01-31T08:{at // 60:02d}:{at % 60:02d}Z,{at % 60}\n" for at in range(600))
     (folder / "trip.csv").write_text(f"time,Vehicle.Speed\n{rows}")
     config = {
         "device": DEVICE,
