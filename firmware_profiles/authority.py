@@ -4,7 +4,7 @@ It lives in a folder the user names, made on first use: ``ca.pem`` and ``ca-key.
 can speak as any device, so it is never part of a bundle. ``ca.pem`` of an issuing authority, whose root stays offline,
 holds its own certificate first and those above it after it: whoever trusts the file trusts the whole chain.
 ``former.pem`` holds the issuing authorities before it, whose certificates may be exchanged for one of this.
-``also-trusted.pem`` holds roots that devices are to trust beside it: the next one first, then the former.
+``also-trusted.pem`` and ``vouched.pem`` are for another root (:mod:`firmware_profiles.roots`).
 ``issued.jsonl`` notes what was given to devices without the enrolment service, so that it can be revoked.
 
 Needs ``cryptography`` (the backend extra); nothing on the dongle imports this module.
@@ -25,13 +25,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from firmware_profiles import certificates
 from firmware_profiles.errors import AuthorityError
+from firmware_profiles.roots import also_trusted, key_of_root, read_certificates, vouched, write_roots
 from telemetry.subject import Subject, device_subject, service_subject
 
 CERTIFICATE_FILE: Final = "ca.pem"
 KEY_FILE: Final = "ca-key.pem"
 JOURNAL_FILE: Final = "issued.jsonl"
 FORMER_FILE: Final = "former.pem"
-ALSO_FILE: Final = "also-trusted.pem"
 AUTHORITY_DAYS: Final = 3650
 ISSUING_DAYS: Final = 1095
 DEVICE_DAYS: Final = 1095  # of what a bundle holds
@@ -121,15 +121,30 @@ class Authority:
     @property
     def trusted_pem(self) -> bytes:
         """The same with the roots that are trusted beside it, while one root takes another's place."""
-        return self.certificate_pem + b"".join(map(certificates.certificate_pem, _also(self._folder)))
+        return self.certificate_pem + b"".join(map(certificates.certificate_pem, also_trusted(self._folder)))
 
-    def trust(self, root: x509.Certificate) -> None:
-        """Have devices trust another root too. AuthorityError where it is none, or has ended."""
-        known = _also(self._folder)
-        if root in (*self._chain, *known):
+    @property
+    def announced_pem(self) -> bytes:
+        """The same with what vouches for these roots: the answer to devices that ask whom to trust."""
+        return self.trusted_pem + b"".join(map(certificates.certificate_pem, vouched(self._folder)))
+
+    def trust(self, root: x509.Certificate, *, by: "Authority") -> None:
+        """Have devices trust another root too. ``by``: the root they trust by now, which vouches for it with its key.
+
+        AuthorityError where either is no such root, or has ended.
+        """
+        known, vouching = also_trusted(self._folder), vouched(self._folder)
+        key = key_of_root(root, self.now())
+        if by.certificate not in (self._chain[-1], *known):
+            raise AuthorityError("devices take a root from the one they trust: name the folder of that with --root")
+        if root == self._chain[-1] or any(each.public_key() == key for each in vouching):
             return
-        _require_root(root, self.now())
-        _replace(self._folder / ALSO_FILE, b"".join(map(certificates.certificate_pem, (*known, root))))
+        try:
+            subject = certificates.subject_of(root.subject)
+        except ValueError as error:
+            raise AuthorityError(f"{error}; make a root: wearcast enrolment authority --out FOLDER") from error
+        crossed = by.certify(subject, key, min(by.ends, root.not_valid_after_utc), path_length=1)
+        write_roots(self._folder, [*(each for each in known if each != root), root], [*vouching, crossed])
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether this authority, one above it, or one whose place it took signed it; it may have ended."""
@@ -209,13 +224,13 @@ class Authority:
         former: tuple[x509.Certificate, ...] = ()
         also: tuple[x509.Certificate, ...] = ()
         if follows is not None:
-            before = _certificates(follows / CERTIFICATE_FILE)
-            former, also = (before[0], *_former(follows)), _also(follows)
+            before = read_certificates(follows / CERTIFICATE_FILE)
+            former, also = (before[0], *_former(follows)), also_trusted(follows)
             if not self.has_issued(former[0]):
                 if self._certificate not in also:
                     raise AuthorityError(
                         f"{follows} is no authority below this root, and its devices do not trust this one: wearcast"
-                        f" enrolment trust {self._folder / CERTIFICATE_FILE} --ca {follows}"
+                        f" enrolment trust {self._folder / CERTIFICATE_FILE} --ca {follows} --root ROOT"
                     )
                 also = (before[-1], *also)
         constraint = self._certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -229,7 +244,8 @@ class Authority:
         if former:
             (folder / FORMER_FILE).write_bytes(b"".join(map(certificates.certificate_pem, former)))
         if others := [each for each in also if each != self._certificate]:
-            (folder / ALSO_FILE).write_bytes(b"".join(map(certificates.certificate_pem, others)))
+            assert follows is not None
+            write_roots(folder, others, vouched(follows))
 
     def certify(
         self,
@@ -325,45 +341,9 @@ def _write(folder: Path, key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.C
         raise AuthorityError(f"{folder}: the authority cannot be written: {error.strerror}") from error
 
 
-def read_root(file: Path) -> x509.Certificate:
-    """The root in a file, which may hold authorities below it before it. AuthorityError where it cannot be read."""
-    return _certificates(file)[-1]
-
-
-def _require_root(certificate: x509.Certificate, now: datetime) -> None:
-    try:
-        certificate.verify_directly_issued_by(certificate)
-        signs = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except Exception as error:  # of another issuer, of an algorithm that is not known, or without extensions
-        raise AuthorityError("this is no root: a root has signed itself, and may certify others") from error
-    if not signs or certificate.not_valid_after_utc <= now:
-        raise AuthorityError("this is no root, or it has ended; make one: wearcast enrolment authority --out FOLDER")
-
-
-def _also(folder: Path) -> tuple[x509.Certificate, ...]:
-    file = folder / ALSO_FILE
-    return _certificates(file) if file.exists() else ()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".unfinished")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise AuthorityError(f"{path} cannot be written: {error.strerror}") from error
-
-
 def _former(folder: Path) -> tuple[x509.Certificate, ...]:
     file = folder / FORMER_FILE
-    return _certificates(file) if file.exists() else ()
-
-
-def _certificates(file: Path) -> tuple[x509.Certificate, ...]:
-    try:
-        return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise AuthorityError(f"{file} cannot be read as certificates: {error}") from error
+    return read_certificates(file) if file.exists() else ()
 
 
 def write_secret(path: Path, content: bytes) -> None:

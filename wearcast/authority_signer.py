@@ -26,8 +26,8 @@ class AuthoritySigner:
 
     @property
     def trusted_pem(self) -> bytes:
-        """The authority's certificate, those above it, and roots that are trusted beside it."""
-        return self._authority.trusted_pem
+        """The authority's certificate, those above it, roots that are trusted beside it, and what vouches for them."""
+        return self._authority.announced_pem
 
     @property
     def fingerprint(self) -> str:

@@ -57,6 +57,20 @@ def is_root(certificate_pem: bytes, file: Path) -> bool:
     return b"CA:TRUE" in told and subject.partition(b"=")[2] == issuer.partition(b"=")[2]
 
 
+def public_key(certificate_pem: bytes) -> bytes:
+    """The key in a certificate, PEM."""
+    return _run("x509", "-noout", "-pubkey", given=certificate_pem)
+
+
+def is_authority_by(certificate_pem: bytes, file: Path, roots: Path) -> bool:
+    """Whether a certificate, which is in the file too, is an authority's and signed by one of these roots itself."""
+    try:
+        _run("verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile", str(roots), str(file))
+        return b"CA:TRUE" in _run("x509", "-noout", "-ext", "basicConstraints", given=certificate_pem)
+    except EnrolmentError:
+        return False
+
+
 def has_ended(certificate_pem: bytes) -> bool:
     """Whether a certificate is over."""
     try:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from edge_agent.broker_tls import BrokerTls
@@ -19,8 +20,9 @@ from edge_agent.enrolment.identity import Identity
 from edge_agent.enrolment.port import Order, Outcome
 from edge_agent.errors import EnrolmentError
 from firmware_profiles import certificates
-from firmware_profiles.authority import Authority, read_root
+from firmware_profiles.authority import Authority
 from firmware_profiles.errors import AuthorityError
+from firmware_profiles.roots import read_root, write_roots
 from ingest.database import Connection
 from tests.integration.enrolment_support import Enrolment, running_enrolment
 from tests.integration.remote_support import DEVICE, OTHER, register_devices
@@ -51,6 +53,10 @@ def folder(tmp_path: Path, connection: Connection) -> Path:
 def former(database_url: str, connection: Connection, folder: Path) -> Iterator[Enrolment]:
     with running_enrolment(database_url, connection, folder / "issuing") as running:
         yield running
+
+
+def trust_next(folder: Path, name: str = "root-next") -> str:
+    return command("trust", folder / name / "ca.pem", "--ca", folder / "issuing", "--root", folder / "root")
 
 
 def renew(order: Order) -> Outcome:
@@ -95,7 +101,7 @@ def test_a_root_is_changed_in_steps_and_no_dongle_is_touched(
     with pytest.raises(AuthorityError, match="enrolment trust"):
         Authority.open(folder / "root-next").issue_authority(folder / "early", follows=folder / "issuing")
 
-    assert "devices learn it" in command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    assert "devices learn it" in trust_next(folder)
     assert renew(order) == ISSUED  # the service runs on: it has read the root by itself
     assert learned(order) == [root_of(folder / "root-next")]
     written = Identity(Path(order.folder)).anchors.stat().st_mtime_ns
@@ -134,7 +140,7 @@ def test_the_broker_is_known_by_the_new_root_too(former: Enrolment, folder: Path
     assert shown is not None
     tls = BrokerTls(shown)
     before = len(tls.context.get_ca_certs())
-    command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    trust_next(folder)
     assert renew(order) == ISSUED
     tls.renew()  # between two connections
     assert len(tls.context.get_ca_certs()) == before + 1
@@ -156,21 +162,31 @@ def test_nobody_but_who_is_trusted_teaches_a_root(
     assert trusted_files(None, Identity(Path(order.folder))) == ()  # by the system's authorities nothing is learned
 
 
-def test_what_is_no_root_is_not_trusted(former: Enrolment, folder: Path) -> None:
+def test_what_is_no_root_or_no_root_signed_for_is_not_trusted(former: Enrolment, folder: Path) -> None:
+    """Also where somebody rules the service's machine, with the issuing authority's key."""
     order = enrolled(former, folder)
+    issuing = Authority.open(folder / "issuing")
     command("authority", "--root", folder / "root-next", "--out", folder / "below")
-    below = certificates.certificate_pem(Authority.open(folder / "below").certificate)
-    (folder / "issuing" / "also-trusted.pem").write_bytes(below)
+    below = Authority.open(folder / "below").certificate
+    rogue = Authority.open(folder / "root-next").certificate
+    rogue_key = rogue.public_key()
+    assert isinstance(rogue_key, ec.EllipticCurvePublicKey)
+    named = certificates.subject_of(rogue.subject)
+    by_issuing = issuing.certify(named, rogue_key, issuing.ends, path_length=1)
+    other_key = issuing.key.public_key()
+    by_root = Authority.open(folder / "root").certify(named, other_key, issuing.ends, path_length=1)
+    write_roots(folder / "issuing", [below, rogue], [by_issuing, by_root])
     assert renew(order) == ISSUED
     assert learned(order) == []
-    (folder / "issuing" / "also-trusted.pem").unlink()
-    with pytest.raises(AuthorityError, match="no root"):
-        Authority.open(folder / "issuing").trust(Authority.open(folder / "below").certificate)
+    write_roots(folder / "issuing", [], [])
+    for root, by, why in ((below, "root", "no root"), (rogue, "issuing", "--root"), (rogue, "root-next", "--root")):
+        with pytest.raises(AuthorityError, match=why):
+            issuing.trust(root, by=Authority.open(folder / by))
 
 
 def test_what_was_learned_stays_until_it_ends(former: Enrolment, folder: Path) -> None:
     order = enrolled(former, folder)
-    command("trust", folder / "root-next" / "ca.pem", "--ca", folder / "issuing")
+    trust_next(folder)
     assert renew(order) == ISSUED
     kept = learned(order)
     (folder / "issuing" / "also-trusted.pem").unlink()

@@ -221,8 +221,16 @@ def authority(
 @app.command()
 def trust(
     ca: AuthorityFolder,
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="[ROOT]", help="ca.pem of a root that devices are to trust too.", show_default=False),
+    ] = None,
     root: Annotated[
-        Path | None, typer.Argument(help="ca.pem of a root that devices are to trust too.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of the root that devices trust by now: its key vouches for the other. Not where --ca is it.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write all that is trusted into this file, for brokers.", show_default=False)
@@ -230,19 +238,20 @@ def trust(
 ) -> None:
     """Have devices trust a second root, from their next renewal on: the step before it takes the first one's place.
 
-    Example: wearcast enrolment trust root-next/ca.pem --ca issuing --out ca.pem
+    Example: wearcast enrolment trust root-next/ca.pem --ca issuing --root /media/offline/root --out ca.pem
     """
-    from firmware_profiles.authority import Authority, read_root
+    from firmware_profiles.authority import Authority
     from firmware_profiles.certificates import fingerprint
     from firmware_profiles.errors import AuthorityError
+    from firmware_profiles.roots import read_root
 
     authority = Authority.open(ca)
-    if root is None and out is None:
+    if other is None and out is None:
         raise AuthorityError("name the ca.pem of a root to add, or --out for what is trusted now")
-    if root is not None:
-        added = read_root(root)
-        authority.trust(added)
-        print(f"{root}: trusted beside {ca}; devices learn it as they renew ({fingerprint(added)})")
+    if other is not None:
+        added = read_root(other)
+        authority.trust(added, by=authority if root is None else Authority.open(root))
+        print(f"{other}: trusted beside {ca}; devices learn it as they renew ({fingerprint(added)})")
     if out is not None:
         try:
             out.write_bytes(authority.trusted_pem)
