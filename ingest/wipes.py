@@ -156,6 +156,16 @@ def end_by_hand(connection: Connection, device_id: str, now: datetime) -> None:
         raise RegistryError(f"device {device_id[:100]!r} has nothing to be emptied of; see: wearcast privacy wipes")
 
 
+def shut_out(connection: Connection, device_id: str, now: datetime) -> bool:
+    """End an open wipe: the device was revoked, and is let in for nothing any more. Whether there was one."""
+    return bool(
+        connection.execute(
+            "UPDATE device_wipe SET outcome = 'shut-out', ended_at = %s WHERE device_id = %s AND outcome IS NULL",
+            [now, device_id],
+        ).rowcount
+    )
+
+
 def require_emptied(connection: Connection, device_id: str) -> None:
     """RegistryError while a dongle may still hold an erased person's data: it would send that from its next car."""
     full = connection.execute(
@@ -167,6 +177,14 @@ def require_emptied(connection: Connection, device_id: str) -> None:
             f"device {device_id} still holds data of an erased person: let it connect and empty itself, or run"
             f" `wearcast agent forget` on it and then `wearcast privacy wipes --done {device_id}`"
         )
+
+
+def newest(connection: Connection) -> list[WipeEntry]:
+    """Of each dongle the last one."""
+    last: dict[str, WipeEntry] = {}
+    for entry in wipes(connection):
+        last.setdefault(entry.device_id, entry)
+    return list(last.values())
 
 
 def wipes(connection: Connection, *, only_open: bool = False) -> list[WipeEntry]:

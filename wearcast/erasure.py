@@ -13,13 +13,13 @@ from ingest.broker import BrokerConfig, Client
 from ingest.database import Connection
 from ingest.errors import BrokerError, RegistryError
 from ingest.personal.keyring import KeyRing
-from ingest.wipes import order
+from ingest.wipes import WipeEntry, newest, order
 from rules.personal.erase import erase_again, erase_person
 from rules.personal.mails import mail_names
 from rules.personal.places import ALL_PLACES
-from rules.personal.subject import Erased, Subject, count_rows, find_subject
+from rules.personal.subject import Erased, Subject, count_rows, find_subject, still_theirs
 from telemetry.topics import publish_topic
-from wearcast.backups.folder import BackupFolder
+from wearcast.backups.folder import BackupFolder, in_force
 
 # A closed list: a free text would bring personal data into the list of erasures, which stays.
 Reason = Literal["request", "consent-withdrawn", "contract-ended", "inactive"]
@@ -44,6 +44,7 @@ class Outcome:
     subject: Subject
     rows: dict[str, int]
     mails: int
+    wipes: tuple[WipeEntry, ...]  # of each dongle the newest: how far it came
     broker: str  # '' or why retained messages may remain
 
 
@@ -75,14 +76,14 @@ def erase(
     The list of erasures comes first: whatever dies afterwards, no restored backup brings the person back. Nothing waits
     for the dongles: ingest tells them to empty themselves, for ``wipe_within`` at most.
     """
-    before = next((entry for entry in backups.erasures() if entry.subject.owner_id == owner_id), None)
+    before = in_force(backups.erasures()).get(owner_id)
     try:
         subject = find_subject(connection, owner_id)
     except RegistryError:
         if before is None:
             raise
-        rows = erase_again(connection, before)
-        return _outcome(before.subject, rows, 0, broker)
+        subject = still_theirs(connection, before.subject)
+        return _outcome(connection, subject, erase_again(connection, before), 0, broker)
     names = mail_names(connection, subject)
     asked = () if before is None else before.wipes
     fresh = [device for device in subject.device_ids if device not in {wipe.device_id for wipe in asked}]
@@ -92,16 +93,19 @@ def erase(
     mails = _delete(_mails(mail_folder, names))
     rows = erase_person(connection, erased, now)
     mails += _delete(_mails(mail_folder, names))  # what delivery wrote meanwhile
-    return _outcome(subject, rows, mails, broker)
+    return _outcome(connection, subject, rows, mails, broker)
 
 
-def _outcome(subject: Subject, rows: dict[str, int], mails: int, broker: BrokerConfig) -> Outcome:
+def _outcome(
+    connection: Connection, subject: Subject, rows: dict[str, int], mails: int, broker: BrokerConfig
+) -> Outcome:
     try:
         asyncio.run(_clear_retained(broker, subject.device_ids))
         trouble = ""
     except (aiomqtt.MqttError, BrokerError, TimeoutError) as error:
         trouble = str(error) or type(error).__name__
-    return Outcome(subject=subject, rows=rows, mails=mails, broker=trouble)
+    of_theirs = tuple(entry for entry in newest(connection) if entry.device_id in subject.device_ids)
+    return Outcome(subject=subject, rows=rows, mails=mails, wipes=of_theirs, broker=trouble)
 
 
 async def _clear_retained(broker: BrokerConfig, devices: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from ingest import wipes
 from ingest.database import Connection
 from ingest.enrolment.port import IssuedCertificate, PresentCertificate, RevokedSerial
 from ingest.errors import EnrolmentError
@@ -174,7 +175,10 @@ def record(connection: Connection, certificate: IssuedCertificate | PresentCerti
 
 
 def revoke(connection: Connection, device_id: str, *, reason: str, now: datetime) -> int:
-    """End everything the device was given, tokens too; how many certificates. It can be enrolled anew."""
+    """End everything the device was given, tokens too; how many certificates. It can be enrolled anew.
+
+    One that is let in only to empty itself is not any more either: a broker that goes by generations would let it.
+    """
     if not reason.strip():
         raise EnrolmentError("a revocation says why: --reason")
     known = connection.execute(
@@ -182,14 +186,15 @@ def revoke(connection: Connection, device_id: str, *, reason: str, now: datetime
         " WHERE id = %s",
         [now, device_id],
     ).rowcount
-    if not known:
-        raise _unknown(device_id)
     _withdraw_tokens(connection, device_id, now)
-    return connection.execute(
+    ended = connection.execute(
         "UPDATE device_certificate SET revoked_at = %s, revoked_reason = %s"
         " WHERE device_id = %s AND revoked_at IS NULL",
         [now, reason.strip()[:200], device_id],
     ).rowcount
+    if not wipes.shut_out(connection, device_id, now) and not known:
+        raise _unknown(device_id)
+    return ended
 
 
 def end_older(connection: Connection) -> None:

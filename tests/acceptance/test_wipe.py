@@ -133,7 +133,7 @@ def stored(site: FortifiedSite) -> set[str]:
 
 def erased(site: FortifiedSite, owner: UUID) -> None:
     printed = site.run("privacy", "erase", str(owner), "--reason", "request", "--yes")
-    assert f"told to empty themselves, within 30 days: {DEVICE}" in printed
+    assert f"{DEVICE} is told to empty itself, until 20" in printed
 
 
 def backend(site: FortifiedSite) -> None:

@@ -1,9 +1,10 @@
 """Wipes in the database: asked, sent, answered, expired; who is let in meanwhile; and what a restored backup knows."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,17 +14,19 @@ from ingest.brokers.access import read_access
 from ingest.database import Connection
 from ingest.enrolment import store
 from ingest.enrolment.port import PresentCertificate
-from ingest.errors import RegistryError
+from ingest.errors import EnrolmentError, RegistryError
 from ingest.personal.keyring import KeyRingFile
 from ingest.wipe_post import Heard, WipePost
 from rules.personal.erase import erase_again, erase_person
-from rules.personal.subject import Erased, find_subject
+from rules.personal.subject import Erased, Subject, find_subject
 from telemetry.topics import acks_topic, publish_topic
 from telemetry.wipe import Wipe, WipeResult, encode_wipe_result
 from tests.integration.ingest_support import register_car
 from wearcast import erasure as erasure_of_all
-from wearcast.backups.folder import BackupFolder
+from wearcast.backups.folder import BackupFolder, in_force
 from wearcast.embedded.nats import free_port
+from wearcast.watch.facts import Wipes
+from wearcast.watch.gather import read_wipes
 
 pytestmark = pytest.mark.database
 
@@ -136,6 +139,39 @@ def test_after_the_deadline_it_is_shut_out(connection: Connection) -> None:
     register_car(connection, DEVICE)
 
 
+def test_the_status_tells_of_those_that_were_not_emptied_in_time(connection: Connection) -> None:
+    for number, device in enumerate(("open", "refuses", "late", "noted", "long-ago", "done")):
+        erased(connection, person(connection, device))
+        deadline = (
+            NOW + MONTH if number < 2 else NOW - (MONTH + timedelta(days=1) if device == "long-ago" else MONTH / 2)
+        )
+        connection.execute(
+            "UPDATE device_wipe SET asked_at = %s, deadline = %s, refusal = %s WHERE device_id = %s",
+            [NOW - 3 * MONTH, deadline, "expired" if device == "refuses" else None, device],
+        )
+    assert wipes.expire(connection, NOW) == 4
+    connection.execute("UPDATE device_wipe SET outcome = NULL, ended_at = NULL WHERE device_id = 'late'")  # no worker
+    wipes.end_by_hand(connection, "done", NOW)
+    assert read_wipes(connection) == Wipes(open=2, refused=1, expired=2)
+
+
+def test_one_that_is_revoked_meanwhile_is_let_in_for_nothing(connection: Connection) -> None:
+    """Stolen while it is awaited. A broker that goes by generations knows no revoked certificate, only users."""
+    owner = person(connection)
+    first = erasure(connection, owner)
+    wipes.open_wipes(connection, first.wipes, NOW)  # broken off here
+    store.revoke(connection, DEVICE, reason="stolen", now=NOW)
+    assert let_in(connection) == ([], [])
+    erase_person(connection, first, NOW)
+    erased(connection, person(connection, "car-8"))
+    store.revoke(connection, "car-8", reason="stolen too", now=NOW)
+    assert let_in(connection) == ([], [])
+    assert {entry.outcome for entry in wipes.wipes(connection)} == {"shut-out"}
+    assert revoked(connection) == ["stolen", "stolen too"]
+    with pytest.raises(EnrolmentError, match="no device"):
+        store.revoke(connection, "car-8", reason="once more", now=NOW)
+
+
 def test_one_that_was_revoked_before_stays_out(connection: Connection) -> None:
     owner = person(connection)
     store.revoke(connection, DEVICE, reason="stolen", now=NOW)
@@ -221,6 +257,23 @@ def test_a_restored_database_asks_again(connection: Connection, tmp_path: Path, 
     wipes.end_by_hand(connection, DEVICE, NOW)
     erase_again(connection, kept)
     assert [entry.outcome for entry in wipes.wipes(connection)] == ["by-hand"]
+
+
+def test_a_dongle_of_two_erased_people_is_asked_for_the_later_one_after_a_restore(
+    connection: Connection, tmp_path: Path, personal_keys: KeyRingFile
+) -> None:
+    """The backup is of before the first erasure: the second owner is not in it, and the dongle has the third key."""
+    folder = BackupFolder(tmp_path)
+    first = erasure(connection, person(connection))
+    folder.remember(first, personal_keys.read())
+    (asked,) = first.wipes
+    later = replace(asked, id=uuid4(), generation=3, deadline=NOW + 2 * MONTH)
+    heir = replace(first, subject=Subject(owner_id=uuid4(), vehicle_ids=(uuid4(),), device_ids=(DEVICE,)))
+    folder.remember(replace(heir, wipes=(later,)), personal_keys.read())
+    for entry in in_force(folder.erasures()).values():
+        erase_again(connection, entry)
+    assert let_in(connection) == ([], [f"CN={DEVICE},OU=g3"])
+    assert [entry.id for entry in wipes.wipes(connection)] == [later.id]
 
 
 def test_an_erasure_that_is_broken_off_anywhere_asks_once(

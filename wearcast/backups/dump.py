@@ -23,7 +23,7 @@ from ingest.personal.keyring import KeyRing, MemoryKeyRing
 from ingest.personal.stream import seal_stream, unseal_stream
 from ingest.personal.vault import Vault
 from rules.personal.erase import erase_again
-from wearcast.backups.folder import Backup, BackupFolder, replacing
+from wearcast.backups.folder import Backup, BackupFolder, in_force, replacing
 from wearcast.database import migrate
 
 # libpq's own variables: a password in an argument would stand in the list of processes.
@@ -90,7 +90,7 @@ def restore_backup(
                 connection.execute("SELECT timescaledb_post_restore()")
                 _load_keys(connection, folder.read_keys(ring), ring)
             migrate(target)
-            erasures = {erased.subject.owner_id: erased for erased in folder.erasures()}
+            erasures = in_force(folder.erasures())
             with closing(connect(target, autocommit=True)) as connection:
                 for erased in erasures.values():
                     erase_again(connection, erased)

@@ -9,9 +9,9 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -171,6 +171,21 @@ class BackupFolder:
             raise PersonalDataError(
                 f"{path} is damaged ({type(error).__name__}); put its last whole copy there"
             ) from error
+
+
+def in_force(erasures: Sequence[Erased]) -> dict[UUID, Erased]:
+    """What is to be applied, by person: of several entries the last.
+
+    A dongle that two erased people had one after the other is asked for the later one alone: it was emptied of the
+    former's data before it was given on, and has certificates of a later generation since.
+    """
+    last_asked = {wipe.device_id: entry.subject.owner_id for entry in erasures for wipe in entry.wipes}
+    return {
+        owner: replace(
+            entry, wipes=tuple(wipe for wipe in entry.wipes if last_asked[wipe.device_id] == entry.subject.owner_id)
+        )
+        for owner, entry in {entry.subject.owner_id: entry for entry in erasures}.items()
+    }
 
 
 def _erased(entry: Mapping[str, object]) -> Erased:

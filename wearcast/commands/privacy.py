@@ -13,6 +13,7 @@ from wearcast.output import print_rows
 from wearcast.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from ingest.wipes import WipeEntry
     from wearcast.erasure import Preview
 
 app = typer.Typer(
@@ -122,11 +123,22 @@ def erase(
     print(f"{owner}: erased; {sum(done.rows.values())} rows and {done.mails} mails are gone")
     if done.broker:
         print(f"retained messages may remain on the broker ({done.broker}); run it again when the broker is there")
-    if done.subject.device_ids:
-        print(
-            f"told to empty themselves, within {settings.wipe_days} days: {', '.join(done.subject.device_ids)};"
+    for entry in done.wipes:
+        print(_becomes_of(entry))
+
+
+def _becomes_of(wipe: "WipeEntry") -> str:
+    if wipe.outcome is None:
+        return (
+            f"{wipe.device_id} is told to empty itself, until {wipe.deadline:%Y-%m-%d};"
             " what becomes of it: wearcast privacy wipes"
         )
+    if wipe.outcome in {"wiped", "by-hand"}:
+        return f"{wipe.device_id} is empty"
+    return (
+        f"{wipe.device_id} cannot be told ({wipe.outcome}) and holds their data still: take it back, empty it with"
+        f" `wearcast agent forget`, and then: wearcast privacy wipes --done {wipe.device_id}"
+    )
 
 
 def _show(preview: "Preview") -> None:

@@ -61,6 +61,15 @@ class Fleet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wipes:
+    """Dongles of erased people, which have to empty themselves."""
+
+    open: int = 0
+    refused: int = 0  # of them, say that they do not take the order
+    expired: int = 0  # not empty when their time was over, within EXPIRED_SHOWN
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delivery:
     """The outbox of messages to owners and workshops."""
 
@@ -113,6 +122,7 @@ class Facts:
     database: Database
     broker: Broker | None  # None: not watched
     disks: tuple[Disk, ...]
+    wipes: Wipes = Wipes()
 
     def of(self, process: str) -> list[Process]:
         """The processes of a kind that are not gone."""

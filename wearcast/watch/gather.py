@@ -11,12 +11,13 @@ from psycopg.rows import dict_row
 
 from ingest.database import Connection
 from wearcast.settings import Settings
-from wearcast.watch.facts import Broker, Database, Delivery, Disk, Facts, Fleet, Process
+from wearcast.watch.facts import Broker, Database, Delivery, Disk, Facts, Fleet, Process, Wipes
 from wearcast.watch.heartbeat import MISSED_BEATS
 
 SILENT_AFTER: Final = timedelta(hours=1)
 EXPECTED_WITHIN: Final = timedelta(days=1)  # a device not heard for longer is away: a long holiday is no outage
 CERTIFICATE_LEFT: Final = timedelta(days=7)  # an agent renews long before
+EXPIRED_SHOWN: Final = timedelta(days=30)  # of a dongle that nobody can find there is nothing more to be said
 OUTBOX_AGES_S: Final = (60, 600, 3600, 21600, 86400)
 _MONITOR_SECONDS: Final = 3.0
 
@@ -34,6 +35,7 @@ def gather(connection: Connection, settings: Settings) -> Facts:
         database=_database(connection),
         broker=None if settings.broker_monitor is None else read_broker(settings.broker_monitor),
         disks=tuple(read_disk(name, path) for name, path in settings.watch_folders.items()),
+        wipes=read_wipes(connection),
     )
 
 
@@ -90,6 +92,21 @@ def read_fleet(connection: Connection) -> Fleet:
     )
     older = {age: row.pop(f"older_{age}") for age in OUTBOX_AGES_S}
     return Fleet(**row, outbox_older=older)
+
+
+def read_wipes(connection: Connection) -> Wipes:
+    """How far the wipes are; one whose time is over counts as expired also where no worker has noted it."""
+    row = _row(
+        connection,
+        """
+        SELECT count(*) FILTER (WHERE waits) AS open, count(*) FILTER (WHERE waits AND refusal IS NOT NULL) AS refused,
+               count(*) FILTER (WHERE NOT waits AND deadline > now() - %(shown)s) AS expired
+        FROM (SELECT *, outcome IS NULL AND deadline > now() AS waits FROM device_wipe
+              WHERE outcome IS NULL OR outcome = 'expired') AS left_over
+        """,
+        shown=EXPIRED_SHOWN,
+    )
+    return Wipes(**row)
 
 
 def read_broker(monitor: str) -> Broker:

@@ -38,6 +38,7 @@ CONDITIONS: Final = frozenset(
         "silent-fleet",
         "old-outboxes",
         "certificates-end",
+        "wipes-expired",
         "broker-away",
         "broker-store",
         "disk",
@@ -160,6 +161,13 @@ def _fleet(facts: Facts) -> Iterator[SelfAlert]:
             key="certificates-end",
             text=f"the certificates of {fleet.certificates_ending} devices end within a week",
             advice="the agents renew theirs long before: look whether the enrolment service is reached",
+        )
+    if facts.wipes.expired:
+        yield SelfAlert(
+            key="wipes-expired",
+            text=f"{facts.wipes.expired} dongles of erased people were not emptied in time and still hold their data",
+            advice="wearcast privacy wipes says which: take them back, run wearcast agent forget on each, and then "
+            "wearcast privacy wipes --done DEVICE",
         )
 
 

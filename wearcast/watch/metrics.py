@@ -19,6 +19,7 @@ OUTBOX_OLDER: Final = Gauge(
 )
 PENDING: Final = Gauge("wearcast_fleet_pending_batches", "Batches in all outboxes, as the devices last told")
 CERTIFICATES: Final = Gauge("wearcast_fleet_certificates_ending_devices", "Devices whose certificate ends in a week")
+WIPES: Final = Gauge("wearcast_wipes", "Dongles of erased people that are not known to be empty", ["state"])
 REJECTED: Final = Gauge("wearcast_rejected_messages", "Different messages rejected in the last hour", ["reason"])
 RULES_DUE: Final = Gauge("wearcast_rules_due_seconds", "How long the car that waits longest for the rules has been due")
 DELIVERY_DUE: Final = Gauge("wearcast_delivery_due_seconds", "Age of the oldest message that is not delivered")
@@ -56,6 +57,8 @@ def export(facts: Facts, alerts: Sequence[SelfAlert]) -> None:
     _labelled(OUTBOX_OLDER, {str(age): float(devices) for age, devices in fleet.outbox_older.items()})
     PENDING.set(fleet.pending_batches)
     CERTIFICATES.set(fleet.certificates_ending)
+    for name in ("open", "refused", "expired"):
+        WIPES.labels(name).set(getattr(facts.wipes, name))
     _labelled(REJECTED, dict(facts.rejected))
     RULES_DUE.set(facts.rules_due_s)
     DELIVERY_DUE.set(facts.delivery.oldest_due_s)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from wearcast.output import print_rows
-from wearcast.watch.facts import Facts, Process
+from wearcast.watch.facts import Facts, Process, Wipes
 from wearcast.watch.judge import SelfAlert, duration, size
 
 
@@ -15,6 +15,11 @@ def print_status(facts: Facts, alerts: Sequence[SelfAlert]) -> None:
         f"\nFleet: {fleet.sending} sending, {fleet.parked} parked, {fleet.silent} silent, {fleet.away} away for more "
         f"than a day, {fleet.never} never heard; {fleet.pending_batches} batches in their outboxes"
     )
+    if (wipes := facts.wipes) != Wipes():
+        print(
+            f"Dongles of erased people: {wipes.open} have still to empty themselves, {wipes.refused} of them refuse; "
+            f"{wipes.expired} did not in time"
+        )
     reasons = ", ".join(f"{count} {reason}" for reason, count in facts.rejected.items())
     print(f"Rejected in the last hour: {reasons or 'nothing'}")
     print(f"Rules: the car that waits longest has been due for {duration(facts.rules_due_s)}")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from wearcast.watch.facts import Broker, Database, Delivery, Disk, Facts, Fleet, Process
+from wearcast.watch.facts import Broker, Database, Delivery, Disk, Facts, Fleet, Process, Wipes
 from wearcast.watch.judge import NEEDED, duration, judge, size
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -68,6 +68,14 @@ def test_a_night_in_which_nearly_all_are_parked_is_no_alert() -> None:
 )
 def test_fleet(fleet: Fleet, alerts: list[str]) -> None:
     assert keys(fleet=fleet) == alerts
+
+
+def test_a_dongle_that_was_not_emptied_in_time_is_told_with_what_to_do() -> None:
+    assert keys(wipes=Wipes(open=3, refused=1)) == []
+    (alert,) = judge(replace(HEALTHY, wipes=Wipes(expired=2)))
+    assert alert.key == "wipes-expired"
+    assert "2 dongles" in alert.text
+    assert "wearcast privacy wipes --done" in alert.advice
 
 
 def test_processes() -> None:
