@@ -118,7 +118,9 @@ class Quiet:
         renewed = self._identity.tick(connected=self._link.connected)
         if renewed or not (self._power.sends and self._identity.present):
             self._link.stop()
-        if self._power.sends and self._identity.present and (renewed or not self._is_over()):
+        if renewed and self._answered_at is not None:
+            self._answered_at = self._monotonic()  # somebody gave a certificate: it may be asked again
+        if self._power.sends and self._identity.present and not self._is_over():
             self._link.start()
         elif self._is_over():
             self._link.stop()

@@ -38,16 +38,19 @@ class ScriptedLink:
     def __init__(self, script: list[bytes | Callable[[], None]]) -> None:
         self.script = script
         self.connected = False
+        self.slow = False  # it connects by the script alone
+        self.wanted = False
         self.starts = 0
         self.said: list[WipeResult] = []
         self.takes = True
 
     def start(self) -> None:
         self.starts += not self.connected
-        self.connected = True
+        self.wanted = True
+        self.connected = self.connected or not self.slow
 
     def stop(self) -> None:
-        self.connected = False
+        self.wanted = self.connected = False
 
     def received(self, seconds: float) -> bytes | None:  # noqa: ARG002 - the link's
         step = self.script.pop(0)
@@ -59,6 +62,16 @@ class ScriptedLink:
     def answer(self, result: WipeResult) -> bool:
         self.said.append(result)
         return self.takes
+
+
+class Renewing(Unmanaged):
+    """An identity that has a renewed certificate, once, when told so."""
+
+    renewed = False
+
+    def tick(self, *, connected: bool) -> bool:  # noqa: ARG002 - the port's
+        renewed, self.renewed = self.renewed, False
+        return renewed
 
 
 class Bench:
@@ -132,6 +145,30 @@ def test_it_knocks_no_more_where_it_is_shut_out_after_the_answer(tmp_path: Path)
     bench.link.script[:0] = [nothing, shut_out, nothing, nothing]
     bench.run()
     assert bench.link.starts == 0
+
+
+def test_a_certificate_that_is_renewed_later_lets_it_answer_again(tmp_path: Path) -> None:
+    """A backend that was restored asks again; connecting takes longer than a look."""
+    bench = Bench(tmp_path)
+    identity = Renewing()
+    bench.quiet._identity = identity
+
+    def given_up() -> None:
+        bench.link.connected = False
+        bench.seconds += GIVE_UP_SECONDS + 1
+
+    def renew() -> None:
+        bench.link.said.clear()
+        bench.link.slow = True
+        identity.renewed = True
+
+    def through() -> None:
+        assert bench.link.wanted
+        bench.link.connected = True
+
+    bench.link.script[:0] = [nothing, given_up, nothing, renew, nothing, nothing, through]
+    bench.run()
+    assert [said.state for said in bench.link.said] == ["wiped"]
 
 
 def test_a_certificate_of_a_later_generation_is_a_new_service(tmp_path: Path) -> None:
