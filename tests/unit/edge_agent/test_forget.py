@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from edge_agent.errors import OutboxError
 from edge_agent.forget import forget
 from edge_agent.outbox import Outbox
+from edge_agent.wipe.empty import empty, finish_wipe
 from edge_agent.wipe.record import NEVER, read_record, write_record
 from tests.unit.edge_agent.wipe_support import DEVICE, wipe
 from wearcast.cli import app
@@ -33,6 +34,24 @@ def test_nothing_of_the_car_is_left(tmp_path: Path) -> None:
     assert forget(path, NOW) == []
     assert forget(tmp_path / "nowhere" / "outbox.sqlite", NOW) == []
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_all_goes_whatever_the_outbox_is_called_and_nothing_of_a_neighbour(tmp_path: Path) -> None:
+    own = {"car[1].sqlite", "car[1].sqlite-wal", "car[1].sqlite.damaged-1", "bus.json", "bus.new"}
+    others = {"car1.sqlite", "car[1].sqlite2", "car[1].sqlite.lock"}
+    for name in own | others:
+        (tmp_path / name).write_text("WVWZZZ6RZHY123456")
+    assert {file.name for file in empty(tmp_path / "car[1].sqlite")} == own
+    assert {file.name for file in tmp_path.iterdir()} == others
+
+
+def test_a_disk_that_refuses_is_told_and_nothing_is_said_to_be_empty(tmp_path: Path) -> None:
+    outbox = tmp_path / "outbox.sqlite"
+    (tmp_path / "outbox.sqlite.damaged-1").mkdir()  # what cannot be unlinked
+    write_record(outbox, NEVER.begun(wipe(), batches=2))
+    with pytest.raises(OutboxError, match="cannot be emptied"):
+        finish_wipe(outbox)
+    assert read_record(outbox).state == "begun"
 
 
 def test_the_command_asks_first(tmp_path: Path) -> None:
