@@ -24,7 +24,8 @@ from ingest.errors import BrokerError
 from ingest.sources.read_ahead import ReadAhead
 
 _MOST_IN_FLIGHT: Final = 1000  # publications without a PUBACK, or with QoS 0 not yet written
-_LAST_SECONDS: Final = 2.0  # for the broker to confirm what was published before it is left
+_LAST_SECONDS: Final = 2.0  # for the broker to read and confirm what was published before it is left
+_NEVER_SUBSCRIBED: Final = "wearcast/none"
 _PACKETS_AT_ONCE: Final = 100
 _PUBACK: Final = struct.Struct("!BBH")  # kind, length of the rest, packet id (MQTT 3.1.1, 3.4)
 _FIRST_REFUSAL: Final = 0x80  # of a SUBACK's codes (MQTT 3.1.1, 3.9.3)
@@ -109,7 +110,7 @@ class MqttConnection(Client):
         """End it: in order, or after the time for an answer without.
 
         A socket closed with bytes that nobody has read is reset, and takes what was sent last with it. So what still
-        comes is read and dropped until the broker has confirmed what was published; it comes again.
+        comes is read and dropped until the broker has read and confirmed what was published; it comes again.
         """
         self._leaving = True
         self._unread.clear()
@@ -119,10 +120,26 @@ class MqttConnection(Client):
             if not self._disconnected.done():
                 async with asyncio.timeout(min(_LAST_SECONDS, self.timeout)):
                     await self._all_confirmed.wait()
+                    await self._answered()
         try:
             await self.__aexit__(None, None, None)
         except aiomqtt.MqttError:
             return
+
+    async def _answered(self) -> None:
+        """Wait until the broker has read all that was sent: a publication with QoS 0 has no answer of its own.
+
+        Also who ends a subscription that is none is answered (MQTT 3.1.1, 3.10.4).
+        """
+        _, number = self._client.unsubscribe(_NEVER_SUBSCRIBED)
+        if number is None:  # the connection is lost
+            return
+        self._pending_unsubscribes[number] = answer = asyncio.Event()
+        waiting = self._loop.create_task(answer.wait(), name="last answer of the broker")
+        try:
+            await asyncio.wait({waiting, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
 
     def resume(self) -> None:
         """There is room again: take what was left, and read on."""

@@ -30,6 +30,8 @@ class Broker:
         self.confirms = True
         self.answers_connect = True
         self.suback: bytes | None = b"\x01"  # None: it closes the connection instead
+        self.answers_unsubscribe = True
+        self.left_unanswered: list[int] = []  # packet ids
         self.closed = 0  # connections that their client has closed
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,6 +57,11 @@ class Broker:
                 self.writer.close()
             else:
                 self.writer.write(b"\x90\x03" + packet.body[:2] + self.suback)
+        elif packet.kind == mqtt.UNSUBSCRIBE:
+            if self.answers_unsubscribe:
+                self.writer.write(mqtt.unsuback(mqtt.packet_id(packet.body)))
+            else:
+                self.left_unanswered.append(mqtt.packet_id(packet.body))
         elif packet.kind == mqtt.PUBACK:
             self.confirmed.append(mqtt.packet_id(packet.body))
         elif packet.kind == mqtt.PUBLISH:

@@ -3,7 +3,7 @@
 import struct
 from typing import NamedTuple
 
-CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8  # packet types, 2.2.1
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, UNSUBSCRIBE = 1, 3, 4, 8, 10  # packet types, 2.2.1
 
 
 class Packet(NamedTuple):
@@ -62,3 +62,8 @@ def publish(packet: int, topic: bytes, payload: bytes) -> bytes:
 def puback(packet: int) -> bytes:
     """PUBACK (3.4)."""
     return struct.pack(">BBH", 0x40, 2, packet)
+
+
+def unsuback(packet: int) -> bytes:
+    """UNSUBACK (3.11)."""
+    return struct.pack(">BBH", 0xB0, 2, packet)

@@ -191,3 +191,45 @@ async def test_it_is_left_once_what_was_published_is_confirmed_however_much_stil
         await asyncio.wait_for(leaving, 20)
         await until(lambda: broker.closed == 1, "closed")
         assert broker.confirmed == []
+
+
+async def test_what_was_published_without_an_answer_has_been_read_before_it_is_left() -> None:
+    broker = Broker()
+    broker.answers_unsubscribe = False
+    async with serving(broker):
+        connection = await opened(broker)
+        await connection.send([(TOPIC, b"the last")], qos=0)
+        leaving = asyncio.create_task(connection.leave())
+        await until(lambda: broker.left_unanswered, "it asks whether all is read")
+        for number in range(1, 200):
+            broker.deliver(number, b"nobody takes it")
+        await asyncio.sleep(0.05)
+        assert (leaving.done(), broker.closed, broker.published) == (False, 0, [b"the last"])
+        assert broker.writer is not None
+        broker.writer.write(mqtt.unsuback(broker.left_unanswered[0]))
+        await asyncio.wait_for(leaving, 20)
+        await until(lambda: broker.closed == 1, "closed")
+
+
+async def test_a_broker_that_goes_while_it_is_left_is_not_waited_for() -> None:
+    broker = Broker()
+    broker.answers_unsubscribe = False
+    async with serving(broker):
+        connection = await opened(broker)
+        leaving = asyncio.create_task(connection.leave())
+        await until(lambda: broker.left_unanswered, "it asks whether all is read")
+        assert broker.writer is not None
+        broker.writer.close()
+        await asyncio.wait_for(leaving, 20)
+
+
+async def test_a_packet_of_which_only_the_beginning_came_is_nobodys() -> None:
+    async with connected(Inbox(max_messages=10, max_bytes=10_000)) as (source, broker):
+        assert broker.writer is not None
+        whole, broken = (mqtt.publish(number, TOPIC.encode(), b"message") for number in (1, 2))
+        broker.writer.write(whole + broken[:-3])
+        broker.writer.close()
+        await until(lambda: broker.connections == 2 and source.connected, "connected again")
+        broker.deliver(2, b"again")
+        assert await take(source, 2) == [b"message", b"again"]
+        await until(lambda: broker.confirmed == [2], "the one of this connection")
