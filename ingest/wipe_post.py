@@ -42,6 +42,7 @@ class WipePost:
         self._results: list[WipeResult] = []
         self._awaited: frozenset[str] = frozenset()
         self._seen: set[str] = set()
+        self._untold: frozenset[str] = frozenset()  # seen, and told a moment before they could hear it, perhaps
         self._seen_at: dict[str, float] = {}
         self.news = asyncio.Event()  # something is to be noted or sent now
 
@@ -61,7 +62,7 @@ class WipePost:
 
     def heard(self) -> Heard:
         """What there is to be settled; it is taken."""
-        heard = Heard(results=tuple(self._results), seen=frozenset(self._seen))
+        heard = Heard(results=tuple(self._results), seen=self._untold.union(self._seen))
         self._results.clear()
         self._seen.clear()
         self.news.clear()
@@ -76,10 +77,12 @@ class WipePost:
             self._awaited = wipes.awaited(connection)
         for result in heard.results:
             logger.info("%s: wipe %s %s", result.device, result.state, result.refusal or "")
-        if not may_send or not self._awaited:
-            return []
-        with connection.transaction():
-            return wipes.take_due(connection, now, seen=heard.seen)
+        due: list[Wipe] = []
+        if may_send and self._awaited:
+            with connection.transaction():
+                due = wipes.take_due(connection, now, seen=heard.seen)
+        self._untold = (heard.seen & self._awaited).difference(wipe.device for wipe in due)
+        return due
 
     def _show(self, device: str) -> None:
         now = self._clock()

@@ -3,17 +3,15 @@
 Everything is a process of its own: broker, `broker watch`, `ingest run`, the agent, `privacy erase`.
 """
 
-import json
 import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ingest import registry
+from ingest import registry, wipes
 from ingest.brokers.branch import Permitted
 from ingest.brokers.folder import Kind, password_file
 from ingest.database import Connection
@@ -83,11 +81,6 @@ class FortifiedSite(Site):
         self.processes.append(agent)
         return agent
 
-    def wipes(self) -> list[dict[str, Any]]:
-        found = json.loads(self.run("privacy", "wipes", "--json"))
-        assert isinstance(found, list)
-        return found
-
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest, server: Database, tmp_path: Path) -> Iterator[FortifiedSite]:
@@ -136,9 +129,16 @@ def erased(site: FortifiedSite, owner: UUID) -> None:
     assert f"{DEVICE} is told to empty itself, until 20" in printed
 
 
-def backend(site: FortifiedSite) -> None:
-    site.start_ingest()
-    site.start_ready("watch", "broker", "watch", site.fortress.folder, line="broker watch ready")
+def start_all(site: FortifiedSite) -> ManagedProcess:
+    """Backend and agent, side by side; the agent, which has something in its outbox."""
+    ingest = site.start("ingest", "ingest", "run")
+    watch = site.start("watch", "broker", "watch", site.fortress.folder)
+    agent = site.start_agent(agent_of(site))
+    agent.wait_for_line("connected to", 60)
+    wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
+    ingest.wait_for_line("ingest worker ready", 60)
+    watch.wait_for_line("broker watch ready", 60)
+    return agent
 
 
 def outcome(connection: Connection) -> str | None:
@@ -165,19 +165,15 @@ def test_a_dongle_that_drives_is_empty_within_seconds(site: FortifiedSite) -> No
     site.register(NEIGHBOUR)
     with site.connect() as connection:
         connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [GENERATION, DEVICE])
-        backend(site)
-        config = agent_of(site)
-        agent = site.start_agent(config)
-        agent.wait_for_line("connected to", 60)
-        wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
+        agent = start_all(site)
         with site.fortress.device(NEIGHBOUR) as neighbour:
             erased(site, site.owner_of(vehicle))
             wait_until(lambda: not stored(site), "the outbox was not emptied", 20)
             wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded", 20)
             assert not site.outbox(DEVICE).exists()
-            (wipe,) = site.wipes()
-            assert (wipe["device"], wipe["refused"]) == (DEVICE, None)
-            assert wipe["files"] >= 2
+            (wipe,) = wipes.wipes(connection)
+            assert (wipe.device_id, wipe.refusal) == (DEVICE, None)
+            assert (wipe.files or 0) >= 2
             wait_until(lambda: is_shut_out(site), "it is still let in", 20)
             assert neighbour.disconnections == 0
         assert agent.alive
@@ -194,17 +190,13 @@ def test_a_dongle_that_was_away_is_emptied_when_it_comes_back(site: FortifiedSit
     site.register(NEIGHBOUR)
     with site.connect() as connection:
         connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [GENERATION, DEVICE])
-        backend(site)
-        config = agent_of(site)
-        agent = site.start_agent(config)
-        agent.wait_for_line("connected to", 60)
-        wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
+        agent = start_all(site)
         agent.stop()
         erased(site, site.owner_of(vehicle))
         assert outcome(connection) is None
         assert len(stored(site)) >= 2
         assert count(connection, "SELECT count(*) FROM device WHERE id = %s", [DEVICE]) == 0
-        site.start_agent(config).wait_for_line("collects nothing", 60)
+        site.start_agent(site.folder / DEVICE / "agent.yaml").wait_for_line("collects nothing", 60)
         wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded", 20)
         assert not stored(site)
         wait_until(lambda: is_shut_out(site), "it is still let in", 20)

@@ -243,6 +243,19 @@ def test_the_post_takes_away_what_an_awaited_dongle_says(connection: Connection)
     assert not post.offer(publish_topic(DEVICE, "readings"), b"the next owner's")
 
 
+def test_one_that_shows_itself_just_after_it_was_told_is_told_again(connection: Connection) -> None:
+    """It was told before it listened; nothing else might come of it for minutes."""
+    erased(connection, person(connection))
+    post = WipePost(clock=lambda: 0.0)
+
+    def sent(second: float, *, may_send: bool = True) -> int:
+        return len(post.settle(connection, post.heard(), NOW + timedelta(seconds=second), may_send=may_send))
+
+    assert [sent(0), sent(5)] == [1, 1]
+    post.offer(publish_topic(DEVICE, "status"), b"online")
+    assert [sent(5.5), sent(6, may_send=False), sent(7.5), sent(9.5)] == [0, 0, 1, 0]
+
+
 def test_a_restored_database_asks_again(connection: Connection, tmp_path: Path, personal_keys: KeyRingFile) -> None:
     """The backup is of before the erasure; the list beside it is of after."""
     owner = person(connection)
