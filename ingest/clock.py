@@ -33,6 +33,19 @@ def _steady_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
 
 
+def database_time(connection: Connection) -> datetime:
+    """The time by the database's clock, UTC."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        moment: datetime | None = cursor.execute("SELECT clock_timestamp()").fetchone()
+    assert moment is not None
+    return moment
+
+
+def sure_time(connection: Connection, now: datetime) -> datetime:
+    """The earliest of ``now``, the database's time and this machine's: what is over by it is over by all three."""
+    return min(now, machine_time(), database_time(connection))
+
+
 class BackendClock:
     """One worker's, asked on any thread: where two compare at once, either answer is as good."""
 
@@ -58,6 +71,17 @@ class BackendClock:
         if self._steady() - self._compared_at >= _EVERY_SECONDS:
             self._ask(connection)
 
+    def agrees(self, connection: Connection, within: timedelta) -> bool:
+        """Whether this machine's clock and the database's are less than that apart; asked anew where they were not."""
+        self.compare(connection)
+        if self._are_within(within):
+            return True
+        self._ask(connection)  # either may have been put right since
+        return self._are_within(within)
+
+    def _are_within(self, within: timedelta) -> bool:
+        return abs(self._machine() - self.now()) < within
+
     def judged(self, connection: Connection, decoded: Sequence[Accepted | Rejection]) -> list[Accepted | Rejection]:
         """What was decoded, its times held against the clocks as they are now; after :meth:`compare`.
 
@@ -80,9 +104,7 @@ class BackendClock:
 
     def _ask(self, connection: Connection) -> datetime:
         begun = self._steady()
-        with connection.cursor(row_factory=scalar_row) as cursor:
-            moment: datetime | None = cursor.execute("SELECT clock_timestamp()").fetchone()
-        assert moment is not None
+        moment = database_time(connection)
         answered = self._steady()
         if answered - begun > _LONGEST_ANSWER_SECONDS:
             return moment

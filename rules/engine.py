@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,7 @@ from ingest.pulse import PULSE
 from rules import metrics
 from rules.alerts import close_alert, has_booking, job_is_booked, open_alert, raise_alert
 from rules.booking import desk
+from rules.clock import AgreedClock, Clock
 from rules.errors import RulesError
 from rules.evaluate import Decision, RuleState, VehicleDecision, evaluate_vehicle
 from rules.rule import Rule, rulebook
@@ -59,7 +60,7 @@ class EngineConfig:
     rules: tuple[Rule, ...] = field(default_factory=rulebook)
     poll_s: float = 0.5  # seconds between looks at what is due
     batch: int = 200  # vehicles looked up at once
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Clock = field(default_factory=AgreedClock)
     propose: Callable[[Connection, UUID, datetime], object | None] = desk.propose_booking
     announce: Callable[[Connection, UUID, datetime], None] = desk.announce_alert
     announce_rise: Callable[[Connection, UUID, datetime], None] = desk.announce_rise
@@ -67,7 +68,7 @@ class EngineConfig:
 
 
 def run_engine(config: EngineConfig, stop: threading.Event) -> None:
-    """Work until ``stop`` is set. A database that goes away is waited for."""
+    """Work until ``stop`` is set. A database that goes away is waited for, and a clock that is wrong."""
     wait_s, longest_s = _RECONNECT_S
     while not stop.is_set():
         try:
@@ -80,6 +81,9 @@ def run_engine(config: EngineConfig, stop: threading.Event) -> None:
                 PULSE.well("database")
                 while not stop.is_set():
                     PULSE.turn("rules engine", _OVERDUE_S)
+                    if not config.clock.agrees(connection):
+                        stop.wait(config.poll_s)
+                        continue
                     if time.monotonic() >= holds_due:
                         config.expire_holds(connection, config.clock())
                         holds_due = time.monotonic() + _HOLDS_PERIOD_S

@@ -135,7 +135,7 @@ class MqttConnection(Client):
         if number is None:  # the connection is lost
             return
         self._pending_unsubscribes[number] = answer = asyncio.Event()
-        waiting = self._loop.create_task(answer.wait(), name="last answer of the broker")
+        waiting: asyncio.Future[Any] = self._loop.create_task(answer.wait(), name="last answer of the broker")
         try:
             await asyncio.wait({waiting, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
         finally:

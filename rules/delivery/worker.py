@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from ingest.personal.mask import mask_channel
 from ingest.pulse import PULSE
 from rules import metrics
 from rules.booking.links import offer_token
+from rules.clock import AgreedClock, Clock
 from rules.delivery import addresses, outbox
 from rules.delivery.backoff import retry_delay
 from rules.delivery.config import DeliveryConfig
@@ -50,8 +51,12 @@ class Transports:
     mail: MailTransport
 
 
-def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
-    """Deliver until ``stop`` is set; what is under way is finished first. A lost database is waited for."""
+def run_delivery(config: DeliveryConfig, stop: threading.Event, clock: Clock | None = None) -> None:
+    """Deliver until ``stop`` is set; what is under way is finished first.
+
+    A lost database is waited for, and a clock that is wrong.
+    """
+    clock = clock or AgreedClock()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some carry tokens
     mail = open_mail(config.mail)
     webhooks = HttpWebhooks(config.send_timeout)
@@ -64,7 +69,7 @@ def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
 
     def work() -> None:
         try:
-            _work(config, transports, lambda: stop.is_set() or ended.is_set(), stop)
+            _work(config, transports, clock, lambda: stop.is_set() or ended.is_set(), stop)
         finally:
             ended.set()  # one that breaks ends them all: a bug is seen and not lived with
 
@@ -79,7 +84,9 @@ def run_delivery(config: DeliveryConfig, stop: threading.Event) -> None:
         webhooks.close()
 
 
-def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], bool], stop: threading.Event) -> None:
+def _work(
+    config: DeliveryConfig, transports: Transports, clock: Clock, stopped: Callable[[], bool], stop: threading.Event
+) -> None:
     failures = 0
     loop = threading.current_thread().name
     # One message may go to several channels, each of which may use its time out: the lease is made for that too.
@@ -90,7 +97,7 @@ def _work(config: DeliveryConfig, transports: Transports, stopped: Callable[[], 
                 PULSE.well("database")
                 while not stopped():
                     PULSE.turn(loop, overdue_s)
-                    delivered = deliver_next(connection, config, transports, datetime.now(UTC))
+                    delivered = clock.agrees(connection) and deliver_next(connection, config, transports, clock())
                     failures = 0
                     if not delivered:
                         stop.wait(config.poll_interval.total_seconds())

@@ -74,6 +74,9 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    def agrees(self, _connection: Connection) -> bool:
+        return True
+
     def advance(self, **by: float) -> datetime:
         self.now += timedelta(**by)
         return self.now

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.clock import BackendClock
+from ingest.clock import BackendClock, sure_time
 from ingest.database import Connection
 from ingest.decode import Accepted, Incoming, Rejection, decode
 from telemetry.records import BatchKey, ReadingsBatch, Sample
@@ -116,3 +116,26 @@ def test_that_clocks_are_apart_and_agree_again_is_told_once_each(caplog: pytest.
     for seconds[0], machine[0] in ((100.0, -5 * HOUR), (120.0, -5 * HOUR), (140.0, NONE), (160.0, NONE)):
         ours.compare(connection)
     assert [record.levelname for record in caplog.records if "clock" in record.getMessage()] == ["WARNING", "INFO"]
+
+
+def test_whether_the_clocks_agree_is_asked_anew_where_they_did_not() -> None:
+    machine = [NONE]
+    ours = BackendClock(machine=lambda: RIGHT + machine[0], steady_seconds=lambda: 100.0)
+    database = Database(5 * HOUR)
+    connection = cast("Connection", database)
+    assert not ours.agrees(connection, HOUR)
+    database.ahead = NONE
+    assert ours.agrees(connection, HOUR)
+    machine[0] = -HOUR
+    assert not ours.agrees(connection, HOUR)
+    machine[0] = -0.9 * HOUR
+    assert ours.agrees(connection, HOUR)
+
+
+def test_what_is_over_is_over_by_each_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for places in range(3):
+        ahead = [HOUR] * 3
+        ahead[places] = NONE
+        asked, machine, database = ahead
+        monkeypatch.setattr("ingest.clock.machine_time", lambda machine=machine: RIGHT + machine)
+        assert sure_time(cast("Connection", Database(database)), RIGHT + asked) == RIGHT
