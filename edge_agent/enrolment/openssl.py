@@ -49,12 +49,12 @@ def is_root(certificate_pem: bytes, file: Path) -> bool:
     """Whether a certificate, which is in the file too, is an authority's, signed by its own key, and valid now."""
     try:
         _run("verify", "-check_ss_sig", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile", str(file), str(file))
-        told = _run("x509", "-noout", "-ext", "basicConstraints", given=certificate_pem)
-        subject = _run("x509", "-noout", "-subject", "-nameopt", "RFC2253", given=certificate_pem)
-        issuer = _run("x509", "-noout", "-issuer", "-nameopt", "RFC2253", given=certificate_pem)
+        asked = ("-subject", "-issuer", "-nameopt", "RFC2253", "-ext", "basicConstraints")
+        told = _run("x509", "-noout", *asked, given=certificate_pem)
     except EnrolmentError:
         return False
-    return b"CA:TRUE" in told and subject.partition(b"=")[2] == issuer.partition(b"=")[2]
+    names = dict(line.split(b"=", 1) for line in told.splitlines() if line.startswith((b"subject=", b"issuer=")))
+    return b"CA:TRUE" in told and len(names) == 2 and names[b"subject"] == names[b"issuer"]
 
 
 def public_key(certificate_pem: bytes) -> bytes:

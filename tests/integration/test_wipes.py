@@ -1,6 +1,8 @@
 """Wipes in the database: asked, sent, answered, expired; who is let in meanwhile; and what a restored backup knows."""
 
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from ingest import registry, wipes
 from ingest.broker import BrokerConfig
 from ingest.brokers.access import read_access
-from ingest.database import Connection
+from ingest.database import Connection, connect
 from ingest.enrolment import store
 from ingest.enrolment.port import PresentCertificate
 from ingest.errors import EnrolmentError, RegistryError
@@ -21,10 +23,12 @@ from rules.personal.erase import erase_again, erase_person
 from rules.personal.subject import Erased, Subject, find_subject
 from telemetry.topics import acks_topic, publish_topic
 from telemetry.wipe import Wipe, WipeResult, encode_wipe_result
+from tests.conftest import _database
 from tests.integration.ingest_support import register_car
 from wearcast import erasure as erasure_of_all
 from wearcast.backups.folder import BackupFolder, in_force
 from wearcast.embedded.nats import free_port
+from wearcast.embedded.timescaledb import Database
 from wearcast.watch.facts import Wipes
 from wearcast.watch.gather import read_wipes
 
@@ -34,6 +38,22 @@ NOW = datetime.now(UTC)
 MONTH = timedelta(days=30)
 DEVICE = "car-7"
 NOTHING = Heard(results=(), seen=frozenset())
+
+
+@pytest.fixture(scope="module")
+def shared(timescaledb: Database, migrated_template: str) -> Iterator[Connection]:
+    with (
+        contextmanager(_database)(timescaledb, migrated_template) as url,
+        closing(connect(url, autocommit=True)) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture
+def connection(shared: Connection) -> Iterator[Connection]:
+    """To a database in which nothing of the tests before is left."""
+    with shared.transaction(force_rollback=True):
+        yield shared
 
 
 class Ended(BaseException):
