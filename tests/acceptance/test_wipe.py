@@ -5,16 +5,19 @@ Everything is a process of its own: broker, `broker watch`, `ingest run`, the ag
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from edge_agent.outbox import Outbox
 from ingest import registry, wipes
 from ingest.brokers.branch import Permitted
 from ingest.brokers.folder import Kind, password_file
 from ingest.database import Connection
+from telemetry.records import Sample
 from telemetry.subject import service_subject
 from tests.acceptance.acceptance_support import ROOT, Site, count, wait_until
 from tests.acceptance.conftest import _database
@@ -129,16 +132,26 @@ def erased(site: FortifiedSite, owner: UUID) -> None:
     assert f"{DEVICE} is told to empty itself, until 20" in printed
 
 
-def start_all(site: FortifiedSite) -> ManagedProcess:
-    """Backend and agent, side by side; the agent, which has something in its outbox."""
+def start_backend(site: FortifiedSite) -> Callable[[], None]:
+    """Beside what is done meanwhile; what waits until it is ready."""
     ingest = site.start("ingest", "ingest", "run")
     watch = site.start("watch", "broker", "watch", site.fortress.folder)
-    agent = site.start_agent(agent_of(site))
-    agent.wait_for_line("connected to", 60)
-    wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
-    ingest.wait_for_line("ingest worker ready", 60)
-    watch.wait_for_line("broker watch ready", 60)
-    return agent
+
+    def ready() -> None:
+        ingest.wait_for_line("ingest worker ready", 60)
+        watch.wait_for_line("broker watch ready", 60)
+
+    return ready
+
+
+def drive_before(site: FortifiedSite) -> Path:
+    """The dongle as a former run left it; its configuration."""
+    config = agent_of(site)
+    with Outbox.open(site.outbox(DEVICE), device=DEVICE, max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(uuid4())
+        drive = Sample(monotonic_ms=1, time=datetime.now(UTC), values={"Vehicle.Speed": SPEED})
+        outbox.add_samples([drive], recorded=False)
+    return config
 
 
 def outcome(connection: Connection) -> str | None:
@@ -165,7 +178,11 @@ def test_a_dongle_that_drives_is_empty_within_seconds(site: FortifiedSite) -> No
     site.register(NEIGHBOUR)
     with site.connect() as connection:
         connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [GENERATION, DEVICE])
-        agent = start_all(site)
+        ready = start_backend(site)
+        agent = site.start_agent(agent_of(site))
+        agent.wait_for_line("connected to", 60)
+        wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
+        ready()
         with site.fortress.device(NEIGHBOUR) as neighbour:
             erased(site, site.owner_of(vehicle))
             wait_until(lambda: not stored(site), "the outbox was not emptied", 20)
@@ -190,13 +207,14 @@ def test_a_dongle_that_was_away_is_emptied_when_it_comes_back(site: FortifiedSit
     site.register(NEIGHBOUR)
     with site.connect() as connection:
         connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [GENERATION, DEVICE])
-        agent = start_all(site)
-        agent.stop()
+        ready = start_backend(site)
+        config = drive_before(site)
         erased(site, site.owner_of(vehicle))
+        ready()
         assert outcome(connection) is None
         assert len(stored(site)) >= 2
         assert count(connection, "SELECT count(*) FROM device WHERE id = %s", [DEVICE]) == 0
-        site.start_agent(site.folder / DEVICE / "agent.yaml").wait_for_line("collects nothing", 60)
+        site.start_agent(config).wait_for_line("collects nothing", 60)
         wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded", 20)
         assert not stored(site)
         wait_until(lambda: is_shut_out(site), "it is still let in", 20)

@@ -23,6 +23,7 @@ from edge_agent.remote.service import RemoteService
 from edge_agent.sources.base import Reading
 from edge_agent.start import start
 from edge_agent.testing import FakeClock, LoopbackUplink, ScriptedSource
+from edge_agent.wipe import quiet
 from edge_agent.wipe.desk import WipeDesk, WipeOrderedError
 from edge_agent.wipe.empty import finish_wipe
 from edge_agent.wipe.link import WipeLink
@@ -239,7 +240,10 @@ def test_a_running_agent_closes_everything_and_sends_nothing_more(tmp_path: Path
     assert not path.exists()
 
 
-def test_a_start_finishes_the_wipe_before_it_opens_anything_and_goes_on_when_it_is_enabled(tmp_path: Path) -> None:
+def test_a_start_finishes_the_wipe_before_it_opens_anything_and_goes_on_when_it_is_enabled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet, "TURN_SECONDS", 0.02)
     outbox = fill(tmp_path)
     write_record(outbox, NEVER.begun(wipe(), batches=2))
     config = tmp_path / "agent.yaml"
