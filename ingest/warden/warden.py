@@ -6,6 +6,7 @@ again later. Who is kept out stands in the database, from where brokers and the 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -36,21 +37,28 @@ class Warden:
         database_url: str,
         name: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        steady_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``clock``: of the messages and the blocks. It may be put right; what is measured goes by the steady one."""
         self._meter = None if limits is None else Meter(limits=limits)
         self._database_url = database_url
         self._name = f"{name}-warden"
         self._clock = clock
+        self._steady = steady_seconds
         self._blocked: frozenset[str] = frozenset()
         self._offences: dict[str, Offence] = {}  # not in the database yet
-        self._looked_at: datetime | None = None
+        self._looked_at = float("-inf")
 
     async def admit(self, group: Sequence[Incoming]) -> list[Incoming]:
         """Those of the group that are taken, in their order."""
         await self._look()
         if self._meter is None and not self._blocked:
             return list(group)
-        admitted = [message for message in group if self._admits(message)]
+        steady = self._steady()
+        ahead = self._clock().timestamp() - steady
+        admitted = [
+            message for message in group if self._admits(message, min(steady, message.received_at.timestamp() - ahead))
+        ]
         if len(admitted) < len(group):
             metrics.LIMITED.inc(len(group) - len(admitted))
         return admitted
@@ -58,25 +66,24 @@ class Warden:
     def note_malformed(self, senders: Sequence[str]) -> None:
         """Messages of these devices were not what they should be; a name for each message."""
         if self._meter is not None and senders:
-            self._meter.malformed(senders, self._clock().timestamp())
+            self._meter.malformed(senders, self._steady())
 
-    def _admits(self, message: Incoming) -> bool:
+    def _admits(self, message: Incoming, received_at: float) -> bool:
         device = sender_of(message.topic)
         if device in self._blocked or device in self._offences:
             return False
-        return self._meter is None or self._meter.admit(device, len(message.payload), message.received_at.timestamp())
+        return self._meter is None or self._meter.admit(device, len(message.payload), received_at)
 
     async def _look(self) -> None:
         """Tell the database of offences, at once; ask it who is kept out, every few seconds."""
         if self._meter is not None:
             self._offences |= {device: offence for device, offence in self._meter.collect().items() if device}
-        now = self._clock()
-        due = self._looked_at is None or (now - self._looked_at).total_seconds() >= LOOK_SECONDS
-        if not (self._offences or due):
+        steady = self._steady()
+        if not (self._offences or steady - self._looked_at >= LOOK_SECONDS):
             return
-        self._looked_at = now
+        self._looked_at = steady
         try:
-            self._blocked = await asyncio.to_thread(self._exchange, dict(self._offences), now)
+            self._blocked = await asyncio.to_thread(self._exchange, dict(self._offences), self._clock())
         except (DatabaseError, psycopg.Error) as error:
             logger.warning("cannot say now who is kept out: %s", (str(error) or type(error).__name__).splitlines()[0])
         else:

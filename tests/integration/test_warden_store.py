@@ -66,7 +66,20 @@ async def test_one_worker_keeps_out_whom_another_has_blocked(connection: Connect
     for device in ("d1", "d2"):
         register_car(connection, device)
     now = NOW
-    first, second = (Warden(LIMITS, database_url=database_url, name=name, clock=lambda: now) for name in ("a", "b"))
+
+    def steady() -> float:
+        return (now - NOW).total_seconds()
+
+    first, second = (
+        Warden(
+            LIMITS,
+            database_url=database_url,
+            name=name,
+            clock=lambda: now,
+            steady_seconds=steady,
+        )
+        for name in ("a", "b")
+    )
     assert len(await second.admit([message("d1"), message("d2")])) == 2
     assert len(await first.admit([message("d1")] * 20)) == 5
     assert await first.admit([message("d1")]) == []
@@ -83,6 +96,30 @@ async def test_a_database_that_is_away_lets_no_flood_through() -> None:
     later = NOW + timedelta(hours=1)
     assert await warden.admit([message("d1", at=later)]) == []
     assert len(await warden.admit([message("d2", at=later)])) == 1
+
+
+async def test_a_clock_that_was_ahead_for_a_while_limits_nobody_and_lets_nobody_in(
+    connection: Connection, database_url: str
+) -> None:
+    register_car(connection, "d1")
+    register_car(connection, "d2")
+    ahead, seconds = timedelta(days=30), 0.0
+    warden = Warden(
+        LIMITS,
+        database_url=database_url,
+        name="worker",
+        clock=lambda: NOW + ahead + timedelta(seconds=seconds),
+        steady_seconds=lambda: seconds,
+    )
+    assert len(await warden.admit([message("d1", at=NOW + ahead)])) == 1
+    ahead = timedelta(0)
+    blocks.block(connection, "d2", reason="by-hand", now=NOW)
+    for step in range(60):  # a message a second, as its limits permit
+        seconds = float(step)
+        at = NOW + timedelta(seconds=seconds)
+        assert len(await warden.admit([message("d1", at=at)])) == 1
+    assert await warden.admit([message("d2", at=NOW)]) == []
+    assert [entry.device_id for entry in blocks.blocked(connection, NOW)] == ["d2"]
 
 
 async def test_rubbish_is_counted_for_its_sender(connection: Connection, database_url: str) -> None:
