@@ -13,6 +13,7 @@ class DatabaseReadOnly(Fault):
     """For every session at once, as an administrator may set it."""
 
     kind = "database read-only"
+    repeats_messages = True
     targets = DATABASE_TARGETS
 
     def inject(self) -> None:
@@ -30,6 +31,7 @@ class SessionsReadOnly(Fault):
     """Sessions opened meanwhile stay read-only when the database no longer is."""
 
     kind = "sessions opened read-only"
+    repeats_messages = True
     targets = DATABASE_TARGETS
     hold_seconds = (0.5, 1.5)  # long enough for a worker to open one
 
@@ -47,6 +49,7 @@ class DatabaseFull(Fault):
     """No block left where tables and indexes are; the log is elsewhere and has room."""
 
     kind = "database full"
+    repeats_messages = True
     targets = DATABASE_TARGETS
     hold_seconds = (0.5, 1.5)
 
@@ -63,6 +66,7 @@ class ConnectionsEnded(Fault):
     """Every session ended by the server, as at a fail-over."""
 
     kind = "sessions ended by the database"
+    repeats_messages = True
     targets = DATABASE_TARGETS
     hold_seconds = (0.0, 0.0)
 

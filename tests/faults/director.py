@@ -84,7 +84,8 @@ class Director:
         what = ", ".join(f"{one.kind} ({one.target}, {one.hold_seconds:.1f} s)" for one in planned)
         self._note(f"{what}{''.join(f'; missed {run.planned.kind}' for run in runs if run.missed)}")
         seconds = self._wait(happened)
-        self._site.troubled.append((begun, time.monotonic()))
+        if any(run.fault.repeats_messages for run in runs):
+            self._site.troubled.append((begun, time.monotonic()))
         self._note(f"serves again after {seconds:.2f} s")
         self.injected += [
             Injected(kind=run.planned.kind, together=len(happened), recovery_seconds=seconds) for run in happened

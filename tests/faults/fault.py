@@ -36,6 +36,7 @@ class Fault:
     targets: ClassVar[Sequence[str]]
     also: ClassVar[Sequence[str]] = ()  # targets it needs for itself beside its own
     hold_seconds: ClassVar[tuple[float, float]] = (0.1, 0.8)  # how long it lasts, drawn between the two
+    repeats_messages: ClassVar[bool] = False  # it can come between a message that is taken and the note that it was
 
     def __init__(self, site: FaultSite, target: str, draw: random.Random) -> None:
         self.site = site

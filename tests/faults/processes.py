@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.fault import BROKER_TARGETS, DATABASE_TARGETS, DONGLE_TARGETS, WORKER_TARGETS, Fault
+from tests.faults.fault import BROKER_TARGETS, DATABASE_TARGETS, DONGLE_TARGETS, WORKER_TARGETS, Fault, MissedError
 
 
 class WorkerKilled(Fault):
@@ -52,6 +52,7 @@ class DatabaseKilled(Fault):
     """Postmaster and backends; it recovers from its log."""
 
     kind = "database killed"
+    repeats_messages = True
     targets = DATABASE_TARGETS
 
     def inject(self) -> None:
@@ -74,6 +75,8 @@ class _Frozen(Fault):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
                 self._stopped.append(pid)
+        if not self._stopped:
+            raise MissedError("it had just ended")
 
     def heal(self) -> None:
         for pid in self._stopped:
@@ -116,6 +119,7 @@ class DatabaseFrozen(_Frozen):
     """As a machine whose storage hangs."""
 
     kind = "database frozen"
+    repeats_messages = True
     targets = DATABASE_TARGETS
 
     def pids(self) -> Sequence[int]:

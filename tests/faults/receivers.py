@@ -41,7 +41,8 @@ class Receivers(Receiver):
         self.wire: Wire | None = None
         self.fails = False  # answers 500 and takes nothing
         self.answers_after_seconds = 0.0
-        self.loses_answers = 0  # so many messages more are taken and not answered
+        self.disturbed = 0  # messages that were answered with 500, too late or not at all
+        self._answers_to_lose = 0
         self._link_secret = link_secret
         self._arrivals: list[Arrival] = []
         self._noting = threading.Lock()
@@ -58,20 +59,40 @@ class Receivers(Receiver):
         """How many those are."""
         return len(self._arrivals)
 
+    @property
+    def loses_answers(self) -> int:
+        """So many messages more are taken and not answered."""
+        return self._answers_to_lose
+
+    @loses_answers.setter
+    def loses_answers(self, messages: int) -> None:
+        with self._noting:
+            self._answers_to_lose = messages
+
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> HTTPStatus:
         """Judge a message, note it if it is good, and answer as it is told to."""
         if self.fails:
+            self.disturbed += 1
             return HTTPStatus.INTERNAL_SERVER_ERROR
         status = super().take(path, headers, body)
-        if status is HTTPStatus.OK:
-            self._note(path, headers, body)
+        if status is not HTTPStatus.OK:
+            return status
+        self._note(path, headers, body)
+        if self.answers_after_seconds:
+            self.disturbed += 1
             time.sleep(self.answers_after_seconds)
-        if self.loses_answers:
+        if self._answer_is_lost():
             assert self.wire is not None
-            self.loses_answers -= 1
             self.wire.cut()
             time.sleep(_ONLY_ONE_ANSWERS_SECONDS)
         return status
+
+    def _answer_is_lost(self) -> bool:
+        with self._noting:
+            lost = self._answers_to_lose > 0
+            self._answers_to_lose -= lost
+            self.disturbed += lost
+        return lost
 
     def _note(self, path: str, headers: Mapping[str, str], body: bytes) -> None:
         if path.startswith(_OWNER):

@@ -5,7 +5,6 @@ from tests.faults.connections import wait_for_cut
 from tests.faults.fault import DELIVERY_TARGETS, ENGINE_TARGETS, RECEIVER_TARGETS, Fault, MissedError
 from tests.faults.quick_delivery import LEASE_SECONDS, SEND_SECONDS
 from tests.faults.site import wait_until
-from tests.faults.wire import Wire
 
 # A parameter of what opens or closes an alert: it comes again and again only where a code appears or is cleared.
 _ALERTS_RULE = b"trouble_code_confirmed"
@@ -68,6 +67,7 @@ class DeliveryKilled(processes.WorkerKilled):
     """With messages under way: nobody knows whether they were taken."""
 
     kind = "delivery killed"
+    repeats_messages = True
     targets = DELIVERY_TARGETS
 
 
@@ -75,6 +75,7 @@ class DeliveryFrozen(processes.WorkerFrozen):
     """Now and then beyond the lease of what it was sending."""
 
     kind = "delivery frozen"
+    repeats_messages = True
     targets = DELIVERY_TARGETS
     hold_seconds = (0.5, LEASE_SECONDS + 0.5)
 
@@ -83,6 +84,7 @@ class DeliveryRefused(connections.DatabaseUnreachable):
     """Its connections to the database reset and refused: what was taken cannot be noted."""
 
     kind = "database refuses the delivery"
+    repeats_messages = True
     targets = DELIVERY_TARGETS
 
 
@@ -90,58 +92,97 @@ class DeliverySilent(connections.DatabaseSilent):
     """Its connections to the database."""
 
     kind = "delivery's connection to the database silent"
+    repeats_messages = True
     targets = DELIVERY_TARGETS
 
 
-class ReceiversAway(Fault):
+class _ReceiverFault(Fault):
+    """Lasts until a message has met it."""
+
+    targets = RECEIVER_TARGETS
+    repeats_messages = True
+
+    def begin(self) -> None:
+        """Bring it about."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """End it."""
+        raise NotImplementedError
+
+    def met(self) -> int:
+        """How many messages, or connections for them, have met such a fault."""
+        return self.site.rules.receivers.disturbed
+
+    def inject(self) -> None:
+        self._before = self.met()
+        self.begin()
+
+    def heal(self) -> None:
+        try:
+            wait_until(lambda: self.met() > self._before, "a message meets it", _TAKEN_WITHIN_SECONDS)
+        except TimeoutError:
+            raise MissedError("no messages came") from None
+        finally:
+            self.end()
+
+
+class ReceiversAway(_ReceiverFault):
     """Connections to webhook and owners' channel reset and refused."""
 
     kind = "receivers away"
-    targets = RECEIVER_TARGETS
 
-    def inject(self) -> None:
+    def met(self) -> int:
+        return self.site.rules.webhook.turned_away
+
+    def begin(self) -> None:
         self.site.rules.webhook.refuse(True)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.site.rules.webhook.refuse(False)
 
 
-class ReceiversSilent(connections.Silent):
+class ReceiversSilent(_ReceiverFault):
     """They answer nothing, now and then for longer than they are waited for."""
 
     kind = "receivers silent"
-    targets = RECEIVER_TARGETS
     hold_seconds = (0.5, SEND_SECONDS + 0.5)
 
-    @property
-    def wire(self) -> Wire:
-        return self.site.rules.webhook
+    def met(self) -> int:
+        return self.site.rules.webhook.held
+
+    def begin(self) -> None:
+        self.site.rules.webhook.stall(True)
+
+    def end(self) -> None:
+        if self.draw.random() < 0.5:
+            self.site.rules.webhook.cut()
+        self.site.rules.webhook.stall(False)
 
 
-class ReceiversFail(Fault):
+class ReceiversFail(_ReceiverFault):
     """Each message is answered with 500 and not taken."""
 
     kind = "receivers answer 500"
-    targets = RECEIVER_TARGETS
+    repeats_messages = False
 
-    def inject(self) -> None:
+    def begin(self) -> None:
         self.site.rules.receivers.fails = True
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.site.rules.receivers.fails = False
 
 
-class ReceiversSlow(Fault):
+class ReceiversSlow(_ReceiverFault):
     """They take each message, and answer after they are no longer waited for."""
 
     kind = "receivers slow"
-    targets = RECEIVER_TARGETS
     hold_seconds = (0.5, 1.5)
 
-    def inject(self) -> None:
+    def begin(self) -> None:
         self.site.rules.receivers.answers_after_seconds = SEND_SECONDS + 0.3
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.site.rules.receivers.answers_after_seconds = 0.0
 
 
@@ -149,6 +190,7 @@ class AnswersLost(Fault):
     """Some messages are taken, and the delivery never hears of it."""
 
     kind = "receivers' answers lost"
+    repeats_messages = True
     targets = RECEIVER_TARGETS
     hold_seconds = (0.0, 0.0)
 

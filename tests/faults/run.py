@@ -7,6 +7,7 @@ found and the seed that repeats the choices. The status is 1 where something is 
 import argparse
 import os
 import random
+import shlex
 import sys
 import tempfile
 import time
@@ -55,7 +56,15 @@ def main() -> int:
     entries = table(results, given.seed)
     write(given.name, entries)
     show(entries)
-    return _last_words(results, f"FAULTS={given.faults} SEED={given.seed} SHAPE={given.shape}")
+    return _last_words(results, repeated(given.faults, given.seed, given.shape, given.only))
+
+
+def repeated(faults: int, seed: int, shape: str, only: Sequence[str]) -> str:
+    """What ``make faults`` must be told for the same choices."""
+    told = f"FAULTS={faults} SEED={seed} SHAPE={shape}"
+    if set(only) == set(ALL_KINDS):
+        return told
+    return f"{told} ARGS={shlex.quote(shlex.join(['--only', *only]))}"
 
 
 def divided(faults: int, shape: str) -> dict[Shape, int]:

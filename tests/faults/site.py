@@ -56,7 +56,7 @@ class FaultSite:
     dongles: Sequence[Dongle] = ()
     complaints: list[str] = field(default_factory=list)  # of processes that ended by themselves
     stranger: Stranger = field(default_factory=Stranger)
-    # From a round's beginning until all served again, by the monotonic clock.
+    # Rounds that can make a message come twice: from their beginning until all served again, by the monotonic clock.
     troubled: list[tuple[float, float]] = field(default_factory=list)
     database_clock_moved: bool = False  # ever
     rules: RulesSide = field(init=False)  # which takes the rest of the site

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.faults.brokers import SHAPES, Shape
+from tests.faults.fault import DATABASE_TARGETS, DELIVERY_TARGETS, RECEIVER_TARGETS
 from tests.faults.kinds import kinds_of
 from tests.faults.plan import Planned, rounds
 
@@ -48,3 +49,11 @@ def test_every_kind_comes_before_any_comes_again(shape: Shape, seed: int) -> Non
 def test_faults_come_alone_and_together() -> None:
     sizes = {len(planned) for planned in drawn("node", 1, 40)}
     assert sizes == {1, 2, 3}
+
+
+def test_a_message_that_comes_again_is_excused_by_no_fault_far_from_it() -> None:
+    kinds = {name: kind for shape in SHAPES for name, kind in kinds_of(shape).items()}
+    excusing = {name for name, kind in kinds.items() if kind.repeats_messages}
+    assert {name for name in excusing if name.split()[0] in {"agent", "worker", "broker", "cluster", "clock"}} == set()
+    near = {*DELIVERY_TARGETS, *RECEIVER_TARGETS, *DATABASE_TARGETS}
+    assert {target for name in excusing for target in kinds[name].targets} == near

@@ -1,5 +1,6 @@
 """From what was injected to the rows, and from the rows to the page."""
 
+import shlex
 from collections.abc import Sequence
 
 import pytest
@@ -8,9 +9,10 @@ from tests.benchmarks.page_table import with_table
 from tests.faults.audit import Audit
 from tests.faults.brokers import Shape
 from tests.faults.director import Injected
+from tests.faults.kinds import ALL_KINDS
 from tests.faults.page import PAGE, faults_table, herd_table
 from tests.faults.report import ShapeResult, table
-from tests.faults.run import divided
+from tests.faults.run import divided, repeated
 
 
 def injected(kind: str, together: int, seconds: float) -> Injected:
@@ -64,3 +66,10 @@ def test_the_page_takes_the_tables_between_its_markers() -> None:
     assert "backlog" in herd_table([{**entries[0], "name": "backlog"}])
     with pytest.raises(ValueError, match="no markers"):
         with_table(page, "nothing", shown)
+
+
+def test_the_last_line_repeats_the_choices_of_a_run_of_some_kinds_too() -> None:
+    assert repeated(5, 7, "node", ALL_KINDS) == "FAULTS=5 SEED=7 SHAPE=node"
+    some = repeated(5, 7, "node", ["worker killed", "database's clock ahead"])
+    (arguments,) = [part.removeprefix("ARGS=") for part in shlex.split(some) if part.startswith("ARGS=")]
+    assert shlex.split(arguments) == ["--only", "worker killed", "database's clock ahead"]

@@ -17,7 +17,8 @@ HOST: Final = "127.0.0.1"
 _CHUNK_BYTES: Final = 16_384
 # CommandComplete of a COMMIT that was one: the answer to a failed transaction's says ROLLBACK (PostgreSQL 17, 53.7).
 _COMMITTED: Final = b"C\x00\x00\x00\x0bCOMMIT\x00"
-_ASIDE: Final = b"-courier\x00"  # ends the name of the worker's other connection, which stores no batches
+# End the names of a worker's other connections, which store no batches.
+_ASIDES: Final = (b"-courier\x00", b"-warden\x00")
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: the peer gets a RST
 
 
@@ -38,12 +39,14 @@ class Wires:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._wires: list[Wire] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
 
     def wire(self, targets: Callable[[], Sequence[Address]]) -> "Wire":
         """A new wire; ``targets`` is asked at each connection, and the first taken that accepts it."""
         wire = Wire(self._loop, targets)
         asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result()
+        self._wires.append(wire)
         return wire
 
     @contextlib.contextmanager
@@ -58,8 +61,9 @@ class Wires:
             self._thread.join()
             self._loop.close()
 
-    @staticmethod
-    async def _end() -> None:
+    async def _end(self) -> None:
+        for wire in self._wires:
+            wire.close()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
@@ -72,6 +76,7 @@ class Wire:
     def __init__(self, loop: asyncio.AbstractEventLoop, targets: Callable[[], Sequence[Address]]) -> None:
         self._loop = loop
         self._targets = targets
+        self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._asides: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
@@ -80,12 +85,19 @@ class Wire:
         self._cut: _Cut | None = None
         self.port = 0
         self.commits = 0
+        self.turned_away = 0  # connections that were refused
+        self.held = 0  # pieces that were said into the silence
         self.bytes_per_second: float | None = None  # what is passed on of the client's words, at most
 
     async def listen(self) -> None:
         """Begin to accept connections."""
-        server = await asyncio.start_server(self._accept, HOST, 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Accept no more, on the loop."""
+        if self._server is not None:
+            self._server.close()
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -123,6 +135,7 @@ class Wire:
         self._open.add(writer)
         try:
             if self._refuses:
+                self.turned_away += 1
                 raise ConnectionError
             far_reader, far_writer = await _first_open(self._targets())
             self._open.add(far_writer)
@@ -148,8 +161,9 @@ class Wire:
     ) -> None:
         seen = b""
         while chunk := await reader.read(_CHUNK_BYTES):
+            self.held += not self._flows.is_set()
             await self._flows.wait()
-            if _ASIDE in chunk:
+            if any(name in chunk for name in _ASIDES):
                 self._asides.add(client)
             cut = self._cut
             if cut is not None and client not in self._asides:
