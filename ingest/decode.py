@@ -33,6 +33,9 @@ REJECT_REASONS: Final = (
 # The sender may be registered or enabled tomorrow, and our clocks set: its batches stay in its outbox and come again.
 TEMPORARY_REASONS: Final = frozenset({"unknown-device", "disabled-device", "unsure-time"})
 
+# Refused for what a clock shows, the device's or ours: at another time the same message may be taken.
+TIME_REASONS: Final = frozenset({"far-future", "unsure-time", "too-old"})
+
 Readings: TypeAlias = ReadingsBatch | ColumnarBatch
 
 # A thousand full batches. A payload of a kilobyte can hold half a million values: not all of a group may be unpacked

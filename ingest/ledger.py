@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import Accepted, Readings, Rejection
+from ingest.decode import TIME_REASONS, Accepted, Readings, Rejection, digest
 from ingest.errors import DatabaseError
 from telemetry.records import BatchKey, DeviceStatus, EventsBatch
 
@@ -63,6 +63,18 @@ def enter(connection: Connection, accepted: Sequence[Accepted]) -> Entries:
             if stored[batch.key] != entry.digest
         ],
     )
+
+
+def refused_again(connection: Connection, rejections: Sequence[Rejection]) -> list[Rejection]:
+    """Those refused for their time alone whose batch is stored: a clock of ours was ahead when it came before.
+
+    Its device must not hear of the refusal: it would put the times right, and send other content under the same key.
+    """
+    for_time = [(entry, entry.key) for entry in rejections if entry.key is not None and entry.reason in TIME_REASONS]
+    stored = _digests(connection, {key for _, key in for_time})
+    again = [(entry, key) for entry, key in for_time if stored.get(key) == digest(entry.message.payload)]
+    _count_resent(connection, [key for _, key in again])
+    return [entry for entry, _ in again]
 
 
 def _insert_batches(connection: Connection, batches: dict[BatchKey, tuple[Accepted, Batch]]) -> set[BatchKey]:

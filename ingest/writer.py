@@ -19,7 +19,7 @@ from ingest.acknowledge import acknowledgements
 from ingest.columns import ColumnarBatch
 from ingest.database import Connection
 from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group
-from ingest.ledger import Batch, enter
+from ingest.ledger import Batch, enter, refused_again
 from ingest.rejections import keep_rejections, offenders
 from ingest.rollups.mark import mark_readings
 from ingest.rows import copy_estimates, copy_events, copy_readings
@@ -102,7 +102,8 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     vehicles = _vehicles(connection, accepted, rejections)
     accepted = [entry for entry in accepted if _device(entry.record) in vehicles]
     ledger = enter(connection, accepted)
-    rejections += ledger.replayed
+    stored = {id(entry): entry.key for entry in refused_again(connection, rejections)}
+    rejections = [entry for entry in rejections if id(entry) not in stored] + ledger.replayed
 
     events = [batch for batch in ledger.new if isinstance(batch, EventsBatch)]
     readings = [batch for batch in ledger.new if not isinstance(batch, EventsBatch)]
@@ -120,9 +121,9 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
         if entry.key is not None and entry.reason not in TEMPORARY_REASONS
     }
     return Outcome(
-        acknowledgements=acknowledgements(ledger.committed, refused),
+        acknowledgements=acknowledgements([*ledger.committed, *filter(None, stored.values())], refused),
         batches=len(ledger.new),
-        duplicates=ledger.duplicates,
+        duplicates=ledger.duplicates + len(stored),
         samples=samples,
         rejected=len(rejections),
         reasons=Counter(entry.reason for entry in rejections),
