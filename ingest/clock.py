@@ -67,8 +67,12 @@ class BackendClock:
         return self._machine() if origin is None else origin + timedelta(seconds=self._steady())
 
     def compare(self, connection: Connection) -> None:
-        """Ask the database for the time, if it is long ago; log and measure how far apart the clocks are."""
-        if self._steady() - self._compared_at >= _EVERY_SECONDS:
+        """Ask the database for the time, if it is long ago; log and measure how far apart the clocks are.
+
+        While they are apart it is asked each time: one of them is wrong, and may be put right at any moment. By what
+        was heard before, one worker would take what another has refused.
+        """
+        if self._apart or self._steady() - self._compared_at >= _EVERY_SECONDS:
             self._ask(connection)
 
     def agrees(self, connection: Connection, within: timedelta) -> bool:

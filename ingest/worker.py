@@ -35,7 +35,7 @@ from ingest.session import Session
 from ingest.sources.jetstream import JetstreamSource
 from ingest.sources.mqtt import MqttSource
 from ingest.sources.nats_connection import NatsConfig
-from ingest.sources.port import Source
+from ingest.sources.port import Aside, Source
 from ingest.warden.limits import Limits
 from ingest.warden.warden import Warden
 from ingest.writer import Outcome, store_decoded
@@ -125,7 +125,7 @@ class _Worker:
         self.config = config
         self.courier = Courier(config.courier, database_url=config.database_url, name=config.client_id)
         self._clock = BackendClock()
-        self.source = _source(config, self.courier, self._clock, ready)
+        self.source = _source(config, self._take_aside, self._clock, ready)
         self.courier.post = self.source
         self.acknowledger = Acknowledger(self.source)
         self._decoded: asyncio.Queue[_Group | None] = asyncio.Queue(maxsize=1)  # None: there will be no more
@@ -136,6 +136,12 @@ class _Worker:
         self.warden = Warden(
             config.limits, database_url=config.database_url, name=config.client_id, clock=self._clock.now
         )
+
+    def _take_aside(self, topic: str, payload: bytes) -> bool:
+        taken = self.courier.offer(topic, payload)
+        if taken:
+            self.warden.note_aside(topic, len(payload))
+        return taken
 
     async def decode_groups(self) -> None:
         """Decode group after group, one ahead of the storing; a large one becomes several."""
@@ -198,14 +204,14 @@ def _limit_stalls(config: WorkerConfig, connection: Connection) -> None:
     )
 
 
-def _source(config: WorkerConfig, courier: Courier, clock: BackendClock, ready: asyncio.Event) -> Source:
+def _source(config: WorkerConfig, aside: Aside, clock: BackendClock, ready: asyncio.Event) -> Source:
     if config.nats is not None:
         return JetstreamSource(
             config.nats,
             name=config.client_id,
             inbox=Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes),
             pause=_pause(config),
-            aside=courier.offer,
+            aside=aside,
             ready=ready,
             clock=clock.now,
             # Those being stored and one waiting: other workers may have the rest.
@@ -217,7 +223,7 @@ def _source(config: WorkerConfig, courier: Courier, clock: BackendClock, ready: 
         client_id=config.client_id,
         inbox=Inbox(max_messages=config.inbox_messages, max_bytes=config.inbox_bytes),
         pause=_pause(config),
-        aside=courier.offer,
+        aside=aside,
         ready=ready,
         clock=clock.now,
     )

@@ -68,6 +68,11 @@ class Warden:
         if self._meter is not None and senders:
             self._meter.malformed(senders, self._steady())
 
+    def note_aside(self, topic: str, size_bytes: int) -> None:
+        """A message that is not for the store and came past :meth:`admit`; who sends such without end floods too."""
+        if self._meter is not None:
+            self._meter.admit(sender_of(topic), size_bytes, self._steady())
+
     def _admits(self, message: Incoming, received_at: float) -> bool:
         device = sender_of(message.topic)
         if device in self._blocked or device in self._offences:

@@ -125,3 +125,18 @@ async def test_a_flood_of_rubbish_fills_nothing(fortress: Fortress, connection: 
     assert kept_out.device_id == "car-2"
     assert kept_out.reason in {"malformed", "flood"}
     assert 0 < count(connection, "SELECT count(*) FROM rejected_message WHERE sender = 'car-2'") <= KEPT_OF_A_SENDER
+
+
+@attack("flood with answers that nobody asked for", answer="kept out, although the store sees none of them")
+async def test_a_flood_of_answers_is_kept_out(fortress: Fortress, connection: Connection, database_url: str) -> None:
+    async with watching(fortress, database_url), limiting_worker(fortress, database_url):
+        flooder = fortress.device("car-2", again=False)
+        with fortress.device("car-1", subscribe=["wearcast/v1/car-1/acks"]) as neighbour:
+            for number in range(1000):
+                flooder.mqtt.publish("wearcast/v1/car-2/results/service", b"rubbish %d" % number, qos=1)
+            await neighbour_loses_nothing(neighbour)
+            await until(lambda: flooder.disconnections > 0, "the flooder is disconnected")
+        flooder.close()
+    (kept_out,) = blocks.blocked(connection, datetime.now(UTC))
+    assert (kept_out.device_id, kept_out.reason) == ("car-2", "flood")
+    assert count(connection, "SELECT count(*) FROM rejected_message") == 0

@@ -108,6 +108,18 @@ def test_the_database_is_asked_again_after_a_while_only() -> None:
     assert database.asked == 2
 
 
+def test_while_clocks_are_apart_the_database_is_asked_each_time() -> None:
+    ours = BackendClock(machine=lambda: RIGHT, steady_seconds=lambda: 100.0)
+    database = Database(24 * HOUR)
+    connection = cast("Connection", database)
+    ours.compare(connection)
+    database.ahead = NONE  # put right, a moment later
+    ours.compare(connection)
+    assert (database.asked, ours.now()) == (2, RIGHT)
+    ours.compare(connection)
+    assert database.asked == 2
+
+
 def test_that_clocks_are_apart_and_agree_again_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="ingest.clock")
     seconds, machine = [100.0], [-5 * HOUR]
