@@ -8,7 +8,7 @@ SHAPE ?= both
 WORKERS ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help environment browser demo test ingest-page faults security bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-alerts check-arm64 lint types format clean
+.PHONY: help environment browser demo test run-tests ingest-page faults security bench-wire bench-ingest bench-storage bench-edge bench-health health-page check-alerts check-arm64 lint types format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,8 +19,12 @@ environment: ## make the virtual environment (.venv) with all dependencies
 demo: environment ## watch cars being read, alerts raised and workshops booked (ARGS="--once" ends by itself)
 	@$(BIN)/wearcast demo run $(ARGS)
 
-test: lint types browser ## run every check: lint, format, types, import contracts, all tests
+# Types take a core for a while in which the tests' first processes only start.
+test: lint browser ## run every check: lint, format, types, import contracts, all tests
 	@$(BIN)/python -m wearcast.embedded
+	@$(MAKE) --no-print-directory -j 2 types run-tests
+
+run-tests: environment
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
 faults: environment ## inject faults of every kind into running processes; count every batch, alert and message (FAULTS=1000 SEED=1 SHAPE=node|cluster|both)

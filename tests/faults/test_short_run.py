@@ -1,4 +1,4 @@
-"""A short run: half of the kinds of faults on one node, two on a cluster, and all counted.
+"""A short run: a quarter of the kinds of faults on one node, one on a cluster, and all counted.
 
 ``make faults`` runs it longer.
 ``FAULTS_SEED`` repeats a run's choices.
@@ -17,7 +17,7 @@ from tests.faults.site import ROOT
 
 SEED = int(os.environ.get("FAULTS_SEED", str(random.randrange(2**32))))
 # The others take elections of up to 13 s each.
-ON_CLUSTER = ("cluster node cut off by the network", "worker killed")
+ON_CLUSTER = ("cluster node cut off by the network",)
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -28,8 +28,8 @@ pytestmark = [
 
 
 def test_nothing_is_lost_or_doubled_and_nobody_is_needed() -> None:
-    faults = len(kinds_of("node")) // 2  # of as many kinds: none comes again before all have come
-    assert _accepted("node", faults) > 100
+    faults = len(kinds_of("node")) // 4  # of as many kinds: none comes again before all have come
+    assert _accepted("node", faults) > 50
 
 
 def test_nothing_is_lost_or_doubled_on_a_cluster() -> None:
