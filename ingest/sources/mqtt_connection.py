@@ -41,8 +41,8 @@ class MqttConnection(Client):
         self._client.manual_ack_set(True)
         self._client.disable_logger()  # it words a line for each packet; what ends a connection is said in our errors
         # The one place where paho makes its socket, of whichever kind.
-        make = self._client._create_socket  # noqa: SLF001
-        self._client._create_socket = lambda: self._reading_ahead(make())  # type: ignore[method-assign]  # noqa: SLF001
+        make = self._client._create_socket  # noqa: SLF001 - paho offers no other way
+        self._client._create_socket = lambda: self._reading_ahead(make())  # type: ignore[method-assign]  # noqa: SLF001 - see above
         # Bounded here instead (_MOST_IN_FLIGHT): with a bound of its own paho looks through all of them at each PUBACK.
         self._client.max_inflight_messages_set(0)
         self._receive = receive
@@ -156,7 +156,7 @@ class MqttConnection(Client):
         if packets and not self._disconnected.done():
             # In one piece: paho's own `ack` makes and sends each by itself.
             joined = b"".join(_PUBACK.pack(paho.PUBACK, 2, packet) for packet in packets)
-            self._client._packet_queue(paho.PUBACK, joined, 0, 1)  # noqa: SLF001
+            self._client._packet_queue(paho.PUBACK, joined, 0, 1)  # noqa: SLF001 - as its `ack` does
 
     async def send(self, messages: Sequence[tuple[str, bytes]], *, qos: Literal[0, 1]) -> None:
         """Publish them, at most so many at a time that are not confirmed, or with QoS 0 not written.
