@@ -6,6 +6,7 @@ Everything is a process of its own: broker, `broker watch`, `ingest run`, the ag
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -123,8 +124,15 @@ def agent_of(site: FortifiedSite) -> Path:
 
 def stored(site: FortifiedSite) -> set[str]:
     """Files on the dongle in which something of the drive is; not the recording, which stands for the car."""
-    files = [file for file in (site.folder / DEVICE).iterdir() if file.suffix not in {".csv", ".yaml"}]
-    return {file.name for file in files if KNOWN in file.read_bytes() or b"replay." in file.read_bytes()}
+    found = set()
+    for file in (site.folder / DEVICE).iterdir():
+        if file.suffix in {".csv", ".yaml"}:
+            continue
+        with suppress(FileNotFoundError):  # the agent removed it since it was listed
+            content = file.read_bytes()
+            if KNOWN in content or b"replay." in content:
+                found.add(file.name)
+    return found
 
 
 def erased(site: FortifiedSite, owner: UUID) -> None:
