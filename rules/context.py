@@ -1,13 +1,4 @@
-"""What is known of a vehicle, and how it becomes the variables of a rule. No input or output here.
-
-``signal.<column>``       a catalogue signal (its unit: the catalogue)
-``estimate.<quantity>.*`` value, low, high (quantity's unit), source, age_s
-``wheel.*``               the same for one wheel: name, tire_pressure (kPa), pad_wear.value, …
-``forecast.<quantity>.*`` probability_30d, days, days_early, days_late until the limit is crossed
-``code.*``                one trouble code: code, status, ecu, mil, severity, system; with its circumstances: urgency
-                          (drive_on, soon, stop), days_to_act, days_seen (of the last 30), job (to book, "" none), why
-``vehicle.*``             profile, age_years
-``limit``                 the rule's limit
+"""What is known of a vehicle, and how it becomes the variables of a rule (:mod:`rules.vocabulary`). No input or output.
 
 Where an ECU reading and an estimate of one quantity are both young enough, the ECU's counts: it is what a workshop
 reads too. A stale ECU reading gives way to a young estimate. An estimate that is a guess (telemetry.records.UNCERTAIN)
@@ -17,36 +8,20 @@ is not known at all.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from health.trouble_code_urgency import STATUSES, CodeEvidence, Urgency, urgency
 from health.urgency_words import why_text
-from rules.expression import Kind, Value
-from telemetry.catalogue import catalogue
+from rules.expression import Value
+from rules.rule import Rule
+from rules.vocabulary import WHEEL_SIGNALS
 from telemetry.records import Quantity, require_aware
 from telemetry.trouble_codes import describe
 
-if TYPE_CHECKING:
-    from rules.rule import Rule
-
 WHEELS = ("Row1.Left", "Row1.Right", "Row2.Left", "Row2.Right")
-WHEEL_QUANTITIES = (Quantity.PAD_WEAR, Quantity.TIRE_PRESSURE_LOSS)
-_WHEEL_SIGNALS = ("tire_pressure", "tire_temperature")
 # Catalogue columns in which an ECU itself gives a quantity.
 _ECU_COLUMN = {Quantity.OIL_LIFE: "oil_life", Quantity.TRACTION_BATTERY_SOH: "traction_battery_soh"}
 _ECU_WHEEL_COLUMN = {Quantity.PAD_WEAR: "pad_wear"}
-_ESTIMATE_FIELDS: dict[str, Kind] = {
-    "value": "double", "low": "double", "high": "double", "source": "string", "age_s": "double",
-}  # fmt: skip
-_FORECAST_FIELDS: dict[str, Kind] = {
-    "probability_30d": "double", "days": "double", "days_early": "double", "days_late": "double",
-}  # fmt: skip
-_CODE_FIELDS: dict[str, Kind] = {
-    "code": "string", "status": "string", "ecu": "string", "mil": "bool", "severity": "string", "system": "string",
-    "urgency": "string", "days_to_act": "double", "days_seen": "double", "job": "string", "why": "string",
-}  # fmt: skip
-_VEHICLE_FIELDS: dict[str, Kind] = {"profile": "string", "age_years": "double"}
 _YEAR = timedelta(days=365.25)
 
 
@@ -128,42 +103,14 @@ class Bindings:
     stale_at: datetime | None  # when the first of the inputs taken will be too old
 
 
-def vocabulary(for_each: str, *, limit: bool) -> dict[str, Kind]:
-    """Each dotted variable a rule of that kind may name, with its kind."""
-    names: dict[str, Kind] = {f"vehicle.{name}": kind for name, kind in _VEHICLE_FIELDS.items()}
-    if limit:
-        names["limit"] = "double"
-    for signal in catalogue():
-        names[f"signal.{signal.column}"] = "bool" if signal.datatype == "boolean" else "double"
-    for quantity in Quantity:
-        root = f"wheel.{quantity}" if quantity in WHEEL_QUANTITIES else f"estimate.{quantity}"
-        if not root.startswith("wheel.") or for_each == "wheel":
-            names |= {f"{root}.{name}": kind for name, kind in _ESTIMATE_FIELDS.items()}
-            names |= {f"forecast.{quantity}.{name}": kind for name, kind in _FORECAST_FIELDS.items()}
-    if for_each == "wheel":
-        names["wheel.name"] = "string"
-        names |= {f"wheel.{name}": "double" for name in _WHEEL_SIGNALS}
-    if for_each == "trouble_code":
-        names |= {f"code.{name}": kind for name, kind in _CODE_FIELDS.items()}
-    return names
-
-
-def input_of(path: str) -> str | None:
-    """The input a variable belongs to, as `needs` names it; None for what never grows old."""
-    root, *names = path.split(".")
-    if root in {"vehicle", "limit"} or path == "wheel.name":
-        return None
-    return "code" if root == "code" else f"{root}.{names[0]}"
-
-
-def subjects(rule: "Rule", context: VehicleContext) -> tuple[str, ...]:
+def subjects(rule: Rule, context: VehicleContext) -> tuple[str, ...]:
     """What the rule looks at one by one: the car (""), its wheels, or the trouble codes present."""
     if rule.for_each == "wheel":
         return WHEELS
     return tuple(sorted(context.trouble_codes)) if rule.for_each == "trouble_code" else ("",)
 
 
-def forecast_keys(rule: "Rule", subject: str) -> tuple[ForecastKey, ...]:
+def forecast_keys(rule: Rule, subject: str) -> tuple[ForecastKey, ...]:
     """The forecasts this rule needs for that subject."""
     if rule.forecast is None or rule.limit is None:
         return ()
@@ -178,14 +125,14 @@ def forecast_keys(rule: "Rule", subject: str) -> tuple[ForecastKey, ...]:
     )
 
 
-def columns_of(rule: "Rule") -> set[str]:
+def columns_of(rule: Rule) -> set[str]:
     """The catalogue columns a rule can look at: those it names, and those in which an ECU gives what it names."""
     columns: set[str] = set()
     for name in rule.needs:
         root, _, rest = name.partition(".")
         if root == "signal":
             columns.add(rest)
-        elif root == "wheel" and rest in _WHEEL_SIGNALS:
+        elif root == "wheel" and rest in WHEEL_SIGNALS:
             columns |= {wheel_column(rest, wheel) for wheel in WHEELS}
         elif rest in set(Quantity):
             places = WHEELS if root == "wheel" or rule.for_each == "wheel" else ("",)
@@ -193,7 +140,7 @@ def columns_of(rule: "Rule") -> set[str]:
     return columns
 
 
-def bind(rule: "Rule", subject: str, context: VehicleContext, now: datetime) -> Bindings:
+def bind(rule: Rule, subject: str, context: VehicleContext, now: datetime) -> Bindings:
     """Variables of the rule for one subject; an input older than the rule allows is left out."""
     values = facts(context, now)
     if rule.limit is not None:
@@ -226,7 +173,7 @@ def facts(context: VehicleContext, now: datetime) -> dict[str, Value]:
     return values
 
 
-def _candidates(rule: "Rule", name: str, subject: str, context: VehicleContext, now: datetime) -> Sequence[Reading]:
+def _candidates(rule: Rule, name: str, subject: str, context: VehicleContext, now: datetime) -> Sequence[Reading]:
     """What could stand for an input, the preferred first."""
     root, _, rest = name.partition(".")
     if root == "signal":
@@ -239,7 +186,7 @@ def _candidates(rule: "Rule", name: str, subject: str, context: VehicleContext, 
             for key in forecast_keys(rule, subject)
             if key.quantity == rest and (found := context.forecasts.get(key)) is not None
         ]
-    if root == "wheel" and rest in _WHEEL_SIGNALS:
+    if root == "wheel" and rest in WHEEL_SIGNALS:
         return _signal(context, wheel_column(rest, subject))
     return estimates_of(context, Quantity(rest), subject if root == "wheel" else "", now)
 

@@ -14,10 +14,10 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, cast
 
-from rules.context import WHEEL_QUANTITIES, input_of, vocabulary
 from rules.errors import RuleError
 from rules.expression import Expression, Kind, nearest
 from rules.texts import check_text, placeholders_of
+from rules.vocabulary import WHEEL_QUANTITIES, input_of, vocabulary
 from rules.yaml_file import duration, load_yaml, localized, section
 from telemetry.records import Quantity
 from telemetry.trouble_codes import JOBS, SEVERITIES, Severity

@@ -5,7 +5,7 @@ import pytest
 
 from ingest.state import EstimateState, SignalState, VehicleState
 from ingest.state import TroubleCode as StoredCode
-from rules.context import Reading, TroubleCode, VehicleContext, bind, columns_of, input_of, subjects, vocabulary
+from rules.context import Reading, TroubleCode, VehicleContext, bind, columns_of, subjects
 from rules.rule import Rule, parse_rule, rulebook
 from rules.vehicle_store import context_of
 from telemetry.records import Limitation, Quantity, Source
@@ -134,18 +134,6 @@ def test_columns_of_names_what_history_is_needed() -> None:
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         Reading(time=datetime(2026, 1, 1), fields={}, source="ecu")  # noqa: DTZ001 - that is the point
-
-
-def test_each_variable_belongs_to_an_input_or_never_grows_old() -> None:
-    names = vocabulary("wheel", limit=True)
-    assert input_of("wheel.pad_wear.value") == "wheel.pad_wear"
-    assert input_of("signal.speed") == "signal.speed"
-    assert {name for name in names if input_of(name) is None} == {
-        "limit",
-        "wheel.name",
-        "vehicle.profile",
-        "vehicle.age_years",
-    }
 
 
 def test_the_age_of_the_car_can_be_named() -> None:
