@@ -23,6 +23,7 @@ from ingest.enrolment.port import RevokedSerial
 from telemetry.subject import Subject, device_subject, service_subject
 from tests.noting_client import HOST, SECONDS, NotingClient
 from wearcast.authority_signer import AuthoritySigner
+from wearcast.embedded.errors import ProcessError
 from wearcast.embedded.mosquitto import mosquitto_program
 from wearcast.embedded.nats import _server, free_port
 from wearcast.embedded.processes import ManagedProcess
@@ -97,7 +98,11 @@ class Fortress:
         process = ManagedProcess.start(
             [program, "-c", self.folder / file], name=f"Broker {self.kind}", log_path=self.home / "broker.log"
         )
-        process.wait_for_line("Server is ready" if self.kind == "nats" else "mosquitto version .* running", SECONDS)
+        try:
+            process.wait_for_line("Server is ready" if self.kind == "nats" else "mosquitto version .* running", 60)
+        except ProcessError:
+            process.kill()  # nobody else would: it would be found running, and blamed, in the midst of another test
+            raise
         return process
 
     def stop(self) -> None:
