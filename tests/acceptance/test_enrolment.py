@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from tests.acceptance.acceptance_support import ROOT, Site, count, run_wearcast, wait_until
 from tests.acceptance.conftest import _database
 from wearcast.cli import app
-from wearcast.embedded.nats import BrokerTls, BrokerUser, free_port, private_broker
+from wearcast.embedded.nats import BrokerTls, BrokerUser, private_broker
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.embedded.timescaledb import Database
 

@@ -24,7 +24,8 @@ from tests.integration.enrolment_support import until
 from tests.integration.ingest_support import register_car, running
 from tests.security.fortress import Client
 from wearcast.cli import app
-from wearcast.embedded.nats import _server, free_port
+from wearcast.embedded.nats import _server
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 
 pytestmark = [pytest.mark.broker, pytest.mark.database]

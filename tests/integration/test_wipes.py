@@ -27,7 +27,7 @@ from tests.conftest import _database
 from tests.integration.ingest_support import register_car
 from wearcast import erasure as erasure_of_all
 from wearcast.backups.folder import BackupFolder, in_force
-from wearcast.embedded.nats import free_port
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.timescaledb import Database
 from wearcast.watch.facts import Wipes
 from wearcast.watch.gather import read_wipes

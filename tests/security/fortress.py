@@ -25,7 +25,8 @@ from tests.noting_client import HOST, SECONDS, NotingClient
 from wearcast.authority_signer import AuthoritySigner
 from wearcast.embedded.errors import ProcessError
 from wearcast.embedded.mosquitto import mosquitto_program
-from wearcast.embedded.nats import _server, free_port
+from wearcast.embedded.nats import _server
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 
 KINDS: tuple[Kind, ...] = ("nats", "mosquitto")

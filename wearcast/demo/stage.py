@@ -20,6 +20,7 @@ from wearcast.demo.errors import DemoError
 from wearcast.demo.story import STORIES
 from wearcast.embedded.nats import Broker, BrokerUser, private_broker
 from wearcast.embedded.paths import open_lock, try_lock, write_private
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 
 # name -> arguments of `wearcast`, and the line by which it says that it is ready
@@ -30,13 +31,6 @@ SERVICES = {
     "portal": (("portal", "run"), "portal ready"),
 }
 START_SECONDS = 120.0  # for a service to be ready, on a slow and busy machine
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of the loopback interface that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def new_folder(path: Path) -> Path:

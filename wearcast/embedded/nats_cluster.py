@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from wearcast.embedded.errors import BrokerUnavailableError
-from wearcast.embedded.nats import Broker, free_port, own_home
+from wearcast.embedded.nats import Broker, own_home
 from wearcast.embedded.nats_configuration import BrokerTls, BrokerUser, ClusterPlace
 from wearcast.embedded.paths import make_folder
+from wearcast.embedded.ports import free_port
 
 _NODES = ("node-1", "node-2", "node-3")
 _READY_SECONDS = 30.0  # an election takes 4 to 9 s where the leader vanished (Raft timeouts of the server)
 _POLL_SECONDS = 0.05
 _PAGE_SECONDS = 2.0  # a paused node never answers
-_START_ATTEMPTS = 3  # another program may take a route's port between our choice and the node's start
+_START_ATTEMPTS = 3  # a program that is told its port may have taken a route's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def private_cluster(
 def _start(home: Path, users: Sequence[BrokerUser], tls: BrokerTls | None) -> Cluster:
     failure: BrokerUnavailableError | None = None
     for _attempt in range(_START_ATTEMPTS):
-        route_ports = dict(zip(_NODES, _free_ports(len(_NODES)), strict=True))
+        route_ports = {name: free_port() for name in _NODES}
         secret = secrets.token_urlsafe(24)
         nodes = tuple(
             Broker(
@@ -114,13 +115,6 @@ def _start(home: Path, users: Sequence[BrokerUser], tls: BrokerTls | None) -> Cl
 def _stop(nodes: Sequence[Broker]) -> None:
     for node in nodes:
         node.kill()  # in order, each would wait for the others
-
-
-def _free_ports(count: int) -> list[int]:
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return sorted(ports)
 
 
 def _complaint(node: Broker) -> str:

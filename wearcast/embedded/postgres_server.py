@@ -3,18 +3,18 @@
 import contextlib
 import ctypes
 import signal
-import socket
 import time
 from pathlib import Path
 
 from wearcast.embedded.errors import DatabaseUnavailableError, ProcessError
 from wearcast.embedded.paths import service_user
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.postgres_binaries import Binaries
 from wearcast.embedded.processes import ManagedProcess
 
 NAME = "wearcast"  # of the database and of its role
 _START_SECONDS = 30.0
-_START_ATTEMPTS = 5  # another program may take the port between our choice and the server's start
+_START_ATTEMPTS = 5  # a program that is told its port may have taken ours
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -80,7 +80,7 @@ class Database:
         wait_until_ended(self.data)
         failure: ProcessError | None = None
         for _attempt in range(_START_ATTEMPTS):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             arguments = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
             process = ManagedProcess.start(
                 [self._binaries.program("postgres"), "-D", self.data, "-p", str(port), *arguments],
@@ -162,12 +162,6 @@ def release_shared_memory(home: Path) -> None:
         # Line 7 of the file holds the key and the id of the segment (miscinit.c, CreateLockFile).
         segment = int((home / "data" / "postmaster.pid").read_text().split("\n")[6].split()[1])
         ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(pid: int) -> list[int]:
