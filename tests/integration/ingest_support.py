@@ -144,14 +144,14 @@ async def running(
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(start(stop, ready), name=name)
     try:
-        await asyncio.wait_for(ready.wait(), 20)
+        await asyncio.wait_for(ready.wait(), 60)
         yield
     finally:
         stop.set()
         await task
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition, or fail saying what did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():

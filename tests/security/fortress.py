@@ -136,7 +136,8 @@ class Fortress:
             while self.reloads == before:
                 assert time.monotonic() < deadline, self.process.output()[-2000:]
                 time.sleep(0.01)
-            time.sleep(0.2)  # the line comes before the work is done
+            # NATS says so when the work is done. Mosquitto when it begins, but it has one thread: it looks at no
+            # connection before the work is done.
         return applied
 
     # Certificates

@@ -1,5 +1,6 @@
 """Nobody gets in by a certificate that is not good: attacks by identity. Real handshakes, both brokers."""
 
+import itertools
 import socket
 import ssl
 import warnings
@@ -19,11 +20,17 @@ from tests.security.fortress import Client, Files, Fortress, attack
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 OWN = "wearcast/v1/car-2/readings"
+_numbers = itertools.count(1)
+
+
+def new_client_id() -> str:
+    """One that nobody had: NATS ends who comes again before it has seen the one before go."""
+    return f"client-{next(_numbers)}"
 
 
 def refuses(fortress: Fortress, files: Files | None) -> bool:
     """Whether nobody gets in with these."""
-    client = Client(fortress.port, fortress.tls.ca, files, client_id="car-2", again=False)
+    client = Client(fortress.port, fortress.tls.ca, files, client_id=new_client_id(), again=False)
     client.close()
     return client.was_refused
 
@@ -36,8 +43,8 @@ def harmful(fortress: Fortress, cases: Mapping[str, Files]) -> list[str]:
     with ExitStack() as stack:
         backend = stack.enter_context(fortress.service(subscribe=["wearcast/v1/+/readings"]))
         clients = {}
-        for number, (name, files) in enumerate(cases.items()):
-            client = Client(fortress.port, fortress.tls.ca, files, client_id=f"{number}", again=False)
+        for name, files in cases.items():
+            client = Client(fortress.port, fortress.tls.ca, files, client_id=new_client_id(), again=False)
             clients[name] = stack.enter_context(client)
             if client.was_refused:
                 continue

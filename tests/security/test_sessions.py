@@ -1,8 +1,12 @@
 """Nobody has another's session: attacks by client id. Real clients with certificates, both brokers."""
 
+import asyncio
+import time
+
 import pytest
 
 from ingest.brokers.disconnect import intruders
+from tests.noting_client import SECONDS
 from tests.security.fortress import Client, Fortress, attack
 
 pytestmark = [pytest.mark.broker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -17,8 +21,8 @@ def victim(fortress: Fortress) -> Client:
 
 @pytest.fixture(autouse=True)
 def no_session_of_before(fortress: Fortress) -> None:
-    with fortress.device("car-1"):
-        pass
+    with fortress.device("car-1") as former:
+        assert former.is_connected
 
 
 @attack("take over another's session while it is away", answer="what waits there is not delivered to the thief")
@@ -78,18 +82,26 @@ def test_the_workers_session_gives_nothing(fortress: Fortress) -> None:
         assert thief.received == []
 
 
+async def nobody_intrudes(fortress: Fortress) -> None:
+    """Soon: the broker may still have a connection of which it has not seen the end."""
+    deadline = time.monotonic() + SECONDS
+    while fortress.kind == "nats" and (found := await intruders(fortress.setup, {"car-1", "car-2"})):
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("client_id", ["car-1", "wearcast-ingest-1"])
 @attack("stay under another's client id", answer="NATS: found and kept out within 15 s; Mosquitto: not possible")
 async def test_who_uses_anothers_client_id_is_found(fortress: Fortress, client_id: str) -> None:
-    with fortress.device("car-2", client_id=client_id, again=False):
+    await nobody_intrudes(fortress)
+    with fortress.device("car-2", client_id=client_id):
         if fortress.kind == "nats":
             assert await intruders(fortress.setup, {"car-1", "car-2"}) == {"car-2": client_id}
         else:
             with fortress.device("car-1") as owner:
                 assert owner.is_connected
     with fortress.device("car-2"), fortress.device("car-1", client_id="whatever"), fortress.service():
-        if fortress.kind == "nats":
-            assert await intruders(fortress.setup, {"car-1", "car-2"}) == {}
+        await nobody_intrudes(fortress)
 
 
 ODD = ["", "a" * 300, "../car-1", "car-1\n", "car 1", "车", "*", ">", "wearcast.*"]

@@ -111,7 +111,7 @@ LISTENED = [
 def test_listening_outside_the_branch_brings_nothing(fortress: Fortress) -> None:
     """Mosquitto grants any subscription and then delivers nothing (it checks each delivery); NATS refuses it."""
     with (
-        fortress.device("car-2", again=False) as spy,
+        fortress.device("car-2") as spy,
         fortress.device("car-1") as victim,
         fortress.service() as backend,
     ):
@@ -137,7 +137,7 @@ def test_what_waits_for_another_is_not_had(fortress: Fortress) -> None:
         pass
     with fortress.service() as backend:
         backend.publish(acks, b"waits")
-    with fortress.device("car-2", again=False) as spy:
+    with fortress.device("car-2") as spy:
         for topic in (acks, "wearcast/v1/+/acks"):
             spy.subscribe(topic)
         assert spy.hears_nothing()
