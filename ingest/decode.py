@@ -50,6 +50,7 @@ _STATUSES: Final = frozenset({"pending", "confirmed", "permanent"})
 _DTC_KINDS: Final = frozenset({EventKind.DTC_APPEARED, EventKind.DTC_CHANGED, EventKind.DTC_CLEARED})
 # Branches of a device on which the backend speaks or waits for answers: not for the store, and no offence.
 _NOT_FOR_THE_STORE: Final = re.compile(r"wearcast/v1/[^/]+/(acks|commands/.*|results/.*)")
+_ANSWER: Final = re.compile(r"wearcast/v1/[^/]+/results/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,11 @@ class Rejection:
 def is_for_the_store(topic: str) -> bool:
     """Whether a topic under ``wearcast/`` is one to store or reject, rather than the backend's own talk."""
     return _NOT_FOR_THE_STORE.fullmatch(topic) is None
+
+
+def is_answer(topic: str) -> bool:
+    """Whether it is where a device answers commands: of what is not for the store, all that a device says."""
+    return "/results/" in topic and _ANSWER.match(topic) is not None
 
 
 def decode_group(messages: Sequence[Incoming], most_values: int = MOST_VALUES) -> list[Accepted | Rejection]:

@@ -26,7 +26,7 @@ from ingest.broker import BrokerConfig
 from ingest.clock import BackendClock
 from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection
-from ingest.decode import Accepted, Incoming, Rejection, decode_group
+from ingest.decode import Accepted, Incoming, Rejection, decode_group, is_answer
 from ingest.errors import DatabaseError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
@@ -97,6 +97,7 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
             tasks.create_task(worker.acknowledger.run(), name="acknowledge"),
             tasks.create_task(worker.source.run(), name="receive messages"),
             tasks.create_task(worker.courier.run(), name="bring service records"),
+            tasks.create_task(worker.warden.run(), name="look who is kept out"),
             tasks.create_task(watch.keep_pulse(worker.source), name="keep the pulse"),
         ]
         await stop.wait()
@@ -134,12 +135,17 @@ class _Worker:
             for _ in range(config.transactions)
         ]
         self.warden = Warden(
-            config.limits, database_url=config.database_url, name=config.client_id, clock=self._clock.now
+            config.limits,
+            database_url=config.database_url,
+            name=config.client_id,
+            shares=config.nats is not None,  # by MQTT each worker receives everything
+            clock=self._clock.now,
+            compare=self._clock.compare,
         )
 
     def _take_aside(self, topic: str, payload: bytes) -> bool:
         taken = self.courier.offer(topic, payload)
-        if taken:
+        if taken or is_answer(topic):
             self.warden.note_aside(topic, len(payload))
         return taken
 

@@ -38,6 +38,11 @@ class Bucket:
         self.tokens -= amount
         return True
 
+    def at_most(self, tokens: float, allowance: Allowance, now: float) -> None:
+        """Others take from it too, and leave no more than so many; below zero where all together took too many."""
+        self._fill(allowance, now)
+        self.tokens = min(self.tokens, tokens)
+
     def is_full(self, allowance: Allowance, now: float) -> bool:
         """Whether it tells nothing that a fresh one would not."""
         self._fill(allowance, now)

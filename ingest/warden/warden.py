@@ -7,24 +7,36 @@ again later. Who is kept out stands in the database, from where brokers and the 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
 
 from ingest import metrics
-from ingest.database import connect
+from ingest.database import Connection
 from ingest.decode import Incoming
 from ingest.errors import DatabaseError
-from ingest.warden import blocks
-from ingest.warden.limits import Limits, Meter, Offence
+from ingest.session import Session
+from ingest.warden import blocks, shares
+from ingest.warden.limits import Limits, Offence
+from ingest.warden.meter import Meter
+from ingest.warden.tally import TOLD_EVERY_SECONDS, Tally, Use
 from telemetry.topics import sender_of
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 15.0  # how often is asked who is kept out, by other workers or by hand
+_TURN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """What the database says: who is kept out (None: it was not asked), and what is left of allowances."""
+
+    blocked: frozenset[str] | None
+    left: Mapping[str, Use]
 
 
 class Warden:
@@ -36,18 +48,42 @@ class Warden:
         *,
         database_url: str,
         name: str,
+        shares: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        compare: Callable[[Connection], object] = lambda _connection: None,
         steady_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock``: of the messages and the blocks. It may be put right; what is measured goes by the steady one."""
-        self._meter = None if limits is None else Meter(limits=limits)
-        self._database_url = database_url
-        self._name = f"{name}-warden"
+        """``clock``: of the messages and the blocks. It may be put right; what is measured goes by the steady one.
+
+        ``compare`` puts it right by the database. ``shares``: other workers get a part of each device's messages, so
+        that they count together. Where each worker gets all of them, each counts for itself.
+        """
+        self._limits = limits
+        self._tally = Tally(limits) if limits is not None and shares else None
+        self._meter = None if limits is None else Meter(limits=limits, tally=self._tally)
+        self._session = Session(database_url, application_name=f"{name}-warden")
         self._clock = clock
+        self._compare = compare
         self._steady = steady_seconds
         self._blocked: frozenset[str] = frozenset()
         self._offences: dict[str, Offence] = {}  # not in the database yet
         self._looked_at = float("-inf")
+        self._told_at = float("-inf")
+        self._tell_from = float("-inf")  # later than now where the database was away
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Look until cancelled, also while nothing comes for the store: answers alone may be a flood."""
+        try:
+            while True:
+                await self._look()
+                await asyncio.sleep(_TURN_SECONDS)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End its session with the database."""
+        self._session.close()
 
     async def admit(self, group: Sequence[Incoming]) -> list[Incoming]:
         """Those of the group that are taken, in their order."""
@@ -56,9 +92,12 @@ class Warden:
             return list(group)
         steady = self._steady()
         ahead = self._clock().timestamp() - steady
-        admitted = [
-            message for message in group if self._admits(message, min(steady, message.received_at.timestamp() - ahead))
-        ]
+        admitted: list[Incoming] = []
+        for message in group:
+            if self._admits(message, min(steady, message.received_at.timestamp() - ahead)):
+                admitted.append(message)
+            if self._presses():
+                await self._look()
         if len(admitted) < len(group):
             metrics.LIMITED.inc(len(group) - len(admitted))
         return admitted
@@ -80,27 +119,62 @@ class Warden:
         return self._meter is None or self._meter.admit(device, len(message.payload), received_at)
 
     async def _look(self) -> None:
-        """Tell the database of offences, at once; ask it who is kept out, every few seconds."""
-        if self._meter is not None:
-            self._offences |= {device: offence for device, offence in self._meter.collect().items() if device}
-        steady = self._steady()
-        if not (self._offences or steady - self._looked_at >= LOOK_SECONDS):
-            return
-        self._looked_at = steady
-        try:
-            self._blocked = await asyncio.to_thread(self._exchange, dict(self._offences), self._clock())
-        except (DatabaseError, psycopg.Error) as error:
-            logger.warning("cannot say now who is kept out: %s", (str(error) or type(error).__name__).splitlines()[0])
-        else:
-            self._offences.clear()
+        """Tell the database of offences and of who presses at once, of others in a while; ask who is kept out."""
+        async with self._looking:
+            if self._meter is not None:
+                self._offences |= {device: offence for device, offence in self._meter.collect().items() if device}
+            steady = self._steady()
+            asks = bool(self._offences) or steady - self._looked_at >= LOOK_SECONDS
+            uses = self._to_tell(steady)
+            if not (asks or uses):
+                return
+            if asks:
+                self._looked_at = steady
+            offences = dict(self._offences)
+            try:
+                heard = await asyncio.to_thread(self._exchange, offences, uses, asks=asks)
+            except (DatabaseError, psycopg.Error) as error:
+                told = (str(error) or type(error).__name__).splitlines()[0]
+                logger.warning("cannot say now who is kept out: %s", told)
+                if self._tally is not None:
+                    self._tally.give_back(uses)
+                    self._tell_from = self._steady() + TOLD_EVERY_SECONDS
+                return
+            if heard.blocked is not None:
+                self._blocked = heard.blocked
+            for device in offences:
+                del self._offences[device]
+            if self._meter is not None:
+                self._meter.left(heard.left, self._steady())
 
-    def _exchange(self, offences: dict[str, Offence], now: datetime) -> frozenset[str]:
-        with closing(connect(self._database_url, application_name=self._name)) as opened, opened.transaction():
-            for device, offence in sorted(offences.items()):
-                if blocks.block(opened, device, reason=offence, now=now):
-                    metrics.BLOCKED.labels(offence).inc()
-                    logger.warning("%s is kept out for a time: %s", device, _WHY[offence])
-            return frozenset(entry.device_id for entry in blocks.blocked(opened, now))
+    def _to_tell(self, steady: float) -> dict[str, Use]:
+        if self._tally is None:
+            return {}
+        all_due = steady - self._told_at >= TOLD_EVERY_SECONDS
+        if all_due:
+            self._told_at = steady
+        return self._tally.collect(all_due=all_due) if all_due or self._presses() else {}
+
+    def _presses(self) -> bool:
+        return self._tally is not None and self._tally.presses and self._steady() >= self._tell_from
+
+    def _exchange(self, offences: Mapping[str, Offence], uses: Mapping[str, Use], *, asks: bool) -> _Heard:
+        # In autocommit mode: a worker that stands still now holds no lock that the others would wait for.
+        with self._session.connection() as connection:
+            kept_out = self._ask_who_is_kept_out(connection, offences) if asks else None
+            left = {} if self._limits is None else shares.tell(connection, uses, self._limits)
+        return _Heard(blocked=kept_out, left=left)
+
+    def _ask_who_is_kept_out(self, connection: Connection, offences: Mapping[str, Offence]) -> frozenset[str]:
+        self._compare(connection)
+        now = self._clock()
+        for device, offence in sorted(offences.items()):
+            if blocks.block(connection, device, reason=offence, now=now):
+                metrics.BLOCKED.labels(offence).inc()
+                logger.warning("%s is kept out for a time: %s", device, _WHY[offence])
+        if self._tally is not None:
+            shares.forget(connection)
+        return frozenset(entry.device_id for entry in blocks.blocked(connection, now))
 
 
 _WHY: Final[dict[Offence, str]] = {

@@ -1,5 +1,7 @@
 """Blocks that double and end, offences while the database is away, and how many rejected messages are kept."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from telemetry.wire import encode_readings
 from tests.integration.ingest_support import readings, register_car
 
 pytestmark = pytest.mark.database
+Wardens = Callable[..., Warden]
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOWHERE = "postgresql://127.0.0.1:1/nothing"
@@ -26,6 +29,13 @@ LIMITS = Limits(
     messages=Allowance(per_second=1, burst=5), bytes=Allowance(per_second=1e6, burst=1e6),
     over=Allowance(per_second=1, burst=5), malformed=Allowance(per_second=1, burst=5),
 )  # fmt: skip
+
+
+@pytest.fixture
+def wardens() -> Iterator[Wardens]:
+    """Makes them, and closes them at the end."""
+    with ExitStack() as opened:
+        yield lambda **options: opened.enter_context(closing(Warden(LIMITS, **options)))
 
 
 def message(device: str, number: int = 0, at: datetime = NOW) -> Incoming:
@@ -62,7 +72,9 @@ def test_who_is_blocked_is_not_let_in_and_who_is_unblocked_is(connection: Connec
         blocks.unblock(connection, "d1")
 
 
-async def test_one_worker_keeps_out_whom_another_has_blocked(connection: Connection, database_url: str) -> None:
+async def test_one_worker_keeps_out_whom_another_has_blocked(
+    connection: Connection, database_url: str, wardens: Wardens
+) -> None:
     for device in ("d1", "d2"):
         register_car(connection, device)
     now = NOW
@@ -71,8 +83,7 @@ async def test_one_worker_keeps_out_whom_another_has_blocked(connection: Connect
         return (now - NOW).total_seconds()
 
     first, second = (
-        Warden(
-            LIMITS,
+        wardens(
             database_url=database_url,
             name=name,
             clock=lambda: now,
@@ -90,8 +101,8 @@ async def test_one_worker_keeps_out_whom_another_has_blocked(connection: Connect
     assert len(await second.admit([message("d1", at=now)])) == 1
 
 
-async def test_a_database_that_is_away_lets_no_flood_through() -> None:
-    warden = Warden(LIMITS, database_url=NOWHERE, name="worker", clock=lambda: NOW)
+async def test_a_database_that_is_away_lets_no_flood_through(wardens: Wardens) -> None:
+    warden = wardens(database_url=NOWHERE, name="worker", clock=lambda: NOW)
     assert len(await warden.admit([message("d1")] * 20)) == 5
     later = NOW + timedelta(hours=1)
     assert await warden.admit([message("d1", at=later)]) == []
@@ -99,13 +110,12 @@ async def test_a_database_that_is_away_lets_no_flood_through() -> None:
 
 
 async def test_a_clock_that_was_ahead_for_a_while_limits_nobody_and_lets_nobody_in(
-    connection: Connection, database_url: str
+    connection: Connection, database_url: str, wardens: Wardens
 ) -> None:
     register_car(connection, "d1")
     register_car(connection, "d2")
     ahead, seconds = timedelta(days=30), 0.0
-    warden = Warden(
-        LIMITS,
+    warden = wardens(
         database_url=database_url,
         name="worker",
         clock=lambda: NOW + ahead + timedelta(seconds=seconds),
@@ -122,9 +132,9 @@ async def test_a_clock_that_was_ahead_for_a_while_limits_nobody_and_lets_nobody_
     assert [entry.device_id for entry in blocks.blocked(connection, NOW)] == ["d2"]
 
 
-async def test_rubbish_is_counted_for_its_sender(connection: Connection, database_url: str) -> None:
+async def test_rubbish_is_counted_for_its_sender(connection: Connection, database_url: str, wardens: Wardens) -> None:
     register_car(connection, "d1")
-    warden = Warden(LIMITS, database_url=database_url, name="worker", clock=lambda: NOW)
+    warden = wardens(database_url=database_url, name="worker", clock=lambda: NOW)
     warden.note_malformed(store(connection, [message("d1", number) for number in range(6)], NOW).offenders)
     assert await warden.admit([message("d1")]) == []
     (kept_out,) = blocks.blocked(connection, NOW)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.warden.bucket import Allowance, Bucket
-from ingest.warden.limits import Limits, Meter, limits_of
+from ingest.warden.limits import Limits, limits_of
+from ingest.warden.meter import Meter
 from telemetry.wire import MAX_PAYLOAD_BYTES
 
 ALLOWANCE = Allowance(per_second=2.0, burst=10.0)
