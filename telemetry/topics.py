@@ -41,11 +41,6 @@ def acks_topic(device: str) -> str:
     return f"{PREFIX}/{require_device_id(device)}/acks"
 
 
-def is_acks_topic(topic: str) -> bool:
-    """Whether it is such a one, of whichever device."""
-    return topic.startswith(f"{PREFIX}/") and topic.endswith("/acks")
-
-
 def commands_topic(device: str, command: str) -> str:
     """Where the backend sends a command; ``#`` for all."""
     return f"{PREFIX}/{require_device_id(device)}/commands/{command}"

@@ -6,8 +6,8 @@ to be extended, until others may as well try (:data:`_LONGEST_HOLD`). A receipt 
 any later connection.
 
 What is published goes the two ways of the server's own MQTT listener: as a plain message, which reaches whoever is
-connected and has subscribed with QoS 0, and stored, for sessions that have subscribed with QoS 1. Acknowledgements go
-the first way alone, to both: a device that misses one sends its batches again.
+connected and has subscribed with QoS 0, and stored, for sessions that have subscribed with QoS 1. What is said again
+(acknowledgements, wipes) goes the first way alone, to both: a device that misses one is told once more.
 """
 
 import asyncio
@@ -33,9 +33,8 @@ from ingest.pause import Pause
 from ingest.sources.holding import Demand, Holding
 from ingest.sources.nats_connection import NatsConfig, NatsConnection, nats_connection
 from ingest.sources.nats_stream import CONSUMER, STREAM, find_consumer
-from ingest.sources.port import Aside
+from ingest.sources.port import Aside, is_said_again
 from ingest.sources.subjects import STORED, subject_of, topic_of
-from telemetry.topics import is_acks_topic
 
 logger = logging.getLogger(__name__)
 
@@ -221,14 +220,14 @@ class JetstreamSource:
         self._room.set()
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """To whoever is connected, and what is no acknowledgement stored as well; BrokerError if that fails."""
+        """To whoever is connected, and what is not said again stored as well; BrokerError if that fails."""
         client = self._client
         if client is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
         try:
             for topic, payload in messages:
                 subject = subject_of(topic)
-                if is_acks_topic(topic):
+                if is_said_again(topic):
                     await client.publish(subject, payload)
                 else:
                     await client.publish(subject, payload, headers=_QOS_1)

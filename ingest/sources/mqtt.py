@@ -25,8 +25,7 @@ from ingest.errors import BrokerError
 from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.sources.mqtt_connection import MqttConnection
-from ingest.sources.port import Aside
-from telemetry.topics import is_acks_topic
+from ingest.sources.port import Aside, is_said_again
 
 logger = logging.getLogger(__name__)
 
@@ -121,15 +120,15 @@ class MqttSource:
             connection.confirm(its)
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish with QoS 1, acknowledgements with QoS 0; BrokerError where the broker is away.
+        """Publish with QoS 1, and with QoS 0 what is said again; BrokerError where the broker is away.
 
-        Devices listen with QoS 0, so a broker that keeps an acknowledgement keeps it for nobody.
+        Devices listen with QoS 0, so a broker that keeps it keeps it for nobody, or for who wants it to pile up.
         """
         if self._connection is None:
             raise BrokerError("the broker is away; what was to be published is due again when it is back")
         connection = self._connection
-        await connection.send([message for message in messages if is_acks_topic(message[0])], qos=0)
-        await connection.send([message for message in messages if not is_acks_topic(message[0])], qos=1)
+        await connection.send([message for message in messages if is_said_again(message[0])], qos=0)
+        await connection.send([message for message in messages if not is_said_again(message[0])], qos=1)
 
     def close(self) -> None:
         """Take in no more."""

@@ -1,12 +1,25 @@
 """What a worker needs of a broker: messages in groups, to say that they are committed, and to publish."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from ingest.decode import Incoming
+from telemetry.topics import PREFIX
+from telemetry.wipe import WIPE_KIND
 
 # Takes a message that is not for the store (an answer to a command); False leaves it to the store.
 Aside: TypeAlias = Callable[[str, bytes], bool]
+
+_SAID_AGAIN: Final = ("/acks", f"/commands/{WIPE_KIND}")
+
+
+def is_said_again(topic: str) -> bool:
+    """Whether what is published there is said again until its device has answered, as soon as it shows itself.
+
+    A broker is to keep nothing of it for one that is away: of wipes, which are said each minute, a stolen dongle with
+    a session of QoS 1 could have it keep a month's.
+    """
+    return topic.startswith(f"{PREFIX}/") and topic.endswith(_SAID_AGAIN)
 
 
 class Source(Protocol):
@@ -37,8 +50,9 @@ class Source(Protocol):
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Hand these (topic, payload) to the broker. BrokerError where it is away, or takes no more.
 
-        That one arrives is not promised: it may be lost with the connection, and an acknowledgement also where its
-        device is not connected just then. Whoever publishes has a way to be asked again, or tries again itself.
+        That one arrives is not promised: it may be lost with the connection, and what is said again
+        (:func:`is_said_again`) also where its device is not connected just then. Whoever publishes has a way to be
+        asked again, or tries again itself.
         """
         ...
 
