@@ -186,17 +186,19 @@ async def heard(client: aiomqtt.Client, count: int) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_connected_device_gets_everything_once(cluster: Cluster, qos: int) -> None:
-    sent = [("acks", b"a"), ("commands/service", b"b"), ("acks", b"c")]
+    sent = [("acks", b"a"), ("commands/service", b"b"), ("acks", b"c"), ("commands/wipe", b"d")]
     async with post_office(cluster) as post, listening(cluster, qos=qos) as device:
         await post.publish([(f"wearcast/v1/d9/{topic}", payload) for topic, payload in sent])
         assert sorted(await heard(device, len(sent))) == sorted(sent)
 
 
-async def test_an_absent_device_finds_its_commands_if_it_subscribed_with_qos_1(cluster: Cluster) -> None:
+async def test_an_absent_device_finds_what_is_not_said_again_if_it_subscribed_with_qos_1(cluster: Cluster) -> None:
     async with post_office(cluster) as post:
         async with listening(cluster, qos=1):
             pass
-        await post.publish([("wearcast/v1/d9/acks", b"missed"), ("wearcast/v1/d9/commands/service", b"waits")])
+        for said_again in ("acks", "commands/wipe"):
+            await post.publish([(f"wearcast/v1/d9/{said_again}", b"missed")])
+        await post.publish([("wearcast/v1/d9/commands/service", b"waits")])
         async with listening(cluster, qos=1) as device:
             assert await heard(device, 1) == [("commands/service", b"waits")]
 
