@@ -14,9 +14,11 @@ from wearcast.embedded.errors import ProcessError
 from wearcast.embedded.processes import ManagedProcess
 
 PARENT = """
-import sys, threading, time
+import signal, sys, threading, time
 from pathlib import Path
 from wearcast.embedded.processes import ManagedProcess
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or this one (nohup), and so would the process
 started = []
 def start():
     started.append(ManagedProcess.start(["sleep", "600"], name="child", log_path=Path(sys.argv[1])))
@@ -32,11 +34,11 @@ def running(pid: int) -> bool:
     """Say whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes between opening and reading
         return False
 
 
-def ends(pid: int, seconds: float = 20.0) -> bool:
+def ends(pid: int, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -66,9 +68,9 @@ def test_output_is_seen_line_by_line_and_only_of_this_run(tmp_path: Path) -> Non
     log = tmp_path / "log"
     log.write_text("ready on port 1\n")
     with ManagedProcess.start(
-        ["sh", "-c", "echo ready on port 4711; sleep 600 & wait"], name="server", log_path=log
+        ["sh", "-c", "sleep 600 & echo ready on port 4711; wait"], name="server", log_path=log
     ) as process:
-        assert process.wait_for_line(r"ready on port (\d+)", 20)[1] == "4711"
+        assert process.wait_for_line(r"ready on port (\d+)", 60)[1] == "4711"
         assert process.alive
         (grandchild,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
         process.kill()
@@ -80,20 +82,20 @@ def test_output_is_seen_line_by_line_and_only_of_this_run(tmp_path: Path) -> Non
 def test_a_program_that_ends_before_it_is_ready_gives_its_last_words(tmp_path: Path) -> None:
     process = ManagedProcess.start(["sh", "-c", "echo no disk left; exit 3"], name="server", log_path=tmp_path / "log")
     with pytest.raises(ProcessError, match=r"server ended with status 3; .*no disk left"):
-        process.wait_for_line("ready", 20)
+        process.wait_for_line("ready", 60)
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     process = ManagedProcess.start(["/nonexistent/server"], name="server", log_path=tmp_path / "log")
     with pytest.raises(ProcessError, match="/nonexistent/server cannot be started"):
-        process.wait_for_line("ready", 20)
+        process.wait_for_line("ready", 60)
 
 
 def test_a_program_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     process = ManagedProcess.start(
         ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], name="deaf", log_path=tmp_path / "log"
     )
-    process.wait_for_line("ready", 20)
+    process.wait_for_line("ready", 60)
     assert process.stop(0.2) == -signal.SIGKILL
 
 
@@ -104,7 +106,7 @@ def test_children_get_the_environment_and_a_session_of_their_own(tmp_path: Path)
         log_path=tmp_path / "log",
         env={"WEARCAST_PROBE": "17"},
     ) as process:
-        process.wait_for_line("value 17", 20)
+        process.wait_for_line("value 17", 60)
         assert os.getsid(process.pid) == process.pid
 
 
