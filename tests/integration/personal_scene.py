@@ -10,11 +10,12 @@ from psycopg import ClientCursor, sql
 from ingest import registry
 from ingest.database import Connection
 from rules.booking import desk
-from tests.integration.booking_scene import NOW, add_alert, add_owner, add_workshop, propose
+from tests.integration.booking_scene import BERLIN, NOW, add_alert, add_owner, add_workshop, propose
 
 NAME: Final = "Ada Beispiel"
 EMAIL: Final = "ada@example.org"
 VIN: Final = "WVWZZZ6RZHY123456"
+LATITUDE: Final = 52.520812  # degrees; with fewer digits it stands in a time now and then, as 12:30:52.52
 DONE: Final = NOW + timedelta(days=1, hours=9)  # after the appointment that is proposed first
 
 
@@ -30,12 +31,12 @@ class Scene:
     @property
     def traces(self) -> tuple[str, ...]:
         """Texts that lead to the person."""
-        return (str(self.owner), str(self.vehicle), self.device, NAME, EMAIL, VIN, "52.52")
+        return (str(self.owner), str(self.vehicle), self.device, NAME, EMAIL, VIN, str(LATITUDE))
 
 
 def add_person(connection: Connection, device: str = "dongle-ada") -> Scene:
     """Register a person with a car, its dongle, data, a booking that was done and one to come."""
-    owner = add_owner(connection)
+    owner = add_owner(connection, place=(LATITUDE, BERLIN[1]))
     workshop = add_workshop(connection)
     done = add_alert(connection, owner)
     (vehicle,) = (entry.id for entry in registry.vehicles_of_owner(connection, owner))
@@ -106,8 +107,8 @@ def reject(connection: Connection, device: str, digest: str) -> None:
     """Put a rejected message of a device; its payload is somebody's."""
     connection.execute(
         "INSERT INTO rejected_message (first_received_at, last_received_at, topic, reason, detail, digest,"
-        " payload_size, payload) VALUES (now(), now(), %s, 'malformed', 'of 52.52', %s, 5, 'where')",
-        (f"wearcast/v1/{device}/readings", f"{device} {digest}".encode()),
+        " payload_size, payload) VALUES (now(), now(), %s, 'malformed', %s, %s, 5, 'where')",
+        (f"wearcast/v1/{device}/readings", f"of {LATITUDE}", f"{device} {digest}".encode()),
     )
 
 

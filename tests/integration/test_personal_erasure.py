@@ -15,6 +15,7 @@ from tests.integration.ingest_support import register_car
 from tests.integration.personal_scene import (
     DONE,
     EMAIL,
+    LATITUDE,
     NAME,
     VIN,
     Scene,
@@ -108,7 +109,7 @@ def test_what_the_dongle_still_sends_is_not_kept(connection: Connection) -> None
     reject(connection, "dongle-bo", "another's")
     rows = connection.execute("SELECT topic, payload, detail FROM rejected_message ORDER BY id").fetchall()
     assert rows[0][1:] == (b"", "a device whose owner was erased; its content is not kept")
-    assert rows[1][1:] == (b"where", "of 52.52")
+    assert rows[1][1:] == (b"where", f"of {LATITUDE}")
     revoked = connection.execute("SELECT revoked_at, revoked_reason FROM device_certificate").fetchall()
     assert revoked == [(DONE, "the owner was erased")]
 

@@ -16,7 +16,7 @@ from ingest.personal.keyring import KeyRingFile
 from ingest.personal.vault import use_keys
 from rules.personal.mails import mail_names
 from rules.personal.subject import find_subject
-from tests.integration.personal_scene import EMAIL, NAME, VIN, add_person, tables_with
+from tests.integration.personal_scene import EMAIL, LATITUDE, NAME, VIN, add_person, tables_with
 from wearcast.cli import app
 from wearcast.embedded.nats import Broker
 from wearcast.settings import SettingsError
@@ -129,7 +129,7 @@ def test_keys_are_replaced_and_the_old_one_removed_when_nothing_needs_it(
     assert after is not None
     assert not set(before) & set(after)
     owner = registry.owner_by_id(connection, ada.owner)
-    assert (owner.name, owner.email, owner.latitude) == (NAME, EMAIL, 52.52)
+    assert (owner.name, owner.email, owner.latitude) == (NAME, EMAIL, LATITUDE)
     assert registry.vehicle_by_id(connection, ada.vehicle).vin == VIN
 
     rows = {row["id"]: row for row in as_json(run("privacy", "keys", "--json"))}
