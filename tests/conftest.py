@@ -19,6 +19,7 @@ import rules
 from ingest.database import Connection, connect
 from ingest.personal.keyring import KeyRingFile
 from ingest.personal.vault import use_keys
+from ingest.pulse import PULSE
 from wearcast.embedded.nats import Broker, private_broker
 from wearcast.embedded.timescaledb import Database, private_database
 
@@ -61,6 +62,14 @@ def log_as_before() -> Iterator[None]:
     root.setLevel(level)
     for name in logging.root.manager.loggerDict:
         logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+
+
+@pytest.fixture(autouse=True)
+def pulse_as_before() -> Iterator[None]:
+    """What a test let this process be troubled by does not trouble it in the tests after it."""
+    yield
+    for problem in tuple(PULSE._troubles):
+        PULSE.well(problem)
 
 
 @pytest.fixture(scope="session")
@@ -124,4 +133,14 @@ def _database(timescaledb: Database, template: str) -> Iterator[str]:
         try:
             yield timescaledb.url_of(text)
         finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            drop_database(connection, text)
+
+
+def drop_database(connection: psycopg.Connection, name: str) -> None:
+    """Drop it, whoever is still in it."""
+    statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+    try:
+        connection.execute(statement)
+    except psycopg.errors.ObjectInUse:  # it waits 5 s for the sessions it has ended, which a busy machine can pass
+        connection.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", [name])
+        connection.execute(statement)
