@@ -27,14 +27,16 @@ from telemetry.records import Acknowledgement, DeviceStatus, EventKind, Readings
 from telemetry.topics import acks_topic, parse_device_topic
 from telemetry.wire import decode_message, encode_ack
 from wearcast.embedded.nats import Broker
+from wearcast.embedded.ports import free_port
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 TOYOTA = RECORDINGS / "can" / "toyota_2017_60s.log.gz"
 SECONDS = 60.0
-BUS = CanBusConfig(interface="udp_multicast", channel="239.74.163.94", options={"port": 45094})
+PORT = free_port(socket.SOCK_DGRAM)
+BUS = CanBusConfig(interface="udp_multicast", channel="239.74.163.94", options={"port": PORT})
 TRUCK = """
 device: truck-1
-source: {{kind: broadcast, interface: udp_multicast, channel: 239.74.163.94, options: {{port: 45094}}, j1939: true}}
+source: {{kind: broadcast, interface: udp_multicast, channel: 239.74.163.94, options: {{port: {bus}}}, j1939: true}}
 outbox: {{path: outbox.sqlite}}
 batch: 200ms
 drain: 100ms
@@ -112,7 +114,7 @@ def test_a_truck_that_is_only_listened_to_reaches_the_broker(tmp_path: Path, bro
     client.connect(broker.host, broker.port)
     client.loop_start()
     assert subscribed.wait(SECONDS)
-    (tmp_path / "agent.yaml").write_text(TRUCK.format(host=broker.host, port=broker.port), encoding="utf-8")
+    (tmp_path / "agent.yaml").write_text(TRUCK.format(host=broker.host, port=broker.port, bus=PORT), encoding="utf-8")
     assert load_config(tmp_path / "agent.yaml").source.kind == "broadcast"
     agent = threading.Thread(target=start, args=(tmp_path / "agent.yaml", stop))
     agent.start()
