@@ -1,5 +1,6 @@
 """A whole agent beside a virtual car that is driven, parked and driven again: every frame on the bus is counted."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +25,12 @@ from edge_agent.virtual_car.live import LiveCar
 from telemetry.records import ReadingsBatch
 from tests.integration.test_uplink_broker import Backend, backend_on, eventually
 from wearcast.embedded.nats import Broker
+from wearcast.embedded.ports import free_port
 
 pytestmark = pytest.mark.broker
 
 GROUP = "239.74.163.9"
-BUS = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": 45_873})
+BUS = CanBusConfig(interface="udp_multicast", channel=GROUP, options={"port": free_port(socket.SOCK_DGRAM)})
 PARKED_S = 6.0  # watched while nothing may be said; the former agent asked every 10 s, but three times at first
 
 
@@ -53,13 +55,13 @@ class Car:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
     def _answer(self) -> None:
         config = VirtualCarConfig(name="anna", vin="WVWZZZ1KZAW000001")
@@ -81,6 +83,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.frames: list[int] = []
+        self._silences = 0  # how often there was nothing more to hear
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="witness")
 
@@ -90,7 +93,12 @@ class Witness:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
+
+    def catch_up(self) -> None:
+        """Wait until it has heard all that was sent so far: the bus must be silent."""
+        before = self._silences
+        eventually(lambda: self._silences > before + 1, "the bus is silent")
 
     def asked(self) -> int:
         """Frames sent by whoever asks: functional and physical requests, flow control."""
@@ -102,6 +110,8 @@ class Witness:
                 message = bus.recv(0.1)
                 if message is not None:
                     self.frames.append(message.arbitration_id)
+                else:
+                    self._silences += 1
 
 
 def configure(folder: Path, broker: Broker) -> AgentConfig:
@@ -115,7 +125,7 @@ def configure(folder: Path, broker: Broker) -> AgentConfig:
             "off_command": "touch " + str(folder / "power-was-cut"),
             "voltage": {"file": "volts", "scale": 1},
         },
-        "source": {"kind": "obd_can", "interface": BUS.interface, "channel": BUS.channel, "options": {"port": 45_873}},
+        "source": {"kind": "obd_can", "interface": BUS.interface, "channel": BUS.channel, "options": dict(BUS.options)},
         "outbox": {"path": "outbox.sqlite"},
         "mqtt": {"host": broker.host, "port": broker.port},
         "trip_gap": "1s",
@@ -145,12 +155,13 @@ def running(config: AgentConfig) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        agent.join(30)
+        agent.join(60)
     assert not failure, failure
+    assert not agent.is_alive()
 
 
 def readings(backend: Backend) -> int:
-    return sum(isinstance(batch, ReadingsBatch) for batch in backend.committed.values())
+    return sum(isinstance(batch, ReadingsBatch) for batch in tuple(backend.committed.values()))
 
 
 def state_is(config: AgentConfig, state: PowerState) -> Callable[[], bool]:
@@ -171,6 +182,7 @@ def test_a_parked_car_hears_nothing_until_it_is_driven_again(tmp_path: Path, bro
 
             car.turn(on=False)
             eventually(state_is(config, PowerState.PARKED), "it is taken for parked")
+            witness.catch_up()
             silent_from, sent_before = witness.asked(), readings(backend)
             eventually(state_is(config, PowerState.ASLEEP), "all is sent")
             eventually(lambda: backend.statuses[-1].state == "offline", "the broker is left alone too")
