@@ -37,7 +37,7 @@ from tests.integration.jetstream_support import (
     nats_config,
     stored_once,
 )
-from wearcast.embedded.nats import BrokerUser
+from wearcast.embedded.nats import Broker, BrokerUser
 from wearcast.embedded.nats_cluster import Cluster, private_cluster
 
 pytestmark = [pytest.mark.database, pytest.mark.broker]
@@ -85,9 +85,18 @@ async def _find(cluster: Cluster) -> None:
         await find_consumer(opened.client)
 
 
+async def _leader(cluster: Cluster) -> Broker:
+    """The node that leads the stream; for a moment there may be none."""
+    for _ in range(1200):
+        if (found := cluster.leader(STREAM)) is not None:
+            return found
+        await asyncio.sleep(0.05)
+    pytest.fail("nobody leads the stream")
+
+
 async def _all_settled(cluster: Cluster) -> None:
     """Wait until the broker has nothing more to give out and nothing to wait for."""
-    async with nats_connection(nats_config(cluster.nodes, ADMIN), name="test") as opened, asyncio.timeout(20):
+    async with nats_connection(nats_config(cluster.nodes, ADMIN), name="test") as opened, asyncio.timeout(60):
         while True:
             info = await find_consumer(opened.client)
             if not info.num_ack_pending and not info.num_pending:
@@ -113,7 +122,7 @@ async def test_a_worker_that_stands_still_is_replaced_and_doubles_nothing_when_i
             await asyncio.wait_for(driven, 60)
         assert stored_once(connection, cars, BATCHES)
         frozen.thaw()
-        frozen.process.wait_for_line("cannot store now, will try again", 10)
+        frozen.process.wait_for_line("cannot store now, will try again", 60)
         await _all_settled(cluster)
         assert frozen.process.alive
         assert stored_once(connection, cars, BATCHES)
@@ -126,8 +135,7 @@ async def test_workers_and_a_node_die_and_others_come_without_loss(
         async with driving(cars, 0.05) as driven:
             await until(lambda: reading_store.counts(connection).batches > 10, "the first batches")
             first.process.kill()
-            led = cluster.leader(STREAM)
-            assert led is not None
+            led = await _leader(cluster)
             led.kill()
             with workers(cluster, tmp_path, database_url, ["third"]):
                 await asyncio.wait_for(driven, 60)
@@ -150,7 +158,7 @@ async def post_office(cluster: Cluster) -> AsyncIterator[JetstreamSource]:
         most_bytes=1000,
     )
     running = asyncio.create_task(source.run(), name="source")
-    await asyncio.wait_for(ready.wait(), 20)
+    await asyncio.wait_for(ready.wait(), 60)
     yield source
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -175,7 +183,7 @@ async def heard(client: aiomqtt.Client, count: int) -> list[tuple[str, bytes]]:
     """The next messages, after which no other comes at once."""
     messages: list[tuple[str, bytes]] = []
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10) as patience:
+        async with asyncio.timeout(60) as patience:
             async for message in client.messages:
                 assert isinstance(message.payload, bytes)
                 messages.append((message.topic.value.removeprefix("wearcast/v1/d9/"), message.payload))
