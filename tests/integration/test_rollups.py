@@ -244,7 +244,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(operations=operations)
 def test_whatever_comes_late_and_is_dropped_meanwhile_counts_once(
     connection: Connection, operations: list[tuple[str, int, int]]
