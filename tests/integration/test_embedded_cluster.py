@@ -52,10 +52,11 @@ class Client:
     def close(self) -> None:
         self._mqtt.disconnect()
         self._mqtt.loop_stop()
+        self._mqtt._reset_sockets()  # paho leaves them to the garbage collector
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, f"did not happen: {what}"
         time.sleep(0.02)

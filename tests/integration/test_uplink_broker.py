@@ -44,7 +44,7 @@ FAST = UplinkConfig(window=4, ack_timeout_seconds=0.3, reconnect_min_seconds=0.1
 
 def eventually(condition: Callable[[], bool], what: str, step: Callable[[], object] = lambda: None) -> None:
     """Wait until the condition holds: the deadline only ends a test that has failed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         step()
@@ -98,12 +98,13 @@ class Backend:
 def backend_on(broker: Broker, *, username: str | None = None, password: str | None = None) -> Iterator[Backend]:
     backend = Backend(broker, username=username, password=password)
     backend.client.loop_start()
-    assert backend.subscribed.wait(30)
+    assert backend.subscribed.wait(60)
     try:
         yield backend
     finally:
         backend.client.disconnect()
         backend.client.loop_stop()
+        backend.client._reset_sockets()  # paho leaves them to the garbage collector
 
 
 @pytest.fixture
