@@ -315,7 +315,7 @@ def _car_on_bus(bus: CanBusConfig, changes: dict[str, Any]) -> Iterator[Disturba
     thread = threading.Thread(target=serve, name="car-on-bus")
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield disturbances
     finally:
         stop.set()

@@ -16,7 +16,7 @@ from ingest.enrolment.desk import Terms
 from ingest.enrolment.server import EnrolmentConfig, ServerCredentials, enrolment_address, enrolment_server
 from wearcast.authority_signer import AuthoritySigner
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def until(what: Callable[[], bool], why: str, seconds: float = SECONDS) -> None:

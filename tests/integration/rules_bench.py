@@ -183,9 +183,9 @@ def book(connection: Connection, car: UUID, alert_id: UUID, *, job: str, start: 
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + 30
+    deadline = monotonic() + 60
     while not condition():
-        assert monotonic() < deadline, "it did not happen within 30 s"
+        assert monotonic() < deadline, "it did not happen within 60 s"
         sleep(0.02)
 
 
@@ -199,4 +199,5 @@ def running_engine(config: EngineConfig) -> Iterator[threading.Thread]:
         yield engine
     finally:
         stop.set()
-        engine.join(timeout=10)
+        engine.join(timeout=60)
+        assert not engine.is_alive()

@@ -79,11 +79,11 @@ def test_nats_takes_what_is_written_for_one_node_and_for_three(run: Run, files: 
 
 
 def test_only_its_owner_can_read_a_folder(run: Run, files: list[object], tmp_path: Path) -> None:
-    os.umask(0)
+    before = os.umask(0)
     try:
         results = [run("config", kind, "--out", tmp_path / kind, *files) for kind in ("nats", "mosquitto")]
     finally:
-        os.umask(0o022)
+        os.umask(before)
     for kind, result in zip(("nats", "mosquitto"), results, strict=True):
         folder = tmp_path / kind
         assert folder.stat().st_mode & 0o077 == 0

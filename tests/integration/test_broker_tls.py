@@ -31,7 +31,7 @@ pytestmark = pytest.mark.broker
 
 DEVICE, OTHER = "car-1", "car-2"
 HOST = "127.0.0.1"
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def stored(folder: Path, name: str, credentials: Credentials) -> tuple[Path, Path]:

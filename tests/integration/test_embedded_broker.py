@@ -131,7 +131,7 @@ def test_acknowledged_messages_survive_kill_and_restart_at_the_same_address(brok
         assert broker.port == port
         with Client(broker, BACKEND, "ingest", subscribe=["wearcast/v1/+/readings"], clean=False) as backend:
             backend.until(lambda: len({payload for _, payload in backend.received}) == 200)
-            device.until(lambda: device.connections == 2)
+            device.until(lambda: device.connections >= 2)
 
 
 def test_users_can_be_replaced_while_it_runs(broker: Broker) -> None:

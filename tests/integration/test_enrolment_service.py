@@ -166,7 +166,7 @@ def test_the_certificate_alone_is_no_proof(service: Enrolment, tmp_path: Path) -
     request = openssl.request(thief, DEVICE)
     foreign = Authority.open_or_create(tmp_path / "foreign").issue_device_certificate(DEVICE)
     context = ssl.create_default_context(cafile=service.ca)
-    with httpx.Client(base_url=service.url + PREFIX, verify=context) as client:
+    with httpx.Client(base_url=service.url + PREFIX, verify=context, timeout=60) as client:
 
         def renewal(shown: bytes, key: Path, body: bytes = request) -> httpx.Response:
             proof = openssl.sign(key, body)
@@ -199,7 +199,7 @@ def test_a_renewal_that_was_recorded_gives_who_sends_it_again_no_key(service: En
         PROOF_HEADER: base64.b64encode(openssl.sign(pair, request)).decode(),
     }
     context = ssl.create_default_context(cafile=service.ca)
-    with httpx.Client(base_url=service.url + PREFIX, verify=context) as client:
+    with httpx.Client(base_url=service.url + PREFIX, verify=context, timeout=60) as client:
         answers = [
             client.post("/simplereenroll", content=base64.b64encode(request), headers=recorded) for _ in range(2)
         ]
@@ -211,14 +211,14 @@ def test_a_renewal_that_was_recorded_gives_who_sends_it_again_no_key(service: En
         assert given[0].public_key() == asked
     store.revoke(service.connection, DEVICE, reason="stolen", now=datetime.now(UTC))
     service.connection.commit()
-    with httpx.Client(base_url=service.url + PREFIX, verify=context) as client:
+    with httpx.Client(base_url=service.url + PREFIX, verify=context, timeout=60) as client:
         answer = client.post("/simplereenroll", content=base64.b64encode(request), headers=recorded)
     assert answer.status_code == 403
 
 
 def test_what_is_no_request_is_refused_and_guessing_is_slowed(service: Enrolment) -> None:
     context = ssl.create_default_context(cafile=service.ca)
-    with httpx.Client(base_url=service.url + PREFIX, verify=context, auth=(DEVICE, "guess")) as client:
+    with httpx.Client(base_url=service.url + PREFIX, verify=context, auth=(DEVICE, "guess"), timeout=60) as client:
         assert client.post("/simpleenroll", content=b"A" * 20_000).status_code == 413
         assert client.post("/simpleenroll", content=b"AAAA").status_code == 400
         assert client.post("/simpleenroll", content=b"AAAA", auth=("no device", "x")).status_code == 401

@@ -45,7 +45,7 @@ def test_the_portal_serves_tls(database_url: str, tls: PortalTls, tmp_path: Path
         address = portal_address(server)
         assert address.startswith("https://")
         context = ssl.create_default_context(cafile=tmp_path / "authority" / "ca.pem")
-        with httpx.Client(base_url=address, verify=context) as client:
+        with httpx.Client(base_url=address, verify=context, timeout=60) as client:
             assert client.get("/").status_code < 500
     finally:
         server.should_exit = True

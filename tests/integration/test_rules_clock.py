@@ -76,7 +76,8 @@ def running(work: Callable[[threading.Event], None]) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
+        assert not thread.is_alive()
         PULSE.well("clock")
 
 

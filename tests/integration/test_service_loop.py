@@ -75,8 +75,9 @@ def running_agent(broker: Broker, folder: Path) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     assert failures == []
+    assert not thread.is_alive()
 
 
 def stored(connection: Connection, vehicle: UUID) -> dict[UUID, StoredService]:

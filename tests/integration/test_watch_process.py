@@ -41,7 +41,7 @@ def endpoint(pulse: Pulse) -> Iterator[str]:
 
 
 def get(url: str) -> tuple[int, str]:
-    answer = httpx.get(url, trust_env=False)
+    answer = httpx.get(url, trust_env=False, timeout=60)
     return answer.status_code, answer.text
 
 
@@ -164,12 +164,12 @@ def test_a_portal_that_is_stopped_takes_its_heartbeat_with_it(
     )
     try:
         portal.wait_for_line("portal ready", 60)
-        eventually(lambda: bool(beats(connection)), "a beat", 60)
+        eventually(lambda: bool(beats(connection)), "a beat")
         (row,) = beats(connection)
         assert row["process"] == "portal"
         status, body = get(f"http://{row['listens']}/readyz")
         assert (status, json.loads(body)["process"]) == (200, "portal")
     finally:
-        ended = portal.stop()
+        ended = portal.stop(60)
     assert ended == 0
     assert beats(connection) == []
