@@ -52,6 +52,11 @@ def instance_home(
 
 def _sweep(parent: Path, may_remove: Callable[[Path], bool]) -> None:
     for home in parent.iterdir():
-        with open_lock(home / "lock") as lock:
-            if try_lock(lock) and may_remove(home):
-                shutil.rmtree(home, ignore_errors=True)
+        try:
+            with open_lock(home / "lock") as lock:
+                if try_lock(lock) and may_remove(home):
+                    shutil.rmtree(home, ignore_errors=True)
+        except EmbeddedError as error:
+            # Whose it was deletes it without the lock of all folders: it may have gone since they were listed.
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise

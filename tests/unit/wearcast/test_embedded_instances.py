@@ -53,6 +53,25 @@ def test_the_folder_of_a_killed_process_is_swept_away_when_it_may_be(tmp_path: P
         assert not left.exists()
 
 
+def test_a_folder_that_is_deleted_while_those_left_behind_are_looked_through_is_no_trouble(tmp_path: Path) -> None:
+    left = [tmp_path / "fresh" / name for name in ("a-1", "a-2", "a-3")]
+    for folder in left:
+        folder.mkdir(parents=True)
+    asked = []
+
+    def the_others_end(home: Path) -> bool:
+        asked.append(home)
+        for other in left:
+            if other != home:
+                other.rmdir()
+        return False
+
+    with instance_home(tmp_path, "b", fresh=True, may_remove=the_others_end) as (home, is_ours):
+        assert is_ours
+        assert set((tmp_path / "fresh").iterdir()) == {home, *asked}
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("name", ["", "../a", "A", "a/b", "-a"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EmbeddedError, match="cannot name an instance"), instance_home(tmp_path, name, fresh=True):
