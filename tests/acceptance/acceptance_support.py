@@ -20,7 +20,7 @@ from wearcast.embedded.nats import Broker, BrokerUser
 from wearcast.embedded.processes import ManagedProcess
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0  # a deadline, on a machine that does much else
+START_SECONDS = 120.0  # a deadline, on a machine that does much else
 
 
 @dataclass
@@ -119,6 +119,11 @@ class Site:
         """End every process that still runs, the last one first."""
         for process in reversed(self.processes):
             process.stop(5.0)
+
+
+def ended_in_order(process: ManagedProcess) -> bool:
+    """Ask it to end; whether it did so by itself, without an error."""
+    return process.stop(START_SECONDS) == 0
 
 
 def run_wearcast(*arguments: str | Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

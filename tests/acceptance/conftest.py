@@ -12,6 +12,7 @@ from psycopg import sql
 
 from ingest.personal.keyring import KeyRingFile
 from tests.acceptance.acceptance_support import Site
+from tests.conftest import drop_database
 from wearcast.database import migrate
 from wearcast.embedded.nats import BrokerUser, private_broker
 from wearcast.embedded.timescaledb import Database, private_database
@@ -71,4 +72,4 @@ def _database(server: Database) -> Iterator[str]:
         yield server.url_of(text)
     finally:
         with psycopg.connect(server.url, autocommit=True) as connection:  # a test may have killed the server meanwhile
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            drop_database(connection, text)

@@ -1,7 +1,7 @@
 """A car asked from afar by real processes, then cleared at the car, which the backend is told."""
 
 import json
-import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +12,8 @@ import yaml
 
 from edge_agent.profile_dids import did_documents
 from firmware_profiles.loader import load_vehicle_profile
-from tests.acceptance.acceptance_support import ROOT, START_SECONDS, Site, wait_until
+from tests.acceptance.acceptance_support import ROOT, START_SECONDS, Site, ended_in_order, wait_until
+from wearcast.embedded.ports import free_port
 from wearcast.embedded.processes import ManagedProcess
 
 DEVICE, VIN = "wc-asked", "WVWZZZ1KZ6W900003"
@@ -36,7 +37,7 @@ def write_car(site: Site) -> tuple[dict[str, object], Path]:
     bus: dict[str, object] = {
         "interface": "udp_multicast",
         "channel": GROUP,
-        "port": random.randrange(40_000, 43_000),  # a port is shared with whoever listens there
+        "port": free_port(socket.SOCK_DGRAM),  # a port is shared with whoever listens there
     }
     car = {
         "name": "asked",
@@ -105,7 +106,7 @@ def test_a_car_is_asked_from_afar_and_cleared_where_it_stands(site: Site) -> Non
 
     refused = clear()
     assert "Stop the agent first" in refused.stderr
-    assert agent.stop() == 0, agent.output()
+    assert ended_in_order(agent), agent.output()
 
     done: list[str] = []
 

@@ -17,7 +17,7 @@ from ingest import reading_store
 from telemetry import compact
 from telemetry.records import BatchKey, ReadingsBatch, Sample
 from telemetry.wire import MAX_PAYLOAD_BYTES, encode_readings
-from tests.acceptance.acceptance_support import Site
+from tests.acceptance.acceptance_support import Site, ended_in_order
 from tests.integration.ingest_support import SPEED, START, connected_device, readings, until
 
 DEVICE = "wc-bad-1"
@@ -130,7 +130,7 @@ async def test_each_is_kept_with_its_reason_and_the_worker_goes_on(site_of: Call
         bad = bad_messages(device.boot)
         await device.send(readings(DEVICE, device.boot, 1))
         await until(lambda: device.committed() == {1}, "acknowledgement", WITHIN_SECONDS)
-        assert await asyncio.to_thread(worker.stop) == 0
+        assert await asyncio.to_thread(ended_in_order, worker)
 
         for message in bad:
             await device.client.publish(message.topic, message.payload, qos=1)
@@ -150,7 +150,7 @@ async def test_each_is_kept_with_its_reason_and_the_worker_goes_on(site_of: Call
     assert all(row["detail"] for row in shown)
     counts = {row["what"]: row["value"] for row in site.run_json("db", "status")}
     assert (counts["samples"], counts["batches"], counts["rejected messages"]) == (6, 2, len(bad))
-    assert await asyncio.to_thread(worker.stop) == 0
+    assert await asyncio.to_thread(ended_in_order, worker)
     assert "Traceback" not in worker.output()
 
 
@@ -168,4 +168,4 @@ async def test_a_message_that_the_broker_itself_refuses_disturbs_nobody(site_of:
             await until(lambda: device.committed() == {1}, "acknowledgement", WITHIN_SECONDS)
         sending.cancel()
     assert site.run_json("ingest", "rejected") == []
-    assert await asyncio.to_thread(worker.stop) == 0
+    assert await asyncio.to_thread(ended_in_order, worker)

@@ -13,7 +13,7 @@ from edge_agent.ledger import read_ledger
 from edge_agent.sources.replay_csv import OBD_TRIP_COLUMNS
 from ingest import reading_store
 from telemetry.catalogue import Signal, catalogue
-from tests.acceptance.acceptance_support import Site
+from tests.acceptance.acceptance_support import Site, ended_in_order
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 TRIP = RECORDINGS / "obd_trips" / "long2.csv.gz"
@@ -56,7 +56,7 @@ def test_every_row_of_a_trip_arrives_once_with_its_27_values(site_of: Callable[.
     source = {"kind": "replay_csv", "path": str(TRIP), "start": START.isoformat()}
     config = site.write_agent(DEVICE, source, form=form)
     assert site.start("agent", "agent", "run", config, device=DEVICE).wait(200) == 0
-    assert worker.stop() == 0
+    assert ended_in_order(worker)
 
     signals = [catalogue().by_path(path) for path in OBD_TRIP_COLUMNS.values()]
     columns = sql.SQL(", ").join(sql.Identifier(signal.column) for signal in signals)

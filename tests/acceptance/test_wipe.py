@@ -20,7 +20,7 @@ from ingest.brokers.folder import Kind, password_file
 from ingest.database import Connection
 from telemetry.records import Sample
 from telemetry.subject import service_subject
-from tests.acceptance.acceptance_support import ROOT, Site, count, wait_until
+from tests.acceptance.acceptance_support import ROOT, START_SECONDS, Site, count, wait_until
 from tests.acceptance.conftest import _database
 from tests.noting_client import HOST
 from tests.security.fortress import SERVICE, Fortress, fortress_of
@@ -28,7 +28,7 @@ from wearcast.embedded.nats import Broker
 from wearcast.embedded.processes import ManagedProcess
 from wearcast.embedded.timescaledb import Database
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 DEVICE, GENERATION, NEIGHBOUR = "car-7", 2, "car-8"
 SPEED = 87.65432109876543  # km/h; as MessagePack has it in the outbox
@@ -146,8 +146,8 @@ def start_backend(site: FortifiedSite) -> Callable[[], None]:
     watch = site.start("watch", "broker", "watch", site.fortress.folder)
 
     def ready() -> None:
-        ingest.wait_for_line("ingest worker ready", 60)
-        watch.wait_for_line("broker watch ready", 60)
+        ingest.wait_for_line("ingest worker ready", START_SECONDS)
+        watch.wait_for_line("broker watch ready", START_SECONDS)
 
     return ready
 
@@ -188,18 +188,18 @@ def test_a_dongle_that_drives_is_empty_within_seconds(site: FortifiedSite) -> No
         connection.execute("UPDATE device SET credential_generation = %s WHERE id = %s", [GENERATION, DEVICE])
         ready = start_backend(site)
         agent = site.start_agent(agent_of(site))
-        agent.wait_for_line("connected to", 60)
+        agent.wait_for_line("connected to", START_SECONDS)
         wait_until(lambda: len(stored(site)) >= 2, "nothing is in the outbox")
         ready()
         with site.fortress.device(NEIGHBOUR) as neighbour:
             erased(site, site.owner_of(vehicle))
-            wait_until(lambda: not stored(site), "the outbox was not emptied", 20)
-            wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded", 20)
+            wait_until(lambda: not stored(site), "the outbox was not emptied")
+            wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded")
             assert not site.outbox(DEVICE).exists()
             (wipe,) = wipes.wipes(connection)
             assert (wipe.device_id, wipe.refusal) == (DEVICE, None)
             assert (wipe.files or 0) >= 2
-            wait_until(lambda: is_shut_out(site), "it is still let in", 20)
+            wait_until(lambda: is_shut_out(site), "it is still let in")
             assert neighbour.disconnections == 0
         assert agent.alive
         left = "SELECT count(*) FROM reading WHERE vehicle_id = %s"
@@ -222,8 +222,8 @@ def test_a_dongle_that_was_away_is_emptied_when_it_comes_back(site: FortifiedSit
         assert outcome(connection) is None
         assert len(stored(site)) >= 2
         assert count(connection, "SELECT count(*) FROM device WHERE id = %s", [DEVICE]) == 0
-        site.start_agent(config).wait_for_line("collects nothing", 60)
-        wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded", 20)
+        site.start_agent(config).wait_for_line("collects nothing", START_SECONDS)
+        wait_until(lambda: outcome(connection) == "wiped", "the answer was not recorded")
         assert not stored(site)
-        wait_until(lambda: is_shut_out(site), "it is still let in", 20)
+        wait_until(lambda: is_shut_out(site), "it is still let in")
         assert count(connection, "SELECT count(*) FROM rejected_message WHERE payload <> ''") == 0
