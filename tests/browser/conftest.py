@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+_DEADLINE_MS = 60_000  # playwright's own, of 5 s for what is expected, a busy machine can pass
 _SWITCHES = (
     "--no-sandbox",  # Chromium refuses to run as root with it
     "--disable-gpu",
@@ -37,7 +38,8 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=_DEADLINE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_SWITCHES))
+        browser = playwright.chromium.launch(executable_path=program, args=list(_SWITCHES), timeout=_DEADLINE_MS)
         yield browser
         browser.close()

@@ -23,6 +23,9 @@ ELSEWHERE: dict[str, str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"
 NOT_ON_THE_DONGLE = {"psycopg", "psycopg-binary", "numpy", "fastapi", "apprise", "pint"}
 
 
+pytestmark = pytest.mark.timeout(300)  # the first of them builds the wheel
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the tree as it is."""
@@ -31,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
@@ -94,7 +97,7 @@ def test_the_command_finds_its_data_where_only_the_wheel_is(unpacked: Path, tmp_
             env={**clean, "PYTHONPATH": str(unpacked)},  # before the repository, which is installed as editable
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr
