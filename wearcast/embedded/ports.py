@@ -4,7 +4,6 @@ import socket
 from typing import Final
 
 HOST: Final = "127.0.0.1"
-_reserved: Final[list[socket.socket]] = []
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -19,5 +18,6 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     reserving.bind((HOST, 0))
     # Only now: a port that is chosen with this option set may be one that another process has reserved.
     reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _reserved.append(reserving)
-    return int(reserving.getsockname()[1])
+    port = int(reserving.getsockname()[1])
+    reserving.detach()  # open until the process ends
+    return port
