@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.faults.fault import Fault, MissedError, all_serve, progress
+from tests.faults.patience import PATIENCE
 from tests.faults.plan import Planned
 from tests.faults.site import FaultSite
 
-RECOVERY_SECONDS: Final = 60.0  # beyond this somebody would have to come and look
+RECOVERY_SECONDS: Final = 60.0 * PATIENCE  # beyond this somebody would have to come and look
 _LOOK_SECONDS: Final = 0.03
 _MOST_REST_SECONDS: Final = 0.3  # between two rounds
 

@@ -136,7 +136,7 @@ class Poison(_Refused):
         salt = str(self.draw.randrange(2**32))  # so that each of them is another message
         batch = self.batch()
         good, plain = encode_readings(batch), json.loads(encode_readings(batch, "json"))
-        late = json.dumps({**plain, "sequence": 2}).replace(str(datetime.now(UTC).year) + "-", "9999-", 99)
+        late = json.dumps({**plain, "sequence": 2}).replace(f"{batch.samples[0].time.year}-", "9999-", 99)
         foreign = [("wearcast/v1/a/b/c/readings", good)]  # which the workers of a cluster do not take at all
         return [
             *(foreign if self.site.brokers.cluster is None else ()),

@@ -6,12 +6,13 @@ from typing import Final
 from unittest import mock
 
 from rules.delivery.config import DeliveryConfig
+from tests.faults.patience import PATIENCE
 from wearcast.cli import main
 from wearcast.services import delivery_config
 from wearcast.settings import Settings
 
-SEND_SECONDS: Final = 2.0  # instead of 15: what a receiver may take for its answer
-LEASE_SECONDS: Final = 3.0  # instead of 300: after that a dead process's message is sent again
+SEND_SECONDS: Final = 2.0 * PATIENCE  # instead of 15: what a receiver may take for its answer
+LEASE_SECONDS: Final = 3.0 * PATIENCE  # instead of 300: after that a dead process's message is sent again
 
 
 def quick(settings: Settings, database_url: str) -> DeliveryConfig:

@@ -23,14 +23,15 @@ from tests.faults.brokers import SHAPES, Shape
 from tests.faults.director import Director, NotRecoveredError
 from tests.faults.fault import progress
 from tests.faults.kinds import ALL_KINDS, NEEDS_SMALL_DISK, kinds_of
+from tests.faults.patience import PATIENCE
 from tests.faults.plan import rounds
 from tests.faults.report import SHAPE_NAMES, ShapeResult, table
 from tests.faults.site import FaultSite, fault_site, wait_until
 from tests.faults.small_disk import own_mounts
 
 _CLUSTER_PART: Final = 4  # of both shapes, the cluster has every fourth fault
-_SERVE_SECONDS: Final = 60.0  # from the start of the site
-_DRAIN_SECONDS: Final = 180.0  # from the last fault until every outbox is empty
+_SERVE_SECONDS: Final = 60.0 * PATIENCE  # from the start of the site
+_DRAIN_SECONDS: Final = 180.0 * PATIENCE  # from the last fault until every outbox is empty
 
 
 def main() -> int:

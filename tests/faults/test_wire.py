@@ -51,7 +51,7 @@ def test_only_the_connections_that_store_count_as_storing(name: str, commits: in
     with socketserver.ThreadingTCPServer((HOST, 0), _Committing) as server, Wires().running() as wires:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         wire = wires.wire(lambda: [(HOST, server.server_address[1])])
-        with socket.create_connection((HOST, wire.port), timeout=10) as client:
+        with socket.create_connection((HOST, wire.port), timeout=60) as client:
             client.sendall(f"application_name\0{name}\0".encode())
             assert client.recv(1000) == _COMMITTED
         assert wire.commits == commits
@@ -64,10 +64,10 @@ def test_what_meets_a_closed_way_is_counted(silent: bool, counted: tuple[int, in
         threading.Thread(target=server.serve_forever, daemon=True).start()
         wire = wires.wire(lambda: [(HOST, server.server_address[1])])
         (wire.stall if silent else wire.refuse)(True)
-        with socket.create_connection((HOST, wire.port), timeout=10) as client, suppress(ConnectionError):
+        with socket.create_connection((HOST, wire.port), timeout=60) as client, suppress(ConnectionError):
             client.sendall(b"a message")
             if silent:
-                wait_until(lambda: wire.held > 0, "held back", 10)
+                wait_until(lambda: wire.held > 0, "held back", 60)
                 wire.stall(False)
             client.recv(1000)
         assert (wire.turned_away, wire.held) == counted
