@@ -149,7 +149,7 @@ async def test_three_nodes_are_one_broker_and_each_shuts_out_who_is_revoked(
         async with nats_connection(cluster.of_service("ingest"), name="test") as opened:
             # The broker confirms what the stream has; the consumer counts it a moment later.
             for _ in range(1200):
-                if (await find_consumer(opened.client)).num_pending >= len(good):
+                if ((await find_consumer(opened.client)).num_pending or 0) >= len(good):
                     break
                 await asyncio.sleep(0.05)
             assert (await find_consumer(opened.client)).num_pending == len(good)
