@@ -36,6 +36,14 @@ from wearcast.embedded.processes import ManagedProcess
 
 pytestmark = [pytest.mark.broker, pytest.mark.database]
 
+# Whoever runs the tests in the background ignores Ctrl-C, and so would the process.
+INTERRUPTIBLE = """
+import signal
+from wearcast.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -209,7 +217,7 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_is_no_device_that_i
 
 def test_whoever_does_not_wait_leaves_a_record(scene: Scene, registered: Connection) -> None:
     asking = ManagedProcess.start(
-        [sys.executable, "-m", "wearcast.cli", "remote", DEVICE, "dtc", "--wait", "60"],
+        [sys.executable, "-c", INTERRUPTIBLE, "remote", DEVICE, "dtc", "--wait", "60"],
         name="remote",
         log_path=Path(scene.environment["WEARCAST_OPERATOR_TOKEN_FILE"]).with_name("remote.log"),
         env=scene.environment,
