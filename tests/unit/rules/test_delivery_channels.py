@@ -26,7 +26,7 @@ NOTICE = Notice(key="alert/1/owner", title="Blue Polo: brake pad", text="Eight p
 
 
 def channel(mail: MemoryMail) -> AppriseChannel:
-    return AppriseChannel(mail=mail, sender="us@example.org", timeout=timedelta(seconds=5))
+    return AppriseChannel(mail=mail, sender="us@example.org", timeout=timedelta(seconds=60))
 
 
 def test_mail_channel_uses_the_systems_own_mail() -> None:
@@ -63,11 +63,11 @@ def test_json_channel_posts_to_the_receiver() -> None:
 
 def test_an_end_that_is_not_there_fails_without_telling_the_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with pytest.raises(DeliveryError, match="json:// channel did not take the message: failure") as caught:
-        channel(MemoryMail()).send(f"json://127.0.0.1:{port}/owner/ada", NOTICE)
+    with socket.socket() as bound:  # and does not listen; nobody else can meanwhile
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(DeliveryError, match="json:// channel did not take the message: failure") as caught:
+            channel(MemoryMail()).send(f"json://127.0.0.1:{port}/owner/ada", NOTICE)
     assert "ada" not in str(caught.value)
     assert "owner/ada" not in "".join(record.getMessage() for record in caplog.records if record.name == "apprise")
 
@@ -150,12 +150,12 @@ def test_a_mail_server_takes_the_mail() -> None:
 
 
 def test_a_mail_server_that_is_not_there_is_a_delivery_error() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     mail = new_mail(sender="us@example.org", to="ada@example.org", subject="x", key="k")
-    with pytest.raises(DeliveryError, match=f"mail server 127.0.0.1:{port} did not take the mail") as caught:
-        SmtpMail(SmtpSettings(host="127.0.0.1", port=port, security="none")).send(mail)
+    with socket.socket() as bound:  # and does not listen; nobody else can meanwhile
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(DeliveryError, match=f"mail server 127.0.0.1:{port} did not take the mail") as caught:
+            SmtpMail(SmtpSettings(host="127.0.0.1", port=port, security="none")).send(mail)
     assert "ada" not in str(caught.value)
 
 
