@@ -57,7 +57,7 @@ def test_each_view_gets_what_its_filters_want_and_all_send_through_one(car: can.
     first.shutdown()
     first.shutdown()
     car.send(message(0x7E8))
-    assert second.recv(5.0) is not None  # the adapter stays open for those that are left
+    assert second.recv(60.0) is not None  # the adapter stays open for those that are left
     second.shutdown()
     assert view_of(CONFIG.name) is None
 
@@ -112,10 +112,10 @@ def test_an_adapter_that_breaks_is_broken_for_all(error: Exception) -> None:
     adapter.frames = [message(1)]
     adapter.error = error
     for view in (first, second):
-        got = view.recv(5.0)
+        got = view.recv(60.0)
         assert got is not None  # what came before is not lost
         with pytest.raises(type(error), match=str(error)):
-            view.recv(5.0)
+            view.recv(60.0)
         with pytest.raises(type(error), match=str(error)):
             view.recv(0)
         view.shutdown()
@@ -155,7 +155,7 @@ def test_a_car_is_asked_and_heard_through_an_adapter_that_opens_once(
         for _ in range(2):  # and once more after it was closed
             source.open()
             values: dict[str, float] = {}
-            for _ in range(200):
+            for _ in range(3000):
                 reading = source.poll()
                 assert reading is not None
                 values.update(reading.values)
@@ -164,9 +164,9 @@ def test_a_car_is_asked_and_heard_through_an_adapter_that_opens_once(
             assert values == {SPEED: 72.0}
             source.close()
             assert view_of(CONFIG.name) is None
+        assert asked.wait(60)  # the car hears it later than the source heard the car
     finally:
         stop.set()
         thread.join()
         source.close()
-    assert asked.is_set()
     assert opened == ["shared", "shared"]
