@@ -50,11 +50,11 @@ def car_on(
     thread = threading.Thread(target=run_car, args=(config, bus, stop), kwargs=how)
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(60)
         yield
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 

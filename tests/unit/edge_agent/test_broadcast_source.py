@@ -237,7 +237,7 @@ def test_what_goes_wrong_while_listening_is_raised_where_the_agent_polls(tmp_pat
     both = ListeningSource(ScriptedSource(Reading() for _ in range(10)), heard)
     both.open()
     assert both._thread is not None
-    both._thread.join(10)
+    both._thread.join(60)
     with pytest.raises(type(error), match=str(error)):
         both.poll()
     both.close()

@@ -268,13 +268,13 @@ def test_a_start_finishes_the_wipe_before_it_opens_anything_and_goes_on_when_it_
                 Outbox.open(outbox, device=DEVICE, max_bytes=10_000_000)
             assert enable(outbox, NOW)
             with pytest.raises(ConfigurationError, match="vehicle_profile"):
-                running.result(20)
+                running.result(60)
         finally:
             stop.set()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)

@@ -109,7 +109,7 @@ async def connected(
         )
         running = asyncio.create_task(source.run(), name="source")
         try:
-            await asyncio.wait_for(ready.wait(), 20)
+            await asyncio.wait_for(ready.wait(), 60)
             yield source, broker
         finally:
             running.cancel()
@@ -119,7 +119,7 @@ async def connected(
 async def take(source: MqttSource, messages: int) -> list[bytes]:
     """Take and settle that many, in groups as they come."""
     taken: list[bytes] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(taken) < messages:
             group = await source.take(max_messages=3, max_bytes=1000, linger_seconds=0)
             taken += [message.payload for message in group]
@@ -129,7 +129,7 @@ async def take(source: MqttSource, messages: int) -> list[bytes]:
 
 async def until(condition: object, what: str) -> None:
     assert callable(condition)
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ BODY = b'{"id": "k"}'
 
 
 def post(receiver: Receiver, path: str, body: bytes = BODY, headers: dict[str, str] | None = None) -> int:
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         return client.post(receiver.url + path, content=body, headers=headers).status_code
 
 

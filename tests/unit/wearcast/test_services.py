@@ -60,7 +60,7 @@ def test_services_that_start_at_once_get_the_same_secret(tmp_path: Path, monkeyp
     make = secrets._make
 
     def make_together(target: Path) -> None:
-        everybody.wait(20)  # all have seen that there is none
+        everybody.wait(60)  # all have seen that there is none
         make(target)
 
     monkeypatch.setattr(secrets, "_make", make_together)
