@@ -94,7 +94,7 @@ def migrated_template(timescaledb: Database, migration_folders: tuple[Path, ...]
         # A database that is copied must have no sessions, and TimescaleDB's scheduler connects to every one.
         connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(_TEMPLATE)))
         connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [_TEMPLATE]
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", [_TEMPLATE]
         )
     return _TEMPLATE
 
