@@ -6,6 +6,7 @@ from typing import Final
 
 from ingest.warden.bucket import Bucket
 from ingest.warden.limits import Limits, Offence
+from ingest.warden.outage import Pardon
 from ingest.warden.tally import Tally, Use
 
 _MOST_DEVICES: Final = 200_000  # remembered; the broker lets in those of the registry alone
@@ -42,6 +43,7 @@ class Meter:
 
     limits: Limits
     tally: Tally | None = None  # where others count the same devices
+    pardon: Pardon = field(default_factory=Pardon)
     most_devices: int = _MOST_DEVICES
     _accounts: dict[str, _Account] = field(default_factory=dict)
     offences: dict[str, Offence] = field(default_factory=dict)  # not yet collected
@@ -57,10 +59,11 @@ class Meter:
                     self.tally.admitted(device, size_bytes)
                 return True
             account.messages.tokens += 1
-        if not account.over.take(1, limits.over, now):
+        if account.over.take(1, limits.over, now):
+            if self.tally is not None:
+                self.tally.refused(device)
+        elif not self.pardon.use(device, now):
             self.offences[device] = "flood"
-        elif self.tally is not None:
-            self.tally.refused(device)
         return False
 
     def malformed(self, devices: Iterable[str], now: float) -> None:

@@ -22,6 +22,7 @@ from ingest.session import Session
 from ingest.warden import blocks, shares
 from ingest.warden.limits import Limits, Offence
 from ingest.warden.meter import Meter
+from ingest.warden.outage import last_heard
 from ingest.warden.tally import TOLD_EVERY_SECONDS, Tally, Use
 from telemetry.topics import sender_of
 
@@ -36,6 +37,7 @@ class _Heard:
     """What the database says: who is kept out (None: it was not asked), and what is left of allowances."""
 
     blocked: frozenset[str] | None
+    silent_seconds: float  # before this worker began; 0 where that was asked before
     left: Mapping[str, Use]
 
 
@@ -68,8 +70,10 @@ class Warden:
         self._blocked: frozenset[str] = frozenset()
         self._offences: dict[str, Offence] = {}  # not in the database yet
         self._looked_at = float("-inf")
+        self._came_at: float | None = None  # when a group came last
         self._told_at = float("-inf")
         self._tell_from = float("-inf")  # later than now where the database was away
+        self._knows_the_past = False
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
@@ -91,6 +95,9 @@ class Warden:
         if self._meter is None and not self._blocked:
             return list(group)
         steady = self._steady()
+        if self._came_at is not None:
+            self._pardon(steady - self._came_at)
+        self._came_at = steady
         ahead = self._clock().timestamp() - steady
         admitted: list[Incoming] = []
         for message in group:
@@ -142,10 +149,16 @@ class Warden:
                 return
             if heard.blocked is not None:
                 self._blocked = heard.blocked
+                self._knows_the_past = True
+                self._pardon(heard.silent_seconds)
             for device in offences:
                 del self._offences[device]
             if self._meter is not None:
                 self._meter.left(heard.left, self._steady())
+
+    def _pardon(self, silent_seconds: float) -> None:
+        if self._meter is not None:
+            self._meter.pardon.after(silent_seconds, self._steady())
 
     def _to_tell(self, steady: float) -> dict[str, Use]:
         if self._tally is None:
@@ -162,8 +175,13 @@ class Warden:
         # In autocommit mode: a worker that stands still now holds no lock that the others would wait for.
         with self._session.connection() as connection:
             kept_out = self._ask_who_is_kept_out(connection, offences) if asks else None
+            silent = 0.0 if self._knows_the_past or not asks else self._silent_seconds(connection)
             left = {} if self._limits is None else shares.tell(connection, uses, self._limits)
-        return _Heard(blocked=kept_out, left=left)
+        return _Heard(blocked=kept_out, silent_seconds=silent, left=left)
+
+    def _silent_seconds(self, connection: Connection) -> float:
+        heard = last_heard(connection)
+        return 0.0 if heard is None else (self._clock() - heard).total_seconds()
 
     def _ask_who_is_kept_out(self, connection: Connection, offences: Mapping[str, Offence]) -> frozenset[str]:
         self._compare(connection)

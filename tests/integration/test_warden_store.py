@@ -162,3 +162,37 @@ def test_the_newest_rejections_of_each_device_are_kept(connection: Connection) -
     assert counts == {"flooder": KEPT_OF_A_SENDER, "other": 3}
     kept = {row[0] for row in connection.execute("SELECT payload FROM rejected_message WHERE sender = 'flooder'")}
     assert kept == {b"rubbish %d" % number for number in range(900 - KEPT_OF_A_SENDER, 900)}
+
+
+@pytest.mark.parametrize("began_before", [False, True])
+async def test_a_fleet_after_an_outage_is_not_kept_out(
+    connection: Connection, database_url: str, wardens: Wardens, began_before: bool
+) -> None:
+    """The worker was away itself, or waited for its database or broker: what dongles said meanwhile comes at once."""
+    register_car(connection, "d1")
+    outage = timedelta(hours=1)
+    connection.execute(
+        "INSERT INTO device_status (device_id, boot, state, time, version, pending_batches, heard_at)"
+        " VALUES ('d1', %s, 'online', %s, '1', 0, %s)",
+        [UUID(int=1), NOW, NOW],
+    )
+    now = NOW if began_before else NOW + outage
+
+    def steady() -> float:
+        return (now - NOW).total_seconds()
+
+    warden = wardens(
+        database_url=database_url,
+        name="worker",
+        clock=lambda: now,
+        steady_seconds=steady,
+    )
+    if began_before:
+        assert len(await warden.admit([message("d1")])) == 1
+        now = NOW + outage
+    assert len(await warden.admit([message("d1", at=now)] * 5000)) == 5
+    assert len(await warden.admit([message("d1", at=now)] * 5000)) == 0
+    assert blocks.blocked(connection, now) == []
+    await warden.admit([message("d1", at=now)] * 5000)
+    await warden.admit([])
+    assert [entry.device_id for entry in blocks.blocked(connection, now)] == ["d1"]
