@@ -109,12 +109,13 @@ class BackendClock:
     def _ask(self, connection: Connection) -> datetime:
         begun = self._steady()
         moment = database_time(connection)
-        answered = self._steady()
+        ahead = self._machine() - moment
+        answered = self._steady()  # after both: who stood still between them would take its own clock for wrong
         if answered - begun > _LONGEST_ANSWER_SECONDS:
             return moment
         self._compared_at = answered
         self._origin = moment - timedelta(seconds=answered)
-        self._tell(self._machine() - moment)
+        self._tell(ahead)
         return moment
 
     def _tell(self, ahead: timedelta) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from ingest.brokers.access import read_access
+from ingest.clock import BackendClock
 from ingest.database import Connection
 from ingest.decode import Incoming
 from ingest.errors import RegistryError
@@ -130,6 +131,24 @@ async def test_a_clock_that_was_ahead_for_a_while_limits_nobody_and_lets_nobody_
         assert len(await warden.admit([message("d1", at=at)])) == 1
     assert await warden.admit([message("d2", at=NOW)]) == []
     assert [entry.device_id for entry in blocks.blocked(connection, NOW)] == ["d2"]
+
+
+async def test_a_worker_that_begins_with_a_wrong_clock_blocks_by_the_databases(
+    connection: Connection, database_url: str, wardens: Wardens
+) -> None:
+    for device in ("d1", "d2"):
+        register_car(connection, device)
+    began = datetime.now(UTC)
+    blocks.block(connection, "d1", reason="by-hand", now=began)
+    ours = BackendClock(machine=lambda: datetime.now(UTC) + timedelta(days=1))
+    warden = wardens(database_url=database_url, name="worker", clock=ours.now, compare=ours.compare)
+    at = began + timedelta(days=1)
+    assert await warden.admit([message("d1", at=at)]) == []
+    assert len(await warden.admit([message("d2", at=at)] * 20)) == 5
+    await warden.admit([])
+    until = {entry.device_id: entry.until for entry in blocks.blocked(connection, datetime.now(UTC))}
+    assert until.keys() == {"d1", "d2"}
+    assert until["d2"] < began + timedelta(hours=1)
 
 
 async def test_rubbish_is_counted_for_its_sender(connection: Connection, database_url: str, wardens: Wardens) -> None:

@@ -133,7 +133,8 @@ async def test_a_flood_of_answers_is_kept_out(fortress: Fortress, connection: Co
         flooder = fortress.device("car-2", again=False)
         with fortress.device("car-1", subscribe=["wearcast/v1/car-1/acks"]) as neighbour:
             for number in range(1000):
-                flooder.mqtt.publish("wearcast/v1/car-2/results/service", b"rubbish %d" % number, qos=1)
+                kind = "service" if number < BATCHES else "dtc"
+                flooder.mqtt.publish(f"wearcast/v1/car-2/results/{kind}", b"rubbish %d" % number, qos=1)
             await neighbour_loses_nothing(neighbour)
             await until(lambda: flooder.disconnections > 0, "the flooder is disconnected")
         flooder.close()

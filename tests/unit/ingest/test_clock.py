@@ -120,6 +120,26 @@ def test_while_clocks_are_apart_the_database_is_asked_each_time() -> None:
     assert database.asked == 2
 
 
+def test_a_worker_that_stood_still_while_it_looked_at_its_clock_takes_none_for_wrong(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Stopped for a minute and a half between the database's answer and the look at its own clock."""
+    seconds = [100.0]
+
+    def machine() -> datetime:
+        seconds[0] += 90.0 if seconds[0] == 100.0 else 0.0
+        return RIGHT + timedelta(seconds=seconds[0] - 100.0)
+
+    ours = BackendClock(machine=machine, steady_seconds=lambda: seconds[0])
+    database = Database(NONE)
+    connection = cast("Connection", database)
+    ours.compare(connection)
+    database.ahead = timedelta(seconds=90)
+    ours.compare(connection)
+    assert (database.asked, ours.now()) == (2, RIGHT + timedelta(seconds=90))
+    assert caplog.text == ""
+
+
 def test_that_clocks_are_apart_and_agree_again_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="ingest.clock")
     seconds, machine = [100.0], [-5 * HOUR]
