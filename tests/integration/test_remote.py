@@ -180,10 +180,11 @@ class GoneSource:
 
 
 def test_where_the_adapter_is_gone_every_question_is_answered_within_its_time(
-    scene: Scene, registered: Connection, tmp_path: Path
+    scene: Scene, registered: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edge_agent.remote.desk.CODES_WITHIN_MS", 2000)
     with scene.agent(tmp_path, source=GoneSource()):
-        codes = scene.wearcast("remote", DEVICE, "dtc", "--wait", "4")
+        codes = scene.wearcast("remote", DEVICE, "dtc", "--wait", "30")
         live = scene.wearcast("remote", DEVICE, "live", "--seconds", "1", "--wait", "30")
         snapshot = scene.wearcast("remote", DEVICE, "snapshot", "--wait", "30")
     assert (codes.exit_code, live.exit_code, snapshot.exit_code) == (1, 1, 0)
