@@ -150,6 +150,14 @@ PLACES: Final[tuple[Place, ...]] = (
         why="a dongle cut off for what it sent: defence of the broker",
     ),
     Place(
+        table="device_allowance",
+        column="device_id",
+        link="device",
+        on_erasure="deleted",
+        exported=False,
+        why="how much a dongle may still send, for the last hour: defence of the store",
+    ),
+    Place(
         table="device_status",
         column="device_id",
         link="device",
