@@ -16,6 +16,7 @@ from ingest.database import open_pool
 from ingest.errors import PersonalDataError
 from ingest.pulse import PULSE
 from portal import metrics
+from portal.clock import heard
 from portal.config import PortalConfig
 from portal.errors import PageError
 from portal.guard import require_guards
@@ -41,7 +42,10 @@ def create_app(config: PortalConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with open_pool(config.database_url, application_name="wearcast portal", max_size=8) as pool:
+        with (
+            open_pool(config.database_url, application_name="wearcast portal", max_size=8) as pool,
+            heard(pool, config.clock),
+        ):
             app.state.pool = pool
             pulse = asyncio.create_task(_keep_pulse(app), name="keep the pulse")
             yield

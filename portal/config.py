@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from health.durability import Category
 from portal.errors import PortalConfigError
+from rules.clock import AgreedClock, Clock
 
 
 def _car(_profile: str) -> Category:
     return "M1"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +19,7 @@ class PortalConfig:
     database_url: str = field(repr=False)  # holds a password
     secret: str = field(repr=False)
     portal_url: str  # where people reach it, without a slash at the end
-    clock: Callable[[], datetime] = _now  # aware
+    clock: Clock = field(default_factory=AgreedClock)
     vehicle_category: Callable[[str], Category] = _car  # of a vehicle profile by name: profiles are the dongle's
     secure_cookies: bool | None = None  # cookies over https only; None: as portal_url says
 

@@ -2,15 +2,13 @@
 
 from uuid import UUID
 
-from itsdangerous import SignatureExpired
-
 from ingest import registry
 from ingest.database import Connection
 from ingest.errors import RegistryError
 from portal.errors import LinkExpiredError, LinkInvalidError, NotFoundError
 from portal.guard import Visit
 from rules.booking import desk
-from rules.booking.errors import BookingError, UnknownBookingError
+from rules.booking.errors import BookingError, LinkTooOldError, UnknownBookingError
 from rules.booking.links import read_offer_token
 from rules.booking.views import BookingView
 
@@ -47,10 +45,10 @@ def readable_booking(connection: Connection, visit: Visit, booking_id: UUID) -> 
 def linked_booking(connection: Connection, visit: Visit, token: str) -> BookingView:
     """The booking of an offer's link: whoever holds the link may see and answer it."""
     try:
-        booking_id = read_offer_token(visit.config.secret, token)
+        booking_id = read_offer_token(visit.config.secret, token, visit.now)
+    except LinkTooOldError as error:
+        raise LinkExpiredError(str(error)) from error
     except BookingError as error:
-        if isinstance(error.__cause__, SignatureExpired):
-            raise LinkExpiredError(str(error)) from error
         raise LinkInvalidError(str(error)) from error
     return _booking(connection, booking_id)
 

@@ -179,5 +179,7 @@ def _ask_again(who: Answering, *, notice: str, refused: str) -> Response:
     if found is None:
         return _show(who, status=409, problem=refused)
     # A new proposal is a new booking, with a link of its own.
-    base = f"/offer/{offer_token(who.visit.config.secret, found.id)}" if who.by_link else f"/bookings/{found.id}"
+    base = f"/bookings/{found.id}"
+    if who.by_link:
+        base = f"/offer/{offer_token(who.visit.config.secret, found.id, who.visit.now)}"
     return redirect(who.visit, base, notice=notice)

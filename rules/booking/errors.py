@@ -13,3 +13,7 @@ class UnknownBookingError(BookingError):
 
 class SlotTakenError(BookingError):
     """The slot went to somebody else in the meantime: choose another."""
+
+
+class LinkTooOldError(BookingError):
+    """A link was good once, and is no more."""

@@ -275,4 +275,4 @@ def owner_link(config: DeliveryConfig, message: OwnerMessage, owner_id: UUID, no
     """Return the page of the portal a message leads to: the booking's by a signed link, or else the vehicle's."""
     if message.booking_id is None:
         return config.vehicle_link(owner_id, message.vehicle_id, now)
-    return f"{config.portal_url}/offer/{offer_token(config.link_secret, message.booking_id)}"
+    return f"{config.portal_url}/offer/{offer_token(config.link_secret, message.booking_id, now)}"

@@ -20,6 +20,7 @@ from ingest.state import EstimateState, SignalState, TroubleCode
 from portal.config import PortalConfig
 from portal.server import make_server, portal_address
 from rules.booking import desk, workshops
+from rules.clock import Clock as AnyClock
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday, 10:00 in Berlin
 SECRET = "a secret for the portal's tests alone"  # noqa: S105 - signs nothing outside the tests
@@ -36,6 +37,9 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
+
+    def agrees(self, _connection: Connection) -> bool:
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +203,7 @@ def write_state(
 
 
 @contextmanager
-def running_portal(database_url: str, clock: Clock) -> Iterator[str]:
+def running_portal(database_url: str, clock: AnyClock) -> Iterator[str]:
     """The portal on a free loopback port, for the time of the block; yields its address."""
     config = PortalConfig(database_url=database_url, secret=SECRET, portal_url="http://127.0.0.1:8080", clock=clock)
     server = make_server(config, "127.0.0.1", 0)

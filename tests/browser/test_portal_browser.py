@@ -66,7 +66,7 @@ def test_from_the_message_to_the_booked_visit_on_the_workshops_day(
 ) -> None:
     with window(chromium, origin) as phone:
         page = phone.page
-        page.goto(f"{origin}/offer/{offer_token(SECRET, scene.booking)}")
+        page.goto(f"{origin}/offer/{offer_token(SECRET, scene.booking, NOW)}")
         expect(page.get_by_role("heading", level=1)).to_have_text("Brake pads worn (front left)")
         expect(page.get_by_role("heading", name="Held for you")).to_be_visible()
         expect(page.locator(".offers > li")).to_have_count(2)
@@ -96,7 +96,7 @@ def test_from_the_message_to_the_booked_visit_on_the_workshops_day(
 def test_another_offer_can_be_taken_and_then_confirmed(chromium: Browser, origin: str, scene: Scene) -> None:
     with window(chromium, origin) as phone:
         page = phone.page
-        page.goto(f"{origin}/offer/{offer_token(SECRET, scene.booking)}")
+        page.goto(f"{origin}/offer/{offer_token(SECRET, scene.booking, NOW)}")
         other = page.locator(".offers > li").first
         workshop = other.locator("p").nth(1).inner_text().split(" (")[0]
         other.get_by_role("button", name="Take this instead").click()

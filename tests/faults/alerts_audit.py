@@ -152,7 +152,11 @@ def _identity(row: Mapping[str, Any], link_secret: str) -> str:
         return str(row["idempotency_key"])
     message = msgspec.convert(row["payload"], OwnerMessage)
     booking = message.booking_id
-    link = f"{_PORTAL}/vehicle" if booking is None else f"{_PORTAL}/offer/{offer_token(link_secret, booking)}"
+    link = (
+        f"{_PORTAL}/vehicle"
+        if booking is None
+        else f"{_PORTAL}/offer/{offer_token(link_secret, booking, datetime.now(UTC))}"
+    )
     notice = owner_notice(message, key=row["idempotency_key"], language="en", time_zone="UTC", link=link)
     return owner_identity(notice.title, notice.text, link_secret)
 

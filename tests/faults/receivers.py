@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -113,6 +114,6 @@ def owner_identity(title: str, text: str, link_secret: str) -> str:
 
     def leads_to(link: re.Match[str]) -> str:
         _, offer, token = link[0].partition("/offer/")
-        return f"booking {read_offer_token(link_secret, token)}" if offer else "the vehicle"
+        return f"booking {read_offer_token(link_secret, token, datetime.now(UTC))}" if offer else "the vehicle"
 
     return f"{title}\n{_LINK.sub(leads_to, text)}"

@@ -38,7 +38,7 @@ class Portal:
 
     @property
     def offer(self) -> str:
-        return f"/offer/{offer_token(SECRET, self.scene.booking)}"
+        return f"/offer/{offer_token(SECRET, self.scene.booking, self.clock.now)}"
 
 
 def form_token_of(html: str) -> str:

@@ -107,7 +107,7 @@ def test_all_kinds_arrive_signed_and_readable(
     assert [item["title"] for item in to_owner] == ["Blue Polo: Front left brake pad is worn"] * 2
     assert "Tuesday 3 March 2026, 08:00–09:00 (Europe/Berlin)" in to_owner[0]["message"]
     token = to_owner[0]["message"].rpartition("/offer/")[2].strip()
-    assert read_offer_token(LINK_SECRET, token) == booking.id
+    assert read_offer_token(LINK_SECRET, token, datetime.now(UTC)) == booking.id
 
     assert to_workshop.body["type"] == "com.wearcast.booking.confirmed.v1"
     assert to_workshop.body["id"] == to_workshop.id

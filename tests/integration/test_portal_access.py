@@ -98,7 +98,7 @@ def test_every_route_answers_each_role_as_the_table_says(portal: Portal) -> None
             workshop_id=scene.workshop,
             day="2026-03-03",
             event_id=1,
-            token=offer_token(SECRET, scene.booking),
+            token=offer_token(SECRET, scene.booking, NOW),
         )
         for (who, client), status in zip(people.items(), expected, strict=True):
             answer = client.request(method, address, data={} if method == "POST" else None)
@@ -195,8 +195,8 @@ def test_an_offers_link_opens_that_offer_and_nothing_else(portal: Portal) -> Non
         assert client.get(f"/vehicles/{portal.scene.car}").status_code == 401
         assert client.get(f"/bookings/{portal.scene.booking}").status_code == 401
         assert client.get("/offer/forged").status_code == 404
-        assert client.get(f"/offer/{offer_token('x' * 32, portal.scene.booking)}").status_code == 404
-        assert client.get(f"/offer/{offer_token(SECRET, uuid4())}").status_code == 404
+        assert client.get(f"/offer/{offer_token('x' * 32, portal.scene.booking, NOW)}").status_code == 404
+        assert client.get(f"/offer/{offer_token(SECRET, uuid4(), NOW)}").status_code == 404
 
 
 def test_the_openapi_document_is_that_of_the_app() -> None:

@@ -134,17 +134,18 @@ def service(
     Example: wearcast health service dongle-0007 oil_life --action replaced --reason "changed on the fleet's own lift"
     """
     from ingest import services
+    from ingest.clock import database_time
     from rules.services import ServiceError, Work, records
 
-    now = datetime.now(UTC)
-    time = now if when is None else when.replace(tzinfo=UTC)
-    if time > now:
-        raise ServiceError(f"{time.isoformat()} lies in the future; give the time at which it was done")
     if not reason.strip():
         raise ServiceError("--reason is empty; say in a few words why")
     work = Work(quantity=quantity, action=action, position=position, value=value, unit=unit)
-    (record,) = records([work], time=time, by="engineer", reason=reason)
     with connection() as conn:
+        now = database_time(conn)
+        time = now if when is None else when.replace(tzinfo=UTC)
+        if time > now:
+            raise ServiceError(f"{time.isoformat()} lies in the future; give the time at which it was done")
+        (record,) = records([work], time=time, by="engineer", reason=reason)
         found = _vehicle(conn, vehicle)
         services.keep(conn, found.id, [record], by_role="engineer", by_name=by, now=now)
     print(record.id)

@@ -1,13 +1,12 @@
 """``wearcast portal``: the web pages."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from wearcast.commands.common import database_url, exit_on_signal
+from wearcast.commands.common import connection, database_url, exit_on_signal
 from wearcast.settings import SettingsError, load_settings
 from wearcast.transport import is_local
 
@@ -62,6 +61,7 @@ def link(
     subject: Annotated[UUID | None, typer.Option("--id", help="Id of the owner or workshop.")] = None,
 ) -> None:
     """Print a link that signs in; it is good for an hour."""
+    from ingest.clock import database_time
     from portal.access import ROLES, signin_url
     from wearcast.secrets import load_secret
 
@@ -70,6 +70,8 @@ def link(
         if known == role:
             if (subject is None) != (known == "engineer"):
                 raise SettingsError("--id goes with owner and workshop (wearcast ingest owner list), not with engineer")
-            print(signin_url(settings.portal_url, load_secret(settings.secret_file), known, subject, datetime.now(UTC)))
+            with connection() as conn:  # the portal goes by its time
+                now = database_time(conn)
+            print(signin_url(settings.portal_url, load_secret(settings.secret_file), known, subject, now))
             return
     raise SettingsError(f"role {role!r}: choose of {', '.join(ROLES)}")

@@ -90,6 +90,7 @@ def erase(
     Open bookings are called off first. The dongles are told to empty themselves. Run it again with the same id if it
     was broken off.
     """
+    from ingest.clock import database_time
     from wearcast.backups.folder import BackupFolder
     from wearcast.erasure import REASONS, preview_erasure
     from wearcast.erasure import erase as erase_everywhere
@@ -118,7 +119,7 @@ def erase(
             ring=open_keys(settings).read(),
             broker=broker_config(settings),
             wipe_within=timedelta(days=settings.wipe_days),
-            now=datetime.now(UTC),
+            now=database_time(conn),
         )
     print(f"{owner}: erased; {sum(done.rows.values())} rows and {done.mails} mails are gone")
     if done.broker:
@@ -162,10 +163,11 @@ def wipes(
 ) -> None:
     """Show which dongles of erased people were told to empty themselves, and what became of each."""
     from ingest import wipes as stored
+    from ingest.clock import database_time
 
     with connection() as conn:
         if done is not None:
-            stored.end_by_hand(conn, done, datetime.now(UTC))
+            stored.end_by_hand(conn, done, database_time(conn))
             conn.commit()
         entries = stored.wipes(conn, only_open=only_open)
     print_rows(
