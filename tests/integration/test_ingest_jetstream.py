@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -192,10 +193,24 @@ async def heard(client: aiomqtt.Client, count: int) -> list[tuple[str, bytes]]:
     return messages
 
 
+async def until_reached(post: JetstreamSource, client: aiomqtt.Client) -> None:
+    """Nodes tell each other of a subscription after it is confirmed; what is not kept does not reach it before."""
+    async with asyncio.timeout(60):
+        for number in itertools.count():
+            probe = f"probe {number}".encode()
+            await post.publish([("wearcast/v1/d9/acks", probe)])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    async for message in client.messages:
+                        if message.payload == probe:
+                            return
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_connected_device_gets_everything_once(cluster: Cluster, qos: int) -> None:
     sent = [("acks", b"a"), ("commands/service", b"b"), ("acks", b"c"), ("commands/wipe", b"d")]
     async with post_office(cluster) as post, listening(cluster, qos=qos) as device:
+        await until_reached(post, device)
         await post.publish([(f"wearcast/v1/d9/{topic}", payload) for topic, payload in sent])
         assert sorted(await heard(device, len(sent))) == sorted(sent)
 
