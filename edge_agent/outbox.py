@@ -77,7 +77,13 @@ class Outbox:
         self._samples = SampleRows(connection)
         self._times = TimeRows(connection, device=device, form=form)
         self._batches = BatchRows(
-            connection, device=device, form=form, count=self._count, fixed=self._bound.fixed, times=self._times
+            connection,
+            device=device,
+            form=form,
+            count=self._count,
+            fixed=self._bound.fixed,
+            freed=self._bound.forget,
+            times=self._times,
         )
         self.salvage: Salvage | None = None  # of a damaged predecessor that was put aside at open
 
@@ -323,7 +329,7 @@ class Outbox:
 
         What was never published has no key: no acknowledgement can name it. A batch refused for its time stays, and
         comes again when the clock was put right (:meth:`put_right`), or as any other where not its time is wrong but
-        the backend's (:meth:`know_time`).
+        the backend's (:meth:`know_time`). One whose key is stored with other content is published under another key.
         """
         with self.transaction(durable=False):
             return self._batches.acknowledge(ack)

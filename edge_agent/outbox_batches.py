@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MAX_REJECTED: Final = 200  # rows
 CLOCK_REASONS: Final = frozenset({"far-future", "too-old"})  # of a rejection: only the time is wrong
+REPLAYED: Final = "replayed"  # of a rejection: its key is stored with other content
 SPOILT: Final = "spoilt on the disk"
 # Of joined batches. A sample takes 5 kB at most in the JSON form, a payload 512 KiB; more rows save hardly any bytes.
 _MOST_ROWS: Final[dict[Form, int]] = {"compact": 300, "json": 100}
@@ -67,19 +68,25 @@ class BatchRows:
         form: Form,
         count: Callable[[str, int], None],
         fixed: Callable[[int], None],
+        freed: Callable[[], None],
         times: TimeRows,
     ) -> None:
-        """``count``: adds to a counter; ``fixed``: readings of that level can no longer be thinned."""
+        """``count``: adds to a counter; ``fixed``: readings of that level can no longer be thinned.
+
+        ``freed``: some that were fixed can be thinned again.
+        """
         self._db = connection
         self._device = device
         self._form = form
         self._most_rows = _MOST_ROWS[form]
         self._count = count
         self._fixed = fixed
+        self._freed = freed
         self._times = times
         self._run = 0
         self._boot = UUID(int=0)
         self._kernel = ""
+        self._new_key: set[int] = set()  # ids of batches that lost their first key
 
     def begin(self, run: int, boot: UUID, kernel: str) -> None:
         """A run begins. What waited for the clock of another start of the machine waits in vain."""
@@ -222,6 +229,7 @@ class BatchRows:
                 "DELETE FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? RETURNING id", (boot, first, last)
             )
             gone += [row[0] for row in rows]
+        self._new_key.difference_update(gone)
         self._count("batches_committed", len(gone))
         self._count("batches_waiting", -len(gone))
         for entry in ack.rejected:
@@ -234,6 +242,10 @@ class BatchRows:
                 log.info("batch %s/%d is not of the future: the backend's clock is wrong", boot, entry.sequence)
                 continue  # stays in flight, and is sent again when it was not acknowledged for long enough
             gone.append(row[0])
+            if entry.reason == REPLAYED and row[0] not in self._new_key:
+                log.warning("batch %s/%d is stored with other content: this one gets another key", boot, entry.sequence)
+                self._take_key(row[0])
+                continue
             if entry.reason in CLOCK_REASONS and row[1] is not None:
                 log.warning("batch %s/%d waits until the clock is put right: %s", boot, entry.sequence, entry.reason)
                 self._db.execute("UPDATE batch SET waits = 1 WHERE id = ?", (row[0],))
@@ -243,6 +255,16 @@ class BatchRows:
             self._put_aside(row[0], entry.reason)
             self._count("batches_rejected", 1)
         return tuple(gone)
+
+    def _take_key(self, row_id: int) -> None:
+        """Let a batch be published under another key, once: under its own the backend has not got this content.
+
+        So it is where one worker refused it for its time and another one took it, and it was put right in between; or
+        where a disk forgot that a number was given.
+        """
+        self._db.execute("UPDATE batch SET boot = NULL, sequence = NULL WHERE id = ?", (row_id,))
+        self._new_key.add(row_id)
+        self._freed()
 
     def rejected(self) -> tuple[RejectedEntry, ...]:
         """See :meth:`Outbox.rejected`."""
@@ -259,6 +281,7 @@ class BatchRows:
             (reason[:500], row_id),
         )
         self._db.execute("DELETE FROM batch WHERE id = ?", (row_id,))
+        self._new_key.discard(row_id)
         self._count("batches_waiting", -1)
         forgotten = self._db.execute(
             "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)", (MAX_REJECTED,)

@@ -7,15 +7,17 @@ from uuid import uuid4
 
 import pytest
 
+from edge_agent.outbox import Outbox, Publication
 from ingest import ledger, reading_store
 from ingest.database import Connection, connect
 from ingest.decode import Incoming
 from ingest.errors import DatabaseError
 from ingest.writer import store
-from telemetry.records import ReadingsBatch
+from telemetry.records import ReadingsBatch, Sample, ms_from_utc
 from telemetry.topics import publish_topic
 from telemetry.wire import Form, encode_readings
-from tests.integration.ingest_support import readings, register_car
+from tests.integration.ingest_support import SPEED, readings, register_car
+from tests.unit.edge_agent.outbox_support import publish_all
 
 pytestmark = pytest.mark.database
 NOW = datetime.now(UTC)
@@ -69,3 +71,39 @@ def test_a_batch_stored_while_our_clock_was_ahead_is_not_refused_when_it_comes_a
     assert (counted.batches, counted.resent) == (1, 2)
     kept = connection.execute("SELECT payload FROM rejected_message").fetchall()
     assert {bytes(row[0]) for row in kept} == {other, unheard}
+
+
+def test_a_batch_refused_by_one_worker_and_taken_by_another_is_stored_with_the_right_times_too(
+    connection: Connection,
+) -> None:
+    register_car(connection, "d1")
+    right_ms, wrong = ms_from_utc(NOW), timedelta(days=30)
+    wrong_ms = ms_from_utc(NOW + wrong)
+    with Outbox.open(":memory:", device="d1", max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(uuid4(), "kernel-1")
+        outbox.add_readings(
+            [Sample(time=NOW + wrong, monotonic_ms=0, values={SPEED: 50.0})], [], created_ms=wrong_ms, clock_ms=wrong_ms
+        )
+
+        def arrived(entry: Publication, now: datetime) -> Incoming:
+            return Incoming(topic=publish_topic("d1", entry.channel), payload=entry.payload, received_at=now)
+
+        def sent() -> Counter[str]:
+            outcome = store(connection, [arrived(entry, NOW) for entry in publish_all(outbox)], NOW)
+            for ack in outcome.acknowledgements:
+                outbox.acknowledge(ack)
+            return outcome.reasons
+
+        (copy,) = publish_all(outbox)
+        assert sent() == Counter({"far-future": 1})
+        taken = store(connection, [arrived(copy, NOW + wrong)], NOW + wrong)
+        assert taken.batches == 1  # and its acknowledgement is lost
+        assert outbox.put_right(right_ms, 0) == 1
+        assert sent() == Counter({"replayed": 1})
+        assert sent() == Counter()
+        assert (outbox.pending_batches(), outbox.rejected()) == (0, ())
+    times = connection.execute("SELECT time FROM reading ORDER BY time").fetchall()
+    moments = zip(times, (NOW, NOW + wrong), strict=True)
+    assert all(abs(row[0] - moment) < timedelta(seconds=1) for row, moment in moments)
+    (counted,) = reading_store.counts(connection).boots
+    assert (counted.batches, counted.resent) == (2, 0)
