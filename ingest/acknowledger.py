@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ingest import metrics
-from ingest.acknowledge import together
 from ingest.errors import BrokerError
 from ingest.sources.port import Source
+from ingest.storing.acknowledgements import together
 from telemetry.records import Acknowledgement
 from telemetry.topics import acks_topic
 from telemetry.wire import encode_ack

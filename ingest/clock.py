@@ -15,7 +15,7 @@ from psycopg.rows import scalar_row
 
 from ingest import metrics
 from ingest.database import Connection
-from ingest.decode import Accepted, Rejection, decode
+from ingest.decoding.decode import Accepted, Rejection, decode
 
 logger = logging.getLogger(__name__)
 

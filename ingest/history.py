@@ -10,7 +10,7 @@ from psycopg.rows import class_row, tuple_row
 
 from ingest.database import Connection
 from ingest.errors import ReadingStoreError
-from ingest.state import EstimateState
+from ingest.storing.state import EstimateState
 from telemetry.catalogue import catalogue
 from telemetry.records import Sample, ms_from_utc, require_aware
 

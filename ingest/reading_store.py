@@ -14,8 +14,8 @@ from psycopg.rows import class_row, tuple_row
 
 from ingest.database import Connection
 from ingest.errors import ReadingStoreError
-from ingest.state import EstimateState, SignalState, TroubleCode, VehicleState
-from ingest.state_rows import read_states
+from ingest.storing.state import EstimateState, SignalState, TroubleCode, VehicleState
+from ingest.storing.state_rows import read_states
 from telemetry.catalogue import catalogue
 from telemetry.errors import CatalogueError
 from telemetry.records import Source, require_aware

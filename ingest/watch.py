@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from ingest import metrics
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.pulse import PULSE
 from ingest.sources.port import Source
-from ingest.writer import Outcome
+from ingest.storing.writer import Outcome
 from telemetry.records import Acknowledgement, BatchKey
 from telemetry.trace import trace_id
 

@@ -9,7 +9,6 @@ same messages.
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -22,23 +21,23 @@ import psycopg
 
 from ingest import watch
 from ingest.acknowledger import Acknowledger
-from ingest.broker import BrokerConfig
+from ingest.broker_connection import BrokerConfig
 from ingest.clock import BackendClock
-from ingest.courier import Courier, CourierConfig
 from ingest.database import Connection
-from ingest.decode import Accepted, Incoming, Rejection, decode_group, is_answer
+from ingest.decoding.decode import Accepted, Incoming, Rejection, decode_group, is_answer
 from ingest.errors import DatabaseError
-from ingest.inbox import Inbox
+from ingest.outbound.courier import Courier, CourierConfig
 from ingest.pause import Pause
 from ingest.pulse import PULSE
 from ingest.session import Session
+from ingest.sources.inbox import Inbox
 from ingest.sources.jetstream import JetstreamSource
 from ingest.sources.mqtt import MqttSource
 from ingest.sources.nats_connection import NatsConfig
 from ingest.sources.port import Aside, Source
+from ingest.storing.writer import Outcome, store_decoded
 from ingest.warden.limits import Limits
 from ingest.warden.warden import Warden
-from ingest.writer import Outcome, store_decoded
 
 logger = logging.getLogger(__name__)
 
@@ -67,17 +66,6 @@ class WorkerConfig:
     longest_stall_seconds: float = 30.0
     courier: CourierConfig = field(default_factory=CourierConfig)
     limits: Limits | None = None  # of each device; None: whatever it sends
-
-
-def spare_collector() -> None:
-    """For a process that is a worker: let Python's cycle collector look less often, and not at what is there by now.
-
-    A group makes tens of thousands of objects that live for a moment and have no cycles. At its usual thresholds the
-    collector takes a tenth of the worker's time to find that out.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from ingest import services
 from ingest.database import Connection
-from ingest.services import Suspicion
+from ingest.outbound import services
+from ingest.outbound.services import Suspicion
 
 _ASKED_FOR: Final = timedelta(days=60)  # who does not remember by then is not asked any more
 _SETTLED_WITHIN: Final = timedelta(days=14)  # a record of the part so near in time is the change that was noticed

@@ -1,6 +1,6 @@
 """What workshops and owners report of parts, as service records: which jobs and measurements there are, what is sane.
 
-Pure: who says so and when are arguments. Storing and sending is :mod:`ingest.services`.
+Pure: who says so and when are arguments. Storing and sending is :mod:`ingest.outbound.services`.
 """
 
 import re
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from ingest.services import Suspicion
+from ingest.outbound.services import Suspicion
 from rules.errors import RulesError
 from telemetry.records import Quantity, ServiceAction, ServiceRecord
 

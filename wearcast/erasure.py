@@ -9,11 +9,11 @@ from uuid import UUID
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client
+from ingest.broker_connection import BrokerConfig, Client
 from ingest.database import Connection
 from ingest.errors import BrokerError, RegistryError
+from ingest.outbound.wipes import WipeEntry, newest, order
 from ingest.personal.keyring import KeyRing
-from ingest.wipes import WipeEntry, newest, order
 from rules.personal.erase import erase_again, erase_person
 from rules.personal.mails import mail_names
 from rules.personal.places import ALL_PLACES

@@ -9,7 +9,7 @@ from uuid import UUID
 from firmware_profiles.errors import FirmwareProfilesError
 from firmware_profiles.loader import load_vehicle_profile
 from health.durability import Category
-from ingest.broker import BrokerConfig
+from ingest.broker_connection import BrokerConfig
 from ingest.rollups.maintenance import MaintenanceConfig
 from ingest.rollups.retention import parse_retention
 from ingest.sources.nats_connection import NatsConfig

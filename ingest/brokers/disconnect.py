@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client
+from ingest.broker_connection import BrokerConfig, Client
 from ingest.brokers.folder import Setup, doorkeeper
 from ingest.errors import BrokerError
 from telemetry.topics import DEVICE_ID

@@ -15,10 +15,10 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from ingest import wipes
 from ingest.database import Connection
 from ingest.enrolment.port import IssuedCertificate, PresentCertificate, RevokedSerial
 from ingest.errors import EnrolmentError
+from ingest.outbound import wipes
 
 LONGEST_TOKEN: Final = timedelta(days=30)
 ATTEMPTS: Final = 10  # wrong ones after which a token is void: nobody mistypes a file

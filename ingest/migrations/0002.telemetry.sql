@@ -115,7 +115,7 @@ CREATE INDEX vehicle_event_vehicle_time ON vehicle_event (vehicle_id, time DESC)
 
 -- Latest state of a vehicle, written in the transaction of the batch. A signal's newest sample wins, whatever
 -- the order of arrival. `version` rises with each change: the rules claim vehicles by it.
--- The documents hold the records of ingest.state:
+-- The documents hold the records of ingest.storing.state:
 -- signals:       {column: {"value", "time"}}
 -- estimates:     {"oil_life/ecu" or "pad_wear@Row1.Left/estimated": {"quantity", "position", "value", "low", "high", "source", "method", "time"}}
 -- trouble_codes: [{"code", "ecu", "status", "mil", "first_seen", "last_seen"}], those present now
@@ -148,7 +148,7 @@ CREATE TABLE rejected_message (
     last_received_at timestamptz NOT NULL,
     times integer NOT NULL DEFAULT 1,
     topic text NOT NULL,
-    reason text NOT NULL,                           -- telemetry.wire.REJECT_REASONS, or ingest.decode.REJECT_REASONS
+    reason text NOT NULL,                           -- telemetry.wire.REJECT_REASONS, or ingest.decoding.decode.REJECT_REASONS
     detail text NOT NULL,
     digest bytea NOT NULL,                          -- BLAKE2b-128 of topic and whole payload
     payload_size integer NOT NULL,                  -- bytes, whole

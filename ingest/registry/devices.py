@@ -5,9 +5,9 @@ from uuid import UUID
 
 from ingest.database import Connection
 from ingest.errors import RegistryError
+from ingest.outbound.wipes import require_emptied
 from ingest.registry.records import Device
 from ingest.registry.table import all_of, insert, one, update
-from ingest.wipes import require_emptied
 from telemetry.topics import require_device_id
 
 _COLUMNS: LiteralString = "id, vehicle_id, hardware, enabled, created_at"

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import numpy as np
 
-from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import Readings
+from ingest.decoding.columns import ColumnarBatch
+from ingest.decoding.decode import Readings
 
 _MS_PER_HOUR: Final = 3_600_000
 

@@ -26,11 +26,11 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from ingest import metrics
-from ingest.decode import Incoming, is_for_the_store
+from ingest.decoding.decode import Incoming, is_for_the_store
 from ingest.errors import BrokerError
-from ingest.inbox import Inbox
 from ingest.pause import Pause
 from ingest.sources.holding import Demand, Holding
+from ingest.sources.inbox import Inbox
 from ingest.sources.nats_connection import NatsConfig, NatsConnection, nats_connection
 from ingest.sources.nats_stream import CONSUMER, STREAM, find_consumer
 from ingest.sources.port import Aside, is_said_again

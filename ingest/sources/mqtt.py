@@ -19,11 +19,11 @@ from typing import Final
 from paho.mqtt.client import MQTTMessage
 
 from ingest import metrics
-from ingest.broker import BrokerConfig
-from ingest.decode import Incoming, is_for_the_store
+from ingest.broker_connection import BrokerConfig
+from ingest.decoding.decode import Incoming, is_for_the_store
 from ingest.errors import BrokerError
-from ingest.inbox import Inbox
 from ingest.pause import Pause
+from ingest.sources.inbox import Inbox
 from ingest.sources.mqtt_connection import MqttConnection
 from ingest.sources.port import Aside, is_said_again
 

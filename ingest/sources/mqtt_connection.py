@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Self
 import aiomqtt
 import paho.mqtt.client as paho
 
-from ingest.broker import BrokerConfig, Client
+from ingest.broker_connection import BrokerConfig, Client
 from ingest.errors import BrokerError
 from ingest.sources.read_ahead import ReadAhead
 

@@ -11,7 +11,7 @@ from typing import Final
 import nats.errors
 from nats.aio.client import Client
 
-from ingest.broker import tls_context
+from ingest.broker_connection import tls_context
 from ingest.errors import BrokerError
 
 logger = logging.getLogger(__name__)

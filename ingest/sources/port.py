@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from telemetry.topics import PREFIX
 from telemetry.wipe import WIPE_KIND
 

@@ -16,7 +16,7 @@ import psycopg
 
 from ingest import metrics
 from ingest.database import Connection
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import DatabaseError
 from ingest.session import Session
 from ingest.warden import blocks, shares

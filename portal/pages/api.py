@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from ingest import reading_store, registry, services
+from ingest import reading_store, registry
+from ingest.outbound import services
 from portal.errors import NotFoundError
 from portal.fleet_data import rows_of
 from portal.guard import Database, OwnerOrEngineer, SignedIn, WorkshopOrEngineer

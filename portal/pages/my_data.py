@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from ingest.errors import RegistryError
-from ingest.personal.access import record_access
+from ingest.personal.access_log import record_access
 from portal.errors import NotFoundError
 from portal.guard import Database, OwnerOnly
 from rules.personal.export import write_export

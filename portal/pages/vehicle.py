@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse
 from psycopg import Rollback
 
-from ingest import reading_store, registry, services
+from ingest import reading_store, registry
 from ingest.database import Connection
+from ingest.outbound import services
 from portal.errors import NotFoundError
 from portal.fleet_data import rows_of
 from portal.guard import Database, OwnerOnly, OwnerOrEngineer, Visit, checked_form

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from ingest.database import Connection
-from ingest.personal.access import record_access
+from ingest.personal.access_log import record_access
 from portal.disclosure import customer_of
 from portal.errors import NotFoundError
 from portal.guard import Database, Visit, WorkshopOnly, WorkshopOrEngineer, checked_form

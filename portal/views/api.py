@@ -8,8 +8,8 @@ from uuid import UUID
 from health.durability import Durability
 from health.trouble_code_urgency import Urgency
 from health.urgency_words import advice_text, reason_texts
+from ingest.outbound.services import StoredService
 from ingest.reading_store import TroubleCode
-from ingest.services import StoredService
 from portal.texts import Language
 from portal.views.fleet import FleetRow
 from portal.views.health import HealthCard

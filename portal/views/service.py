@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from ingest.services import NO_ANSWER, StoredService, Suspicion
+from ingest.outbound.services import NO_ANSWER, StoredService, Suspicion
 from portal.formats import day, number
 from portal.texts import Language, known, say
 from rules.services import AXLES, JOBS, MEASURES, WHEELS, Measure

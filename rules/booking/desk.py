@@ -13,8 +13,8 @@ from uuid import UUID
 
 from psycopg.errors import DeadlockDetected, ExclusionViolation, UniqueViolation
 
-from ingest import services
 from ingest.database import Connection
+from ingest.outbound import services
 from rules.booking import calendars, repository
 from rules.booking.announcements import tell_owner, tell_owner_of_alert, tell_workshop
 from rules.booking.display import (

@@ -19,7 +19,7 @@ import msgspec
 
 from ingest.database import NOT_NOW, Connection, connect
 from ingest.errors import PersonalDataError
-from ingest.personal.access import Role, record_access
+from ingest.personal.access_log import Role, record_access
 from ingest.personal.mask import mask_channel
 from ingest.pulse import PULSE
 from rules import metrics

@@ -13,8 +13,8 @@ from psycopg import sql
 from psycopg.rows import scalar_row, tuple_row
 
 from ingest.database import Connection
+from ingest.outbound.wipes import OrderedWipe, open_wipes
 from ingest.personal.places import Place
-from ingest.wipes import OrderedWipe, open_wipes
 from rules.personal.bookings import detach_cancellations, keep_done_work, release_bookings
 from rules.personal.places import ALL_PLACES
 from rules.personal.subject import Erased, Subject, rows_of, still_theirs

@@ -10,8 +10,8 @@ from psycopg.rows import scalar_row
 
 from ingest.database import Connection
 from ingest.errors import RegistryError
+from ingest.outbound.wipes import OrderedWipe
 from ingest.personal.places import Link, Place
-from ingest.wipes import OrderedWipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from edge_agent.outbox import Outbox
-from ingest import registry, wipes
+from ingest import registry
 from ingest.brokers.branch import Permitted
 from ingest.brokers.folder import Kind, password_file
 from ingest.database import Connection
+from ingest.outbound import wipes
 from telemetry.records import Sample
 from telemetry.subject import service_subject
 from tests.acceptance.acceptance_support import ROOT, START_SECONDS, Site, count, wait_until

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from ingest import registry
 from ingest.database import Connection
-from ingest.state import EstimateState, SignalState, TroubleCode
+from ingest.storing.state import EstimateState, SignalState, TroubleCode
 from portal.config import PortalConfig
 from portal.server import make_server, portal_address
 from rules.booking import desk, workshops

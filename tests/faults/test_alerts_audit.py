@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from ingest.database import Connection, connect
-from ingest.decode import Incoming
-from ingest.writer import store
+from ingest.decoding.decode import Incoming
+from ingest.storing.writer import store
 from rules.delivery.config import DeliveryConfig, MailFolderSettings
 from rules.delivery.mail import MemoryMail
 from rules.delivery.owner_channel import MemoryChannel

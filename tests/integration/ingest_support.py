@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import aiomqtt
 
 from ingest import registry
-from ingest.broker import BrokerConfig
-from ingest.courier import CourierConfig
+from ingest.broker_connection import BrokerConfig
 from ingest.database import Connection
+from ingest.outbound.courier import CourierConfig
 from ingest.worker import WorkerConfig, run_worker
 from telemetry.records import (
     Acknowledgement,

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from ingest import commands, registry
-from ingest.commands import Denied
+from ingest import registry
 from ingest.database import Connection
+from ingest.outbound import commands
+from ingest.outbound.commands import Denied
 from telemetry.commands import Command, CommandKind
 
 DEVICE, OTHER = "car-1", "car-2"

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 from ingest.database import Connection
 from ingest.registry import register_owner, register_vehicle
-from ingest.state import merge
-from ingest.state_rows import lock_states, write_states
+from ingest.storing.state import merge
+from ingest.storing.state_rows import lock_states, write_states
 from rules.alerts import list_alerts
 from rules.engine import EngineConfig, run_engine, run_once
 from rules.rule import parse_rule

@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from ingest import services
 from ingest.database import Connection
+from ingest.outbound import services
 from telemetry.records import Quantity, ServiceAction, ServiceRecord
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from ingest import services
 from ingest.database import Connection
+from ingest.outbound import services
 from rules.booking import desk, workshops
 from rules.booking.errors import BookingError, SlotTakenError, UnknownBookingError
 from rules.booking.policy import BookingPolicy

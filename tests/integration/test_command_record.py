@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from ingest import commands, registry
+from ingest import registry
 from ingest.database import Connection
+from ingest.outbound import commands
 from telemetry.commands import CommandKind, CommandResult
 from tests.integration.remote_support import DEVICE, NOW, OTHER, grant, issue, issued
 

@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from health.registry import build_estimators
-from ingest import history, registry, services
+from ingest import history, registry
 from ingest.database import Connection
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import ReadingStoreError
-from ingest.writer import store
+from ingest.outbound import services
+from ingest.storing.writer import store
 from rules.services import ServiceError
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch, Sample
 from telemetry.topics import publish_topic

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from ingest import reading_store
-from ingest.columns import ColumnarBatch
 from ingest.database import Connection, connect
-from ingest.decode import Accepted, Incoming, decode, decode_group
-from ingest.rows import column_type, copy_readings
-from ingest.writer import store_decoded
+from ingest.decoding.columns import ColumnarBatch
+from ingest.decoding.decode import Accepted, Incoming, decode, decode_group
+from ingest.storing.rows import column_type, copy_readings
+from ingest.storing.writer import store_decoded
 from telemetry import compact
 from telemetry.catalogue import catalogue
 from telemetry.records import BatchKey, ReadingsBatch, Sample

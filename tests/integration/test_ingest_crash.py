@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.database, pytest.mark.broker]
 # Runs a real worker and kills it when it first calls the function named.
 _DOOMED_WORKER = """
 import asyncio, logging, os, signal, sys
-from ingest import acknowledger, broker as brokers, worker, writer
+from ingest import acknowledger, worker
+from ingest import broker_connection as brokers
+from ingest.storing import writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -16,8 +16,8 @@ import pytest
 from ingest import reading_store
 from ingest.database import Connection
 from ingest.errors import BrokerError
-from ingest.inbox import Inbox
 from ingest.pause import Pause
+from ingest.sources.inbox import Inbox
 from ingest.sources.jetstream import JetstreamSource
 from ingest.sources.nats_connection import nats_connection
 from ingest.sources.nats_stream import (

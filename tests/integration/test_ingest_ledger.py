@@ -8,11 +8,12 @@ from uuid import uuid4
 import pytest
 
 from edge_agent.outbox import Outbox, Publication
-from ingest import ledger, reading_store
+from ingest import reading_store
 from ingest.database import Connection, connect
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import DatabaseError
-from ingest.writer import store
+from ingest.storing import ledger
+from ingest.storing.writer import store
 from telemetry.records import ReadingsBatch, Sample, ms_from_utc
 from telemetry.topics import publish_topic
 from telemetry.wire import Form, encode_readings

@@ -9,8 +9,8 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection, connect
-from ingest.decode import Accepted, Incoming, decode, digest
-from ingest.writer import store, store_decoded
+from ingest.decoding.decode import Accepted, Incoming, decode, digest
+from ingest.storing.writer import store, store_decoded
 from telemetry import compact
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch
 from telemetry.topics import Channel, publish_topic

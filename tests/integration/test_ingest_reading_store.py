@@ -7,9 +7,9 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import ReadingStoreError
-from ingest.writer import store
+from ingest.storing.writer import store
 from telemetry.records import (
     BatchKey,
     Estimate,

@@ -9,7 +9,7 @@ import ingest.migrate
 from ingest import database
 from ingest.database import Connection
 from ingest.errors import DatabaseError, MigrationError
-from ingest.rows import column_type
+from ingest.storing.rows import column_type
 from telemetry.catalogue import catalogue
 
 pytestmark = pytest.mark.database

@@ -9,8 +9,8 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection
-from ingest.decode import Incoming
-from ingest.writer import store
+from ingest.decoding.decode import Incoming
+from ingest.storing.writer import store
 from telemetry.records import Estimate, EventKind, EventsBatch, Quantity, ReadingsBatch
 from telemetry.topics import publish_topic
 from telemetry.wire import encode_events, encode_readings

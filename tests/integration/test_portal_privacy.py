@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from ingest import registry
-from ingest.personal.access import accesses
+from ingest.personal.access_log import accesses
 from rules.booking import desk
 from tests.integration.portal_support import Portal
 

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 
-from ingest import registry, services
-from ingest.services import StoredService
+from ingest import registry
+from ingest.outbound import services
+from ingest.outbound.services import StoredService
 from rules.booking import desk
 from tests.browser.portal_scene import NOW
 from tests.integration.portal_support import Portal, form_token_of

@@ -8,10 +8,10 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.history import first_sample_time, last_estimates
 from ingest.rollups.read import fleet_days, vehicle_rollup
-from ingest.writer import store
+from ingest.storing.writer import store
 from telemetry.wire import encode_readings
 from tests.integration.ingest_support import readings, register_car
 from tests.integration.rollup_support import every, put, refresh

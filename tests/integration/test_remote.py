@@ -24,8 +24,8 @@ from edge_agent.errors import SourceError
 from edge_agent.profile_dids import did_documents
 from edge_agent.sources.base import Reading, Source
 from firmware_profiles.loader import load_vehicle_profile
-from ingest import commands
 from ingest.database import Connection
+from ingest.outbound import commands
 from telemetry.commands import CommandKind
 from tests.integration.remote_support import DEVICE, NOW, grant
 from tests.integration.test_uplink_broker import eventually

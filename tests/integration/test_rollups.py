@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.database import Connection, connect
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.rollups.parts import Granularity
 from ingest.rollups.read import fleet_days, vehicle_rollup
-from ingest.writer import store
+from ingest.storing.writer import store
 from telemetry.catalogue import catalogue
 from telemetry.wire import encode_readings
 from tests.integration.ingest_support import readings, register_car

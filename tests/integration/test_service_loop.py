@@ -15,10 +15,10 @@ from edge_agent.agent import run_agent
 from edge_agent.config import AgentConfig, MqttConfig, SourceConfig, UplinkConfig
 from edge_agent.sources.base import Reading
 from health.registry import build_estimators
-from ingest import services
-from ingest.courier import CourierConfig
 from ingest.database import Connection
-from ingest.services import StoredService
+from ingest.outbound import services
+from ingest.outbound.courier import CourierConfig
+from ingest.outbound.services import StoredService
 from telemetry.records import Quantity
 from tests.integration.ingest_support import register_car, running_worker, until
 from tests.integration.service_support import a_record, keep

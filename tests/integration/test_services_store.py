@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from ingest import registry, services
+from ingest import registry
 from ingest.database import Connection, connect
-from ingest.decode import Incoming
-from ingest.writer import store
+from ingest.decoding.decode import Incoming
+from ingest.outbound import services
+from ingest.storing.writer import store
 from telemetry.records import BatchKey, EventKind, EventsBatch, Quantity, ServiceRecord, VehicleEvent
 from telemetry.service import ServiceResult, reset_data
 from telemetry.topics import publish_topic

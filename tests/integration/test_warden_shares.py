@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.database import Connection, connect
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.warden import blocks, shares
 from ingest.warden.bucket import Allowance
 from ingest.warden.limits import Limits

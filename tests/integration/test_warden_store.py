@@ -10,14 +10,14 @@ import pytest
 from ingest.brokers.access import read_access
 from ingest.clock import BackendClock
 from ingest.database import Connection
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import RegistryError
-from ingest.rejections import KEPT_OF_A_SENDER
+from ingest.storing.rejections import KEPT_OF_A_SENDER
+from ingest.storing.writer import store
 from ingest.warden import blocks
 from ingest.warden.bucket import Allowance
 from ingest.warden.limits import Limits
 from ingest.warden.warden import LOOK_SECONDS, Warden
-from ingest.writer import store
 from telemetry.wire import encode_readings
 from tests.integration.ingest_support import readings, register_car
 

@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
 from ingest.database import Connection
-from ingest.decode import Incoming
-from ingest.writer import store
+from ingest.decoding.decode import Incoming
+from ingest.storing.writer import store
 from rules.delivery.errors import DeliveryError
 from rules.delivery.owner_channel import MemoryChannel
 from telemetry.records import DeviceStatus

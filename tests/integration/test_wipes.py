@@ -10,15 +10,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ingest import registry, wipes
-from ingest.broker import BrokerConfig
+from ingest import registry
+from ingest.broker_connection import BrokerConfig
 from ingest.brokers.access import read_access
 from ingest.database import Connection, connect
 from ingest.enrolment import store
 from ingest.enrolment.port import PresentCertificate
 from ingest.errors import EnrolmentError, RegistryError
+from ingest.outbound import wipes
+from ingest.outbound.wipe_post import Heard, WipePost
 from ingest.personal.keyring import KeyRingFile
-from ingest.wipe_post import Heard, WipePost
 from rules.personal.erase import erase_again, erase_person
 from rules.personal.subject import Erased, Subject, find_subject
 from telemetry.topics import acks_topic, publish_topic

@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from psycopg.rows import scalar_row
 
-from ingest.broker import BrokerConfig
+from ingest.broker_connection import BrokerConfig
 from ingest.brokers.access import read_access
 from ingest.brokers.folder import password_file
 from ingest.database import Connection
-from ingest.rejections import KEPT_OF_A_SENDER
+from ingest.storing.rejections import KEPT_OF_A_SENDER
 from ingest.warden import blocks
 from ingest.warden.bucket import Allowance
 from ingest.warden.limits import Limits

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from ingest.inbox import Inbox
 from ingest.pause import Pause
+from ingest.sources.inbox import Inbox
 from ingest.sources.mqtt import MqttSource
 from telemetry.wipe import Wipe, encode_wipe
 from tests.security.fortress import Client, Fortress, attack

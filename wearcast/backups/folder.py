@@ -18,10 +18,10 @@ from typing import Final
 from uuid import UUID
 
 from ingest.errors import PersonalDataError
+from ingest.outbound.wipes import OrderedWipe
 from ingest.personal.envelope import key_id_of
 from ingest.personal.keyring import KeyRing
 from ingest.personal.stream import master_key_id, seal_stream, unseal_stream
-from ingest.wipes import OrderedWipe
 from rules.personal.subject import Erased, Subject
 from wearcast.embedded.paths import locked, make_folder
 

@@ -60,7 +60,7 @@ def autocommitting(settings: Settings) -> Iterator["Connection"]:
 
 def log_operator_access(connection: "Connection", owner_id: UUID, fields: Sequence[str], purpose: str) -> None:
     """Enter into the access log that whoever runs this command gets to see personal data."""
-    from ingest.personal.access import record_access
+    from ingest.personal.access_log import record_access
 
     record_access(connection, owner_id, role="operator", actor=getpass.getuser(), fields=fields, purpose=purpose)
 

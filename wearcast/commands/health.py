@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from health.estimator import Estimator
     from ingest.database import Connection
     from ingest.registry import Vehicle
-    from ingest.state import EstimateState
+    from ingest.storing.state import EstimateState
     from telemetry.records import Estimate
 
 app = typer.Typer(
@@ -39,7 +39,8 @@ def show(vehicle: VehicleArgument, as_json: JsonOption = False) -> None:
 
     Example: wearcast health show dongle-0007
     """
-    from ingest import reading_store, services
+    from ingest import reading_store
+    from ingest.outbound import services
     from portal.views.durability import vehicle_durability
     from wearcast.services import vehicle_category
 
@@ -75,7 +76,8 @@ def replay(
 
     Example: wearcast health replay dongle-0007 --from 2026-03-01
     """
-    from ingest import history, services
+    from ingest import history
+    from ingest.outbound import services
     from wearcast.health_replay import replay as run
 
     until = datetime.now(UTC) if end is None else end.replace(tzinfo=UTC)
@@ -133,8 +135,8 @@ def service(
 
     Example: wearcast health service dongle-0007 oil_life --action replaced --reason "changed on the fleet's own lift"
     """
-    from ingest import services
     from ingest.clock import database_time
+    from ingest.outbound import services
     from rules.services import ServiceError, Work, records
 
     if not reason.strip():

@@ -41,7 +41,8 @@ def run(
     ] = "mqtt",
 ) -> None:
     """Run a worker until it is stopped (SIGTERM finishes the group at hand)."""
-    from ingest.worker import run_worker, spare_collector
+    from ingest.tuning import spare_collector
+    from ingest.worker import run_worker
     from wearcast.services import worker_config
     from wearcast.watch.observed import observed
 

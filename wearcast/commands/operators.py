@@ -32,7 +32,7 @@ def allow(
 
     Example: wearcast operators allow anna --device dongle-0007 --kind dtc --days 7
     """
-    from ingest.commands import allow as grant
+    from ingest.outbound.commands import allow as grant
     from wearcast.embedded.paths import make_folder, write_private
     from wearcast.settings import load_settings
 
@@ -57,7 +57,7 @@ def allow(
 @app.command()
 def revoke(grant: Annotated[UUID, typer.Argument(help="Id of the grant.", show_default=False)]) -> None:
     """End a grant at once."""
-    from ingest.commands import revoke as end
+    from ingest.outbound.commands import revoke as end
 
     with connection() as conn:
         end(conn, grant, datetime.now(UTC))
@@ -67,7 +67,7 @@ def revoke(grant: Annotated[UUID, typer.Argument(help="Id of the grant.", show_d
 @app.command("list")
 def list_grants(as_json: JsonOption = False) -> None:
     """Show who may ask what, ended grants too."""
-    from ingest.commands import grants
+    from ingest.outbound.commands import grants
 
     with connection() as conn:
         rows = grants(conn)
@@ -95,7 +95,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was asked, by whom, and what came of it; denied ones too. With --json also the answers."""
-    from ingest.commands import close_abandoned, commands
+    from ingest.outbound.commands import close_abandoned, commands
 
     with connection() as conn:
         close_abandoned(conn, datetime.now(UTC))

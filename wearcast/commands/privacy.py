@@ -13,7 +13,7 @@ from wearcast.output import print_rows
 from wearcast.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from ingest.wipes import WipeEntry
+    from ingest.outbound.wipes import WipeEntry
     from wearcast.erasure import Preview
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """Show who saw plain personal data of an owner, or was sent it, and what for. Also after an erasure."""
-    from ingest.personal.access import accesses
+    from ingest.personal.access_log import accesses
 
     with connection() as conn:
         entries = accesses(conn, owner, limit)
@@ -162,8 +162,8 @@ def wipes(
     as_json: JsonOption = False,
 ) -> None:
     """Show which dongles of erased people were told to empty themselves, and what became of each."""
-    from ingest import wipes as stored
     from ingest.clock import database_time
+    from ingest.outbound import wipes as stored
 
     with connection() as conn:
         if done is not None:

@@ -20,7 +20,7 @@ from wearcast.output import print_json, print_rows, printable
 from wearcast.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from ingest.broker import BrokerConfig
+    from ingest.broker_connection import BrokerConfig
     from ingest.database import Connection
     from telemetry.commands import Command
 
@@ -84,9 +84,9 @@ async def _ask(
     show: "_Show",
 ) -> CommandResult:
     """Record, send, record what comes. CommandError if it was denied or nothing came."""
-    from ingest import commands
     from ingest.database import connect
     from ingest.errors import CommandError, IngestError
+    from ingest.outbound import commands
 
     with connect(url, application_name="wearcast-remote", autocommit=True) as conn:
         command = commands.issue(
@@ -113,8 +113,8 @@ async def _answers(
     conn: "Connection", broker: "BrokerConfig", command: "Command", show: "_Show"
 ) -> tuple[CommandResult | None, bool]:
     """The last message of the answer, None if none came in time; and whether there was any message at all."""
-    from ingest import commands
-    from ingest.remote import exchange
+    from ingest.outbound import commands
+    from ingest.outbound.remote import exchange
 
     heard = False
     with show.screen():

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from psycopg import Copy, sql
 
-from ingest.rows import column_type
+from ingest.storing.rows import column_type
 from ingest.worker import WorkerConfig
 from tests.benchmarks.ingest.corpus import Fleet
 from tests.benchmarks.ingest.site import Site

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from telemetry import compact
 from telemetry.catalogue import Signal, catalogue
 from telemetry.compact import Body, Column, RawColumn

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from ingest.broker import BrokerConfig
-from ingest.inbox import Inbox
+from ingest.broker_connection import BrokerConfig
 from ingest.pause import Pause
+from ingest.sources.inbox import Inbox
 from ingest.sources.mqtt import MqttSource
 from tests.unit.ingest import mqtt_packets as mqtt
 

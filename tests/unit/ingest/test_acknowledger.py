@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from ingest.acknowledge import acknowledgements
 from ingest.acknowledger import Acknowledger
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 from ingest.errors import BrokerError
+from ingest.storing.acknowledgements import acknowledgements
 from telemetry.records import Acknowledgement, BatchKey
 from telemetry.wire import decode_ack
 

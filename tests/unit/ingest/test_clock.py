@@ -9,7 +9,7 @@ import pytest
 
 from ingest.clock import BackendClock, sure_time
 from ingest.database import Connection
-from ingest.decode import Accepted, Incoming, Rejection, decode
+from ingest.decoding.decode import Accepted, Incoming, Rejection, decode
 from telemetry.records import BatchKey, ReadingsBatch, Sample
 from telemetry.topics import publish_topic
 from telemetry.wire import encode_readings

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.columns import ColumnarBatch, table
-from ingest.decode import Accepted, Rejection, decode, decode_group
-from ingest.state import VehicleState, merge
+from ingest.decoding.columns import ColumnarBatch, table
+from ingest.decoding.decode import Accepted, Rejection, decode, decode_group
+from ingest.storing.state import VehicleState, merge
 from telemetry import compact
 from telemetry.packing import pack
 from telemetry.records import BatchKey, ReadingsBatch, Sample, utc_from_ms

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 
-from ingest import copy_format
-from ingest.copy_format import HEADER, TRAILER, ColumnType, Rows
+from ingest.storing import copy_format
+from ingest.storing.copy_format import HEADER, TRAILER, ColumnType, Rows
 from telemetry.records import utc_from_ms
 
 _TYPES: tuple[ColumnType, ...] = ("boolean", "real", "double precision")

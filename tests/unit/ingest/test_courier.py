@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest.courier import _MOST_RESULTS, Courier, CourierConfig
+from ingest.outbound.courier import _MOST_RESULTS, Courier, CourierConfig
 from telemetry.service import ServiceResult, encode_service_result
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.decode import (
+from ingest.decoding.decode import (
     REJECT_REASONS,
     TEMPORARY_REASONS,
     Accepted,

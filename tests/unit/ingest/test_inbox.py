@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
-from ingest.decode import Incoming
-from ingest.inbox import Inbox
+from ingest.decoding.decode import Incoming
+from ingest.sources.inbox import Inbox
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

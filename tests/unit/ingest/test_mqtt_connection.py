@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from firmware_profiles.authority import Authority
-from ingest.broker import BrokerConfig
+from ingest.broker_connection import BrokerConfig
 from ingest.errors import BrokerError
-from ingest.inbox import Inbox
+from ingest.sources.inbox import Inbox
 from ingest.sources.mqtt_connection import MqttConnection
 from tests.unit.ingest import mqtt_packets as mqtt
 from tests.unit.ingest.mqtt_broker import TOPIC, Broker, connected, serving, take, until

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ingest.errors import BrokerError
-from ingest.inbox import Inbox
+from ingest.sources.inbox import Inbox
 from telemetry.topics import acks_topic, commands_topic
 from tests.unit.ingest.mqtt_broker import TOPIC, Broker, connected, take, until
 

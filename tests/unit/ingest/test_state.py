@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.state import VehicleState, merge
+from ingest.storing.state import VehicleState, merge
 from telemetry.records import BatchKey, Estimate, EventKind, EventsBatch, Quantity, ReadingsBatch, Sample, VehicleEvent
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from ingest.decode import is_answer
+from ingest.decoding.decode import is_answer
 from ingest.sources.port import is_said_again
 from ingest.warden.bucket import Allowance
 from ingest.warden.limits import Limits

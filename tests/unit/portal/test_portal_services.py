@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.services import StoredService, Suspicion
-from ingest.state import EstimateState, SignalState, VehicleState
+from ingest.outbound.services import StoredService, Suspicion
+from ingest.storing.state import EstimateState, SignalState, VehicleState
 from portal.service_form import Filled, read_work, told_time
 from portal.texts import LANGUAGES, Language
 from portal.views.durability import durability_panel, vehicle_durability

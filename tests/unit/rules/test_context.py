@@ -3,8 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from ingest.state import EstimateState, SignalState, VehicleState
-from ingest.state import TroubleCode as StoredCode
+from ingest.storing.state import EstimateState, SignalState, VehicleState
+from ingest.storing.state import TroubleCode as StoredCode
 from rules.context import Reading, TroubleCode, VehicleContext, bind, columns_of, subjects
 from rules.rule import Rule, parse_rule, rulebook
 from rules.vehicle_store import context_of

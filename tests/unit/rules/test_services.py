@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.services import Suspicion
+from ingest.outbound.services import Suspicion
 from rules.services import JOBS, MEASURES, SANE, ServiceError, Work, confirmed, records
 from telemetry.records import Quantity, ServiceAction
 

@@ -1,7 +1,7 @@
 """Service records on their way to the dongle: kept until it has said what became of them.
 
-A record is pending until it is applied or refused. Who sends it is :mod:`ingest.courier`. All functions leave the
-transaction to the caller.
+A record is pending until it is applied or refused. Who sends it is :mod:`ingest.outbound.courier`. All functions
+leave the transaction to the caller.
 """
 
 import logging

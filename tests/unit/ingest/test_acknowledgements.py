@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.acknowledge import acknowledgements, ranges, together
+from ingest.storing.acknowledgements import acknowledgements, ranges, together
 from telemetry.records import BatchKey, RejectedBatch
 
 BOOT = UUID(int=1)

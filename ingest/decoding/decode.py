@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from ingest.column_reader import ColumnReader
-from ingest.columns import ColumnarBatch, columnar
+from ingest.decoding.column_reader import ColumnReader
+from ingest.decoding.columns import ColumnarBatch, columnar
 from telemetry.compact import is_compact
 from telemetry.errors import WireError
 from telemetry.records import BatchKey, DeviceStatus, EventKind, EventsBatch, ReadingsBatch, require_aware

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiomqtt
 
-from ingest.broker import BrokerConfig, Client
+from ingest.broker_connection import BrokerConfig, Client
 from ingest.errors import CommandError
 from telemetry.commands import Command, CommandResult, decode_result, encode_command
 from telemetry.errors import WireError

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-from ingest.decode import Incoming
+from ingest.decoding.decode import Incoming
 
 
 class Inbox:

@@ -1,4 +1,4 @@
-"""Rows of ``vehicle_state`` <-> :class:`ingest.state.VehicleState`. The one place that knows how they are stored."""
+"""Rows of ``vehicle_state`` <-> :class:`ingest.storing.state.VehicleState`. Only here is known how they are stored."""
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from ingest.database import Connection
-from ingest.state import EstimateState, SignalState, TroubleCode, VehicleState
+from ingest.storing.state import EstimateState, SignalState, TroubleCode, VehicleState
 
 logger = logging.getLogger(__name__)
 

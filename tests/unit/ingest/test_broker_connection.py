@@ -8,7 +8,7 @@ import struct
 import aiomqtt
 import pytest
 
-from ingest.broker import BrokerConfig, Client
+from ingest.broker_connection import BrokerConfig, Client
 
 
 async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,12 +15,12 @@ from typing import Final
 
 import psycopg
 
-from ingest import services
 from ingest.errors import BrokerError, DatabaseError
-from ingest.services import Parcel
+from ingest.outbound import services
+from ingest.outbound.services import Parcel
+from ingest.outbound.wipe_post import Heard, WipePost
 from ingest.session import Session
 from ingest.sources.port import Source
-from ingest.wipe_post import Heard, WipePost
 from telemetry.errors import WireError
 from telemetry.service import SERVICE_KIND, ServiceResult, decode_service_result, encode_service
 from telemetry.topics import DEVICE_ID, PREFIX, commands_topic

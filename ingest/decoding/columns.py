@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.column_reader import ColumnReader, Floats, Integers
+from ingest.decoding.column_reader import ColumnReader, Floats, Integers
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import BatchKey, Estimate, utc_from_ms
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from ingest.columns import ColumnarBatch
-from ingest.decode import Readings
+from ingest.decoding.columns import ColumnarBatch
+from ingest.decoding.decode import Readings
 from telemetry.catalogue import catalogue
 from telemetry.records import EventKind, EventsBatch, ReadingsBatch, Sample, Source, VehicleEvent
 from telemetry.trace import trace_id

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ingest import wipes
 from ingest.database import Connection
+from ingest.outbound import wipes
 from telemetry.errors import WireError
 from telemetry.topics import DEVICE_ID, PREFIX, sender_of
 from telemetry.wipe import WIPE_KIND, Wipe, WipeResult, decode_wipe_result

@@ -1,7 +1,7 @@
 """Who may ask a device something from afar, and what was asked: grants and the record of commands.
 
 A grant is a token that its holder shows; the database keeps its digest alone. Each command is recorded in a
-transaction of its own before it is sent, denied ones too. Sending is :mod:`ingest.remote`.
+transaction of its own before it is sent, denied ones too. Sending is :mod:`ingest.outbound.remote`.
 """
 
 import hashlib

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 from psycopg.rows import tuple_row
 
-from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import TIME_REASONS, Accepted, Readings, Rejection, digest
+from ingest.decoding.columns import ColumnarBatch
+from ingest.decoding.decode import TIME_REASONS, Accepted, Readings, Rejection, digest
 from ingest.errors import DatabaseError
 from telemetry.records import BatchKey, DeviceStatus, EventsBatch
 

@@ -1,8 +1,8 @@
 """Wipes in the database: which dongles of erased persons still have to empty themselves, and what became of each.
 
 A wipe is open until its dongle has answered, its deadline has passed, or somebody says that it was done by hand. So
-long the dongle may connect for it alone (:mod:`ingest.brokers`). Who sends it is :mod:`ingest.wipe_post`. All functions
-leave the transaction to the caller.
+long the dongle may connect for it alone (:mod:`ingest.brokers`). Who sends it is :mod:`ingest.outbound.wipe_post`. All
+functions leave the transaction to the caller.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -8,11 +8,11 @@ import numpy as np
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ingest.columns import Block, ColumnarBatch, table
-from ingest.copy_format import ColumnType, Rows
 from ingest.database import Connection
-from ingest.decode import Readings
+from ingest.decoding.columns import Block, ColumnarBatch, table
+from ingest.decoding.decode import Readings
 from ingest.personal.mask import mask_vin
+from ingest.storing.copy_format import ColumnType, Rows
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import EventsBatch, ReadingsBatch
 

@@ -15,17 +15,17 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
-from ingest.acknowledge import acknowledgements
-from ingest.columns import ColumnarBatch
 from ingest.database import Connection
-from ingest.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group
-from ingest.ledger import Batch, enter, refused_again
-from ingest.rejections import keep_rejections, offenders
+from ingest.decoding.columns import ColumnarBatch
+from ingest.decoding.decode import TEMPORARY_REASONS, Accepted, Incoming, Readings, Rejection, decode_group
+from ingest.outbound.services import applied_by_events
 from ingest.rollups.mark import mark_readings
-from ingest.rows import copy_estimates, copy_events, copy_readings
-from ingest.services import applied_by_events
-from ingest.state import merge
-from ingest.state_rows import lock_states, write_states
+from ingest.storing.acknowledgements import acknowledgements
+from ingest.storing.ledger import Batch, enter, refused_again
+from ingest.storing.rejections import keep_rejections, offenders
+from ingest.storing.rows import copy_estimates, copy_events, copy_readings
+from ingest.storing.state import merge
+from ingest.storing.state_rows import lock_states, write_states
 from telemetry.records import Acknowledgement, DeviceStatus, EventsBatch
 
 # What the data is to blame for, and will be each time it is tried. psycopg counts the last two, a row or a statement

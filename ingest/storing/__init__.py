@@ -1,0 +1,1 @@
+"""A group of checked records -> one transaction. Open ``writer.py`` first."""
