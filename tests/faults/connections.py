@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from tests.faults.fault import DONGLE_TARGETS, WORKER_TARGETS, Fault, MissedError
+from tests.faults.patience import PATIENCE
 from tests.faults.wire import Bundle, Wire
 
-_HAPPENS_WITHIN_SECONDS = 4.0
+_HAPPENS_WITHIN_SECONDS = 4.0 * PATIENCE
 _COPY_BYTES = 2_000  # of a group's COPY, at most, before the cut
 
 
