@@ -112,6 +112,8 @@ class BackendClock:
         ahead = self._machine() - moment
         answered = self._steady()  # after both: who stood still between them would take its own clock for wrong
         if answered - begun > _LONGEST_ANSWER_SECONDS:
+            if self._origin is None:  # behind by as long as the answer took; the machine's may be off by anything
+                self._origin = moment - timedelta(seconds=answered)
             return moment
         self._compared_at = answered
         self._origin = moment - timedelta(seconds=answered)

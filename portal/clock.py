@@ -12,6 +12,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from ingest.database import Connection
+from ingest.pulse import PULSE
 from rules.clock import Clock
 
 _PERIOD_S: Final = 1.0  # of looking whether it is time to ask; the clock itself asks every ten seconds, or while apart
@@ -40,9 +41,14 @@ def heard(pool: ConnectionPool[Connection], clock: Clock) -> Iterator[None]:
 
 
 def _keep_hearing(pool: ConnectionPool[Connection], clock: Clock, stop: threading.Event) -> None:
-    while not stop.wait(_PERIOD_S):
-        with suppress(psycopg.Error):  # requests tell of a database that is away
-            _hear(pool, clock)
+    try:
+        while not stop.wait(_PERIOD_S):
+            with suppress(psycopg.Error):  # requests and the heartbeat tell of a database that is away
+                _hear(pool, clock)
+    except BaseException as error:  # of a thread nobody hears but the pulse
+        reason = f"heard no more, the time drifts: {type(error).__name__} (see the log); start the portal again"
+        PULSE.trouble("the database's time", reason)
+        raise
 
 
 def _hear(pool: ConnectionPool[Connection], clock: Clock) -> None:

@@ -171,3 +171,19 @@ def test_what_is_over_is_over_by_each_clock(monkeypatch: pytest.MonkeyPatch) -> 
         asked, machine, database = ahead
         monkeypatch.setattr("ingest.clock.machine_time", lambda machine=machine: RIGHT + machine)
         assert sure_time(cast("Connection", Database(database)), RIGHT + asked) == RIGHT
+
+
+def test_a_first_answer_that_takes_long_is_better_than_the_machines_clock() -> None:
+    seconds = [100.0]
+
+    class Slow(Database):
+        def fetchone(self) -> datetime:
+            seconds[0] += 5
+            return super().fetchone()
+
+    ours = BackendClock(machine=lambda: RIGHT + 24 * HOUR, steady_seconds=lambda: seconds[0])
+    assert not ours.agrees(cast("Connection", Slow(NONE)), HOUR)
+    assert ours.now() == RIGHT + timedelta(seconds=5)  # it was asked twice, and is a second time not believed
+    quick = Database(timedelta(seconds=20))
+    ours.compare(cast("Connection", quick))
+    assert (quick.asked, ours.now()) == (1, RIGHT + timedelta(seconds=20))

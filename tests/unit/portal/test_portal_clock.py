@@ -11,6 +11,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from ingest.database import Connection
+from ingest.pulse import Pulse
 from portal.clock import heard
 
 
@@ -67,3 +68,24 @@ def test_the_time_is_heard_at_once_and_again_after_the_database_was_away(monkeyp
 def test_a_portal_does_not_start_by_its_machines_clock() -> None:
     with pytest.raises(psycopg.OperationalError), heard(used(Pool(1)), Asked()):
         pytest.fail("it started")
+
+
+class Broken(Asked):
+    """A clock that fails in a way nobody foresaw, from its second question on."""
+
+    def agrees(self, connection: Connection) -> bool:
+        if self.autocommit:
+            raise ValueError("unforeseen")
+        return super().agrees(connection)
+
+
+def test_it_is_noticed_where_the_time_is_heard_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.clock._PERIOD_S", 0.001)
+    pulse, ended = Pulse(), threading.Event()
+    monkeypatch.setattr("portal.clock.PULSE", pulse)
+    monkeypatch.setattr("threading.excepthook", lambda _: ended.set())
+    with heard(used(Pool()), Broken()):
+        assert ended.wait(60)
+    (problem,) = pulse.problems()
+    assert problem.startswith("the database's time: heard no more")
+    assert "ValueError" in problem
