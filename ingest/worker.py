@@ -132,9 +132,12 @@ class _Worker:
         )
 
     def _take_aside(self, topic: str, payload: bytes) -> bool:
+        if is_answer(topic):
+            # What is beyond its limit is dropped: whoever waits for an answer asks again.
+            return not self.warden.admits_aside(topic, len(payload)) or self.courier.offer(topic, payload)
         taken = self.courier.offer(topic, payload)
-        if taken or is_answer(topic):
-            self.warden.note_aside(topic, len(payload))
+        if taken:
+            self.warden.admits_aside(topic, len(payload))
         return taken
 
     async def decode_groups(self) -> None:

@@ -86,10 +86,14 @@ class Meter:
             account.malformed.at_most(theirs.malformed - untold.malformed, limits.malformed, now)
 
     def collect(self) -> dict[str, Offence]:
-        """Devices that offended since this was asked last. They begin anew: a block is counted once."""
+        """Devices that offended since this was asked last. A block is counted once: their offences begin anew.
+
+        What they may send does not: one that cannot be blocked, as its owner was erased, stays limited.
+        """
         found, self.offences = self.offences, {}
-        for device in found:
-            self._accounts.pop(device, None)
+        for account in filter(None, map(self._accounts.get, found)):
+            account.over = Bucket.full(self.limits.over, account.over.at)
+            account.malformed = Bucket.full(self.limits.malformed, account.malformed.at)
         return found
 
     def __len__(self) -> int:

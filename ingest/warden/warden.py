@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 15.0  # how often is asked who is kept out, by other workers or by hand
 _TURN_SECONDS: Final = 1.0
+# Whoever erases a person has its dongle's rows, and all messages wait for what is told of it. Less than PostgreSQL's
+# deadlock_timeout (1 s): where the two hold each other up, it is the warden that gives way.
+_LOCK_MILLISECONDS: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class Warden:
         self._limits = limits
         self._tally = Tally(limits) if limits is not None and shares else None
         self._meter = None if limits is None else Meter(limits=limits, tally=self._tally)
-        self._session = Session(database_url, application_name=f"{name}-warden")
+        self._session = Session(database_url, application_name=f"{name}-warden", prepare=_wait_shortly)
         self._clock = clock
         self._compare = compare
         self._steady = steady_seconds
@@ -72,7 +75,7 @@ class Warden:
         self._looked_at = float("-inf")
         self._came_at: float | None = None  # when a group came last
         self._told_at = float("-inf")
-        self._tell_from = float("-inf")  # later than now where the database was away
+        self._tries_from = float("-inf")  # later than now where the database did not answer
         self._knows_the_past = False
         self._looking = asyncio.Lock()
 
@@ -101,7 +104,8 @@ class Warden:
         ahead = self._clock().timestamp() - steady
         admitted: list[Incoming] = []
         for message in group:
-            if self._admits(message, min(steady, message.received_at.timestamp() - ahead)):
+            received_at = min(steady, message.received_at.timestamp() - ahead)
+            if self._admits(message.topic, len(message.payload), received_at):
                 admitted.append(message)
             if self._presses():
                 await self._look()
@@ -114,16 +118,18 @@ class Warden:
         if self._meter is not None and senders:
             self._meter.malformed(senders, self._steady())
 
-    def note_aside(self, topic: str, size_bytes: int) -> None:
-        """A message that is not for the store and came past :meth:`admit`; who sends such without end floods too."""
-        if self._meter is not None:
-            self._meter.admit(sender_of(topic), size_bytes, self._steady())
+    def admits_aside(self, topic: str, size_bytes: int) -> bool:
+        """Whether a message is taken that is not for the store; who sends such without end floods too."""
+        admitted = self._admits(topic, size_bytes, self._steady())
+        if not admitted:
+            metrics.LIMITED.inc()
+        return admitted
 
-    def _admits(self, message: Incoming, received_at: float) -> bool:
-        device = sender_of(message.topic)
+    def _admits(self, topic: str, size_bytes: int, received_at: float) -> bool:
+        device = sender_of(topic)
         if device in self._blocked or device in self._offences:
             return False
-        return self._meter is None or self._meter.admit(device, len(message.payload), received_at)
+        return self._meter is None or self._meter.admit(device, size_bytes, received_at)
 
     async def _look(self) -> None:
         """Tell the database of offences and of who presses at once, of others in a while; ask who is kept out."""
@@ -131,6 +137,8 @@ class Warden:
             if self._meter is not None:
                 self._offences |= {device: offence for device, offence in self._meter.collect().items() if device}
             steady = self._steady()
+            if steady < self._tries_from:
+                return
             asks = bool(self._offences) or steady - self._looked_at >= LOOK_SECONDS
             uses = self._to_tell(steady)
             if not (asks or uses):
@@ -145,7 +153,7 @@ class Warden:
                 logger.warning("cannot say now who is kept out: %s", told)
                 if self._tally is not None:
                     self._tally.give_back(uses)
-                    self._tell_from = self._steady() + TOLD_EVERY_SECONDS
+                self._tries_from = self._steady() + TOLD_EVERY_SECONDS
                 return
             if heard.blocked is not None:
                 self._blocked = heard.blocked
@@ -169,7 +177,7 @@ class Warden:
         return self._tally.collect(all_due=all_due) if all_due or self._presses() else {}
 
     def _presses(self) -> bool:
-        return self._tally is not None and self._tally.presses and self._steady() >= self._tell_from
+        return self._tally is not None and self._tally.presses and self._steady() >= self._tries_from
 
     def _exchange(self, offences: Mapping[str, Offence], uses: Mapping[str, Use], *, asks: bool) -> _Heard:
         # In autocommit mode: a worker that stands still now holds no lock that the others would wait for.
@@ -193,6 +201,10 @@ class Warden:
         if self._tally is not None:
             shares.forget(connection)
         return frozenset(entry.device_id for entry in blocks.blocked(connection, now))
+
+
+def _wait_shortly(connection: Connection) -> None:
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{_LOCK_MILLISECONDS}ms"])
 
 
 _WHY: Final[dict[Offence, str]] = {

@@ -153,7 +153,7 @@ async def test_answers_alone_get_a_device_kept_out(workers: Callable[[int], Work
     """Nothing comes for the store, so that no group is let through or not."""
     several = workers(2)
     for _ in range(1300):
-        several.wardens[0].note_aside("wearcast/v1/d1/results/dtc", 1)
+        several.wardens[0].admits_aside("wearcast/v1/d1/results/dtc", 1)
     running = asyncio.create_task(several.wardens[0].run(), name="look who is kept out")
     try:
         await until(lambda: bool(blocks.blocked(connection, NOW)), "it is kept out")
@@ -195,3 +195,22 @@ def test_a_worker_that_stands_still_holds_nobody_up(connection: Connection, data
         shares.tell(still, {"d1": Use(messages=1)}, SLOW)
         connection.execute("SET lock_timeout = '100ms'")
         assert shares.tell(connection, {"d1": Use(messages=1)}, SLOW)["d1"].messages == pytest.approx(998, abs=0.1)
+
+
+async def test_a_device_that_is_being_erased_holds_up_neither_the_others_nor_its_erasure(
+    workers: Callable[[int], Workers], connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The erasure has one row and wants the next; a warden has that one and wants the first."""
+    several = workers(1)
+    shares.tell(connection, {device: Use(messages=1) for device in ("d1", "d2")}, SLOW)
+    with connection.transaction():
+        connection.execute("DELETE FROM device_allowance WHERE device_id = 'd2'")
+        assert await several.admit(0, 15, "d1") == 15
+        async with asyncio.timeout(60):
+            assert await several.admit(0, 25, "d2") == 25
+        connection.execute("DELETE FROM device_allowance WHERE device_id = 'd1'")
+    assert caplog.text.count("cannot say now who is kept out") == 1
+    several.seconds = TOLD_EVERY_SECONDS + 1
+    await several.admit(0, 1, "d1")
+    told = connection.execute("SELECT device_id, round(messages) FROM device_allowance ORDER BY 1").fetchall()
+    assert told == [("d1", 985), ("d2", 975)]

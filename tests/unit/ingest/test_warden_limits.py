@@ -80,6 +80,16 @@ def test_who_does_not_stop_is_an_offender_once() -> None:
     assert meter.collect() == {}
 
 
+def test_who_offended_is_limited_all_the_same() -> None:
+    """Not everybody can be blocked: an erased owner's dongle is in no registry, and let in to say that it is empty."""
+    meter = Meter(limits=LIMITS)
+    admitted = 0
+    for _ in range(1000):
+        admitted += meter.admit("flooder", 1, 0.0)
+        meter.collect()
+    assert admitted == 20
+
+
 def test_rubbish_is_an_offence_of_its_own() -> None:
     meter = Meter(limits=LIMITS)
     meter.malformed(["device"] * 5, 0.0)
