@@ -7,6 +7,7 @@ worker stands still.
 
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from psycopg.rows import tuple_row
@@ -16,6 +17,7 @@ from ingest.warden.limits import Limits
 from ingest.warden.tally import Use
 
 _FORGOTTEN_AFTER: Final = timedelta(hours=1)  # without a word of it: by the usual limits it is full after 200 seconds
+AT_ONCE: Final = 500  # devices in a statement: it has their rows for some 20 ms, and other workers want the same
 _PUT_BACK: Final = timedelta(minutes=1)  # so far back does no clock go that is only disciplined
 
 # elapsed: of two statements at once the later may have looked at the clock first, then nothing is filled. A clock that
@@ -40,10 +42,18 @@ _TELL: Final = """
 """
 
 
+def tell_all(connection: Connection, uses: dict[str, Use], limits: Limits) -> dict[str, Use]:
+    """As :func:`tell`, in several statements. What is told leaves ``uses``: where one fails, the others stay there."""
+    left: dict[str, Use] = {}
+    while some := dict(islice(uses.items(), AT_ONCE)):
+        left |= tell(connection, some, limits)
+        for device in some:
+            del uses[device]
+    return left
+
+
 def tell(connection: Connection, uses: Mapping[str, Use], limits: Limits) -> dict[str, Use]:
     """Take what was used from the allowances; what is left of them. Nothing for a device that is not registered."""
-    if not uses:
-        return {}
     parameters: dict[str, object] = {"devices": list(uses), "put_back": _PUT_BACK}
     for name in ("messages", "bytes", "over", "malformed"):
         allowance = getattr(limits, name)

@@ -179,12 +179,12 @@ class Warden:
     def _presses(self) -> bool:
         return self._tally is not None and self._tally.presses and self._steady() >= self._tries_from
 
-    def _exchange(self, offences: Mapping[str, Offence], uses: Mapping[str, Use], *, asks: bool) -> _Heard:
+    def _exchange(self, offences: Mapping[str, Offence], uses: dict[str, Use], *, asks: bool) -> _Heard:
         # In autocommit mode: a worker that stands still now holds no lock that the others would wait for.
         with self._session.connection() as connection:
             kept_out = self._ask_who_is_kept_out(connection, offences) if asks else None
             silent = 0.0 if self._knows_the_past or not asks else self._silent_seconds(connection)
-            left = {} if self._limits is None else shares.tell(connection, uses, self._limits)
+            left = {} if self._limits is None else shares.tell_all(connection, uses, self._limits)
         return _Heard(blocked=kept_out, silent_seconds=silent, left=left)
 
     def _silent_seconds(self, connection: Connection) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from ingest.database import Connection, connect
@@ -186,6 +187,23 @@ def test_an_allowance_fills_by_the_databases_clock_wherever_that_is_put(connecti
     at(connection, "-2 hours")
     shares.forget(connection)
     assert connection.execute("SELECT FROM device_allowance").fetchall() == []
+
+
+def test_a_fleet_is_told_in_parts_and_what_is_told_is_not_told_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are not held for long, and a failure in the middle counts nothing twice."""
+    for device in ("d1", "d2", "d3"):
+        register_car(connection, device)
+    monkeypatch.setattr(shares, "AT_ONCE", 2)
+    uses = {device: Use(messages=10) for device in ("d1", "d2", "d3")}
+    connection.execute("ALTER TABLE device_allowance ADD CONSTRAINT no_third CHECK (device_id <> 'd3')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        shares.tell_all(connection, uses, SLOW)
+    assert uses.keys() == {"d3"}
+    connection.execute("ALTER TABLE device_allowance DROP CONSTRAINT no_third")
+    assert shares.tell_all(connection, uses, SLOW)["d3"].messages == 990
+    assert uses == {}
 
 
 def test_a_worker_that_stands_still_holds_nobody_up(connection: Connection, database_url: str) -> None:
