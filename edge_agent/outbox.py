@@ -362,7 +362,8 @@ class Outbox:
         """What was counted since the file was made, by name; what never happened is absent.
 
         Done: ``batches_sealed``, ``samples_sealed``, ``events_sealed``, ``batches_committed``, ``batches_rejected``,
-        ``batches_joined`` (with a neighbour). Given up: see GIVEN_UP.
+        ``batches_joined`` (with a neighbour), ``batches_renumbered`` with ``samples_`` or ``events_renumbered`` (their
+        key is stored with other content). Given up: see GIVEN_UP.
         """
         with self._reading():
             return dict(self._db.execute("SELECT name, count FROM counter WHERE name <> 'batches_waiting'").fetchall())

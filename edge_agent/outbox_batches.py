@@ -12,6 +12,7 @@ from uuid import UUID
 
 from edge_agent.outbox_content import BatchChannel, checksum, joined, numbered
 from edge_agent.outbox_times import TimeRows
+from telemetry.digest import digest
 from telemetry.errors import WireError
 from telemetry.records import Acknowledgement, BatchKey
 from telemetry.wire import Form
@@ -86,11 +87,12 @@ class BatchRows:
         self._run = 0
         self._boot = UUID(int=0)
         self._kernel = ""
-        self._new_key: set[int] = set()  # ids of batches that lost their first key
+        self._second_keys: set[int] = set()  # sequences of this run that went to batches which had a key before
 
     def begin(self, run: int, boot: UUID, kernel: str) -> None:
         """A run begins. What waited for the clock of another start of the machine waits in vain."""
         self._run, self._boot, self._kernel = run, boot, kernel
+        self._second_keys.clear()
         self._times.begin(kernel)
         vain = self._db.execute(
             "SELECT batch.id FROM batch LEFT JOIN run ON run.id = run WHERE waits = 1"
@@ -147,6 +149,8 @@ class BatchRows:
                 "UPDATE batch SET boot = ?, sequence = ?, crc = ?, payload = ? WHERE id = ?",
                 (str(key.boot), key.sequence, checksum(payload), payload, batch.id),
             )
+            # A number comes twice where the transaction that gave it was undone.
+            (self._second_keys.discard if boot is None else self._second_keys.add)(key.sequence)
             found.append(Publication(id=batch.id, channel=channel, key=key, payload=payload))
         return tuple(found)
 
@@ -229,20 +233,25 @@ class BatchRows:
                 "DELETE FROM batch WHERE boot = ? AND sequence BETWEEN ? AND ? RETURNING id", (boot, first, last)
             )
             gone += [row[0] for row in rows]
-        self._new_key.difference_update(gone)
+            if ack.boot == self._boot:
+                self._second_keys -= {sequence for sequence in self._second_keys if first <= sequence <= last}
         self._count("batches_committed", len(gone))
         self._count("batches_waiting", -len(gone))
         for entry in ack.rejected:
             row = self._db.execute(
-                "SELECT id, clock_ms, created_ms FROM batch WHERE boot = ? AND sequence = ?", (boot, entry.sequence)
+                "SELECT id, clock_ms, created_ms, payload FROM batch WHERE boot = ? AND sequence = ?",
+                (boot, entry.sequence),
             ).fetchone()
             if row is None or (entry.reason in CLOCK_REASONS and self._times.comes_again(row[0])):
                 continue  # the second refusal of a batch that was sent twice, meanwhile put right
             if entry.reason == "far-future" and row[1] is not None and self._times.is_past(row[2]):
                 log.info("batch %s/%d is not of the future: the backend's clock is wrong", boot, entry.sequence)
                 continue  # stays in flight, and is sent again when it was not acknowledged for long enough
+            if entry.reason == REPLAYED and entry.stored == digest(row[3]):
+                log.info("batch %s/%d is stored: it was an older copy that was refused", boot, entry.sequence)
+                continue  # as above, and then acknowledged
             gone.append(row[0])
-            if entry.reason == REPLAYED and row[0] not in self._new_key:
+            if entry.reason == REPLAYED and entry.stored is not None and not self._has_second_key(ack, entry.sequence):
                 log.warning("batch %s/%d is stored with other content: this one gets another key", boot, entry.sequence)
                 self._take_key(row[0])
                 continue
@@ -260,11 +269,18 @@ class BatchRows:
         """Let a batch be published under another key, once: under its own the backend has not got this content.
 
         So it is where one worker refused it for its time and another one took it, and it was put right in between; or
-        where a disk forgot that a number was given.
+        where a disk forgot that a number was given. A boot without a sequence marks it until then.
         """
-        self._db.execute("UPDATE batch SET boot = NULL, sequence = NULL WHERE id = ?", (row_id,))
-        self._new_key.add(row_id)
+        channel, items = self._db.execute(
+            "UPDATE batch SET sequence = NULL WHERE id = ? RETURNING channel, items", (row_id,)
+        ).fetchone()
+        self._count("batches_renumbered", 1)
+        self._count("samples_renumbered" if channel == "readings" else "events_renumbered", items)
         self._freed()
+
+    def _has_second_key(self, ack: Acknowledgement, sequence: int) -> bool:
+        """Whether it had another key before; after a restart nobody knows, and it may get one more."""
+        return ack.boot == self._boot and sequence in self._second_keys
 
     def rejected(self) -> tuple[RejectedEntry, ...]:
         """See :meth:`Outbox.rejected`."""
@@ -281,7 +297,6 @@ class BatchRows:
             (reason[:500], row_id),
         )
         self._db.execute("DELETE FROM batch WHERE id = ?", (row_id,))
-        self._new_key.discard(row_id)
         self._count("batches_waiting", -1)
         forgotten = self._db.execute(
             "DELETE FROM rejected WHERE id NOT IN (SELECT id FROM rejected ORDER BY id DESC LIMIT ?)", (MAX_REJECTED,)

@@ -106,9 +106,10 @@ class StatusMessage(JsonMessage, frozen=True, kw_only=True):
     planned: bool | None = None
 
 
-class _Rejected(msgspec.Struct, frozen=True, kw_only=True):
+class _Rejected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: Sequence
     reason: str
+    stored: bytes | None = None  # Base64
 
 
 class AckMessage(JsonMessage, frozen=True, kw_only=True, omit_defaults=True):
@@ -284,7 +285,9 @@ def encode_ack(ack: Acknowledgement) -> bytes:
             device=ack.device,
             boot=ack.boot,
             committed=list(ack.committed),
-            rejected=[_Rejected(sequence=entry.sequence, reason=entry.reason) for entry in ack.rejected],
+            rejected=[
+                _Rejected(sequence=entry.sequence, reason=entry.reason, stored=entry.stored) for entry in ack.rejected
+            ],
         )
     )
 
@@ -296,7 +299,10 @@ def decode_ack(device: str, payload: bytes) -> Acknowledgement:
         device=device,
         boot=message.boot,
         committed=tuple(message.committed),
-        rejected=tuple(RejectedBatch(sequence=entry.sequence, reason=entry.reason) for entry in message.rejected),
+        rejected=tuple(
+            RejectedBatch(sequence=entry.sequence, reason=entry.reason, stored=entry.stored)
+            for entry in message.rejected
+        ),
     )
 
 

@@ -215,10 +215,15 @@ class DeviceStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedBatch:
-    """A batch the backend stored as rejected: sending it again will not help."""
+    """A batch the backend stored as rejected: sending it again will not help.
+
+    ``stored``: of one whose key is stored with other content, the digest (:mod:`telemetry.digest`) of what is stored.
+    Copies of what was once sent may come late: it alone tells whether the content meant is the present one.
+    """
 
     sequence: int
     reason: str
+    stored: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

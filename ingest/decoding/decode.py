@@ -3,7 +3,6 @@
 The wire format's own checks are in :mod:`telemetry.wire`; here stand those that need to know when a message came.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final, TypeAlias
 from ingest.decoding.column_reader import ColumnReader
 from ingest.decoding.columns import ColumnarBatch, columnar
 from telemetry.compact import is_compact
+from telemetry.digest import digest
 from telemetry.errors import WireError
 from telemetry.records import BatchKey, DeviceStatus, EventKind, EventsBatch, ReadingsBatch, require_aware
 from telemetry.topics import parse_device_topic
@@ -77,12 +77,16 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """A message that is not taken, and why; ``key`` where its sender can be told."""
+    """A message that is not taken, and why; ``key`` where its sender can be told.
+
+    ``stored``: the digest of what is stored under that key, where that is why.
+    """
 
     message: Incoming
     reason: str  # of REJECT_REASONS
     detail: str
     key: BatchKey | None = None
+    stored: bytes | None = None
 
 
 def is_for_the_store(topic: str) -> bool:
@@ -163,15 +167,6 @@ def decode(message: Incoming) -> Accepted | Rejection:
         if complaint is not None:
             return Rejection(message=message, reason="malformed", detail=complaint, key=key)
     return Accepted(message=message, record=record, digest=digest(message.payload))
-
-
-def digest(*parts: bytes) -> bytes:
-    """16 bytes that differ where the content differs (BLAKE2b, RFC 7693)."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(len(part).to_bytes(8))
-        state.update(part)
-    return state.digest()
 
 
 def _times(record: ReadingsBatch | EventsBatch | DeviceStatus) -> Iterator[datetime]:

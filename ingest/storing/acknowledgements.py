@@ -7,14 +7,21 @@ from uuid import UUID
 from telemetry.records import Acknowledgement, BatchKey, RejectedBatch
 
 
-def acknowledgements(committed: Iterable[BatchKey], rejected: Mapping[BatchKey, str]) -> tuple[Acknowledgement, ...]:
-    """One acknowledgement per device and boot; ``rejected`` gives the reason by key."""
+def acknowledgements(
+    committed: Iterable[BatchKey], rejected: Mapping[BatchKey, tuple[str, bytes | None]]
+) -> tuple[Acknowledgement, ...]:
+    """One acknowledgement per device and boot.
+
+    ``rejected``: by key the reason, and the digest of what is stored under it where that is the reason.
+    """
     sequences: dict[tuple[str, UUID], set[int]] = {}
     refusals: dict[tuple[str, UUID], list[RejectedBatch]] = {}
     for key in committed:
         sequences.setdefault((key.device, key.boot), set()).add(key.sequence)
-    for key, reason in rejected.items():
-        refusals.setdefault((key.device, key.boot), []).append(RejectedBatch(sequence=key.sequence, reason=reason))
+    for key, (reason, stored) in rejected.items():
+        refusals.setdefault((key.device, key.boot), []).append(
+            RejectedBatch(sequence=key.sequence, reason=reason, stored=stored)
+        )
     return tuple(
         Acknowledgement(
             device=device,

@@ -12,8 +12,9 @@ from psycopg.rows import tuple_row
 
 from ingest.database import Connection
 from ingest.decoding.columns import ColumnarBatch
-from ingest.decoding.decode import TIME_REASONS, Accepted, Readings, Rejection, digest
+from ingest.decoding.decode import TIME_REASONS, Accepted, Readings, Rejection
 from ingest.errors import DatabaseError
+from telemetry.digest import digest
 from telemetry.records import BatchKey, DeviceStatus, EventsBatch
 
 Batch: TypeAlias = Readings | EventsBatch
@@ -58,6 +59,7 @@ def enter(connection: Connection, accepted: Sequence[Accepted]) -> Entries:
                 reason="replayed",
                 detail=f"batch {batch.key} is stored with other content; a sequence number is used once per boot",
                 key=batch.key,
+                stored=stored[batch.key],
             )
             for entry, batch in again
             if stored[batch.key] != entry.digest

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ingest.database import Connection
-from ingest.decoding.decode import TEMPORARY_REASONS, Rejection, digest
+from ingest.decoding.decode import TEMPORARY_REASONS, Rejection
+from telemetry.digest import digest
 from telemetry.topics import sender_of
 
 KEPT_PAYLOAD_BYTES: Final = 1024 * 1024  # of a rejected message: whole, as no broker of ours takes a larger one

@@ -116,7 +116,7 @@ def _store_group(connection: Connection, decoded: Sequence[Accepted | Rejection]
     _keep_statuses(connection, [entry.record for entry in accepted if isinstance(entry.record, DeviceStatus)], now)
     keep_rejections(connection, rejections)
     refused = {
-        entry.key: entry.reason
+        entry.key: (entry.reason, entry.stored)
         for entry in rejections
         if entry.key is not None and entry.reason not in TEMPORARY_REASONS
     }

@@ -13,10 +13,10 @@ from ingest.database import Connection, connect
 from ingest.decoding.decode import Incoming
 from ingest.errors import DatabaseError
 from ingest.storing import ledger
-from ingest.storing.writer import store
+from ingest.storing.writer import Outcome, store
 from telemetry.records import ReadingsBatch, Sample, ms_from_utc
 from telemetry.topics import publish_topic
-from telemetry.wire import Form, encode_readings
+from telemetry.wire import Form, decode_ack, encode_ack, encode_readings
 from tests.integration.ingest_support import SPEED, readings, register_car
 from tests.unit.edge_agent.outbox_support import publish_all
 
@@ -72,6 +72,35 @@ def test_a_batch_stored_while_our_clock_was_ahead_is_not_refused_when_it_comes_a
     assert (counted.batches, counted.resent) == (1, 2)
     kept = connection.execute("SELECT payload FROM rejected_message").fetchall()
     assert {bytes(row[0]) for row in kept} == {other, unheard}
+
+
+def test_a_late_copy_of_what_was_put_right_does_not_make_its_device_send_it_twice(connection: Connection) -> None:
+    register_car(connection, "d1")
+    right_ms, wrong = ms_from_utc(NOW), timedelta(days=30)
+    wrong_ms = ms_from_utc(NOW + wrong)
+    with Outbox.open(":memory:", device="d1", max_bytes=10_000_000) as outbox:
+        outbox.begin_boot(uuid4(), "kernel-1")
+        outbox.add_readings(
+            [Sample(time=NOW + wrong, monotonic_ms=0, values={SPEED: 50.0})], [], created_ms=wrong_ms, clock_ms=wrong_ms
+        )
+
+        def handed_over(entry: Publication, now: datetime) -> Outcome:
+            message = Incoming(topic=publish_topic("d1", entry.channel), payload=entry.payload, received_at=now)
+            return store(connection, [message], now)
+
+        (copy,) = publish_all(outbox)
+        for ack in handed_over(copy, NOW).acknowledgements:
+            outbox.acknowledge(ack)  # refused for its time
+        assert outbox.put_right(right_ms, 0) == 1
+        (put_right,) = publish_all(outbox)
+        heard_late = handed_over(put_right, NOW).acknowledgements
+        late = handed_over(copy, NOW + wrong)
+        assert late.reasons == Counter({"replayed": 1})
+        for ack in (*late.acknowledgements, *heard_late):
+            outbox.acknowledge(decode_ack("d1", encode_ack(ack)))
+        assert (outbox.pending_batches(), outbox.rejected()) == (0, ())
+    (counted,) = reading_store.counts(connection).boots
+    assert counted.batches == 1
 
 
 def test_a_batch_refused_by_one_worker_and_taken_by_another_is_stored_with_the_right_times_too(

@@ -9,9 +9,10 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection, connect
-from ingest.decoding.decode import Accepted, Incoming, decode, digest
+from ingest.decoding.decode import Accepted, Incoming, decode
 from ingest.storing.writer import store, store_decoded
 from telemetry import compact
+from telemetry.digest import digest
 from telemetry.records import BatchKey, Estimate, Quantity, ReadingsBatch
 from telemetry.topics import Channel, publish_topic
 from telemetry.wire import encode_readings

@@ -32,7 +32,11 @@ def test_ranges_cover_exactly_the_numbers_and_never_touch(numbers: set[int]) -> 
 def test_one_acknowledgement_per_device_and_boot() -> None:
     made = acknowledgements(
         [key("a", BOOT, 2), key("b", BOOT, 1), key("a", BOOT, 1), key("a", OTHER_BOOT, 9)],
-        {key("a", BOOT, 5): "far-future", key("a", BOOT, 3): "malformed", key("c", BOOT, 4): "replayed"},
+        {
+            key("a", BOOT, 5): ("far-future", None),
+            key("a", BOOT, 3): ("malformed", None),
+            key("c", BOOT, 4): ("replayed", b"digest"),
+        },
     )
     by_boot = {(ack.device, ack.boot): ack for ack in made}
     assert len(made) == len(by_boot) == 4
@@ -43,6 +47,7 @@ def test_one_acknowledgement_per_device_and_boot() -> None:
     )
     assert by_boot["a", OTHER_BOOT].committed == ((9, 9),)
     assert by_boot["c", BOOT].committed == ()
+    assert by_boot["c", BOOT].rejected == (RejectedBatch(sequence=4, reason="replayed", stored=b"digest"),)
 
 
 def test_nothing_to_tell() -> None:
@@ -52,9 +57,9 @@ def test_nothing_to_tell() -> None:
 _KEYS = st.builds(key, st.sampled_from("ab"), st.sampled_from([BOOT, OTHER_BOOT]), st.integers(1, 12))
 
 
-@given(st.lists(st.tuples(st.sets(_KEYS), st.dictionaries(_KEYS, st.just("malformed"))), max_size=4))
+@given(st.lists(st.tuples(st.sets(_KEYS), st.dictionaries(_KEYS, st.just(("malformed", None)))), max_size=4))
 def test_what_several_groups_say_together_is_what_one_group_of_all_would(
-    groups: list[tuple[set[BatchKey], dict[BatchKey, str]]],
+    groups: list[tuple[set[BatchKey], dict[BatchKey, tuple[str, None]]]],
 ) -> None:
     several = [ack for committed, rejected in groups for ack in acknowledgements(committed, rejected)]
     every = acknowledgements(

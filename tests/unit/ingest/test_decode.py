@@ -13,9 +13,9 @@ from ingest.decoding.decode import (
     Incoming,
     Rejection,
     decode,
-    digest,
     is_for_the_store,
 )
+from telemetry.digest import digest
 from telemetry.records import (
     BatchKey,
     DeviceStatus,
