@@ -6,7 +6,8 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,7 +30,13 @@ from ingest.sources.nats_stream import (
     find_consumer,
     prepare,
 )
-from tests.integration.ingest_support import register_car, until
+from ingest.warden import blocks
+from ingest.warden.bucket import Allowance
+from ingest.warden.limits import Limits
+from ingest.worker import WorkerConfig, run_worker
+from telemetry.topics import publish_topic
+from telemetry.wire import encode_readings
+from tests.integration.ingest_support import readings, register_car, running, until
 from tests.integration.jetstream_support import (
     ACK_WAIT_SECONDS,
     Car,
@@ -143,6 +150,51 @@ async def test_workers_and_a_node_die_and_others_come_without_loss(
                 assert stored_once(connection, cars, BATCHES)
         led.restart()
         cluster.wait_until_ready()
+
+
+async def flood(cluster: Cluster, device: str, messages: int) -> None:
+    """Good batches, as fast as the broker takes them."""
+    node, boot = cluster.nodes[0], uuid4()
+    async with aiomqtt.Client(
+        node.host,
+        node.port,
+        identifier="flood",
+        username=ADMIN.name,
+        password=ADMIN.password,
+        max_inflight_messages=100,
+    ) as client:
+        client.pending_calls_threshold = messages
+        for first in range(0, messages, 100):
+            batches = (encode_readings(readings(device, boot, first + number)) for number in range(1, 101))
+            await asyncio.gather(*(client.publish(publish_topic(device, "readings"), each, qos=1) for each in batches))
+
+
+async def test_a_flood_has_its_limit_once_and_not_with_each_worker(
+    cluster: Cluster, cars: list[Car], database_url: str, connection: Connection
+) -> None:
+    once = 400
+    limits = Limits(
+        messages=Allowance(per_second=2, burst=once), bytes=Allowance(per_second=10**6, burst=10**9),
+        over=Allowance(per_second=2, burst=100),
+    )  # fmt: skip
+    config = WorkerConfig(
+        database_url=database_url, nats=nats_config(cluster.nodes, WORKER), group_messages=20, limits=limits
+    )
+    flooder, *honest = cars
+    async with contextlib.AsyncExitStack() as several:
+        for name in ("first", "second", "third"):
+            await several.enter_async_context(running(partial(run_worker, replace(config, client_id=name)), name))
+        async with driving(honest, 0.01) as driven:
+            await flood(cluster, flooder.device, 3 * once)
+            await asyncio.wait_for(driven, 60)
+        await _all_settled(cluster)
+        await until(lambda: bool(blocks.blocked(connection, datetime.now(UTC))), "somebody is kept out")
+    (kept_out,) = blocks.blocked(connection, datetime.now(UTC))
+    assert (kept_out.device_id, kept_out.reason) == (flooder.device, "flood")
+    counted = connection.execute("SELECT device_id, count(*) FROM batch GROUP BY device_id").fetchall()
+    stored = dict(counted)
+    assert 0 < stored.pop(flooder.device) < 2 * once
+    assert stored == {car.device: BATCHES for car in honest}
 
 
 @contextlib.asynccontextmanager
