@@ -1,5 +1,5 @@
 """Keeps one device from harming the others: limits per device, and who breaks them again and again is kept out.
 
-``bucket`` and ``limits`` decide and are pure; ``blocks`` are the database's; ``warden`` stands between broker and
-store.
+``bucket``, ``limits``, ``meter`` and ``tally`` decide and are pure; ``blocks`` and ``shares`` are the database's;
+``outage`` says what is pardoned after a silence; ``warden`` stands between broker and store.
 """
