@@ -41,7 +41,7 @@ def run(
     ] = "mqtt",
 ) -> None:
     """Run a worker until it is stopped (SIGTERM finishes the group at hand)."""
-    from ingest.tuning import keep_freed_memory, spare_collector
+    from ingest.tuning import spare_collector
     from ingest.worker import run_worker
     from wearcast.services import worker_config
     from wearcast.watch.observed import observed
@@ -55,7 +55,6 @@ def run(
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
             spare_collector()
-            keep_freed_memory()
             await run_worker(worker_config(settings, url, name, source), stop)
 
         with observed("ingest", settings, url, instance=name):
