@@ -49,13 +49,21 @@ def stolen(fortress: Fortress) -> Client:
     return fortress.device("car-g3", generation=3, subscribe=[COMMAND, SERVICE], clean=False)
 
 
+def witness(fortress: Fortress) -> Client:
+    """It hears what the broker has taken."""
+    return fortress.service(client_id="wearcast-listener", subscribe=[SERVICE])
+
+
 @attack("let orders to be emptied pile up: QoS 1, and away", answer="nothing waits; the next is heard")
 async def test_orders_do_not_pile_up_and_who_comes_back_hears_the_next(fortress: Fortress) -> None:
     with await asyncio.to_thread(stolen, fortress):
         pass
     async with worker_source(fortress) as source:
-        await source.publish([(COMMAND, ORDER)] * 100)
-        await source.publish([(SERVICE, b"a record, said seldom")])
+        with await asyncio.to_thread(witness, fortress) as heard:
+            await source.publish([(COMMAND, ORDER)] * 100)
+            await source.publish([(SERVICE, b"a record, said seldom")])
+            # The broker takes one after the other: what is still on its way to it is no order to who was away.
+            await asyncio.to_thread(heard.until, lambda: (SERVICE, b"a record, said seldom") in heard.received)
         with await asyncio.to_thread(stolen, fortress) as back:
             await asyncio.to_thread(back.until, lambda: bool(back.received))
             assert back.received == [(SERVICE, b"a record, said seldom")]
