@@ -1,6 +1,8 @@
 """The ledger beside others that change it."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -74,15 +76,24 @@ def test_a_batch_stored_while_our_clock_was_ahead_is_not_refused_when_it_comes_a
     assert {bytes(row[0]) for row in kept} == {other, unheard}
 
 
-def test_a_late_copy_of_what_was_put_right_does_not_make_its_device_send_it_twice(connection: Connection) -> None:
-    register_car(connection, "d1")
-    right_ms, wrong = ms_from_utc(NOW), timedelta(days=30)
-    wrong_ms = ms_from_utc(NOW + wrong)
+WRONG = timedelta(days=30)
+
+
+@contextmanager
+def dongle_ahead() -> Iterator[Outbox]:
+    """Outbox of d1 with one sample, taken while its clock was a month ahead."""
+    wrong_ms = ms_from_utc(NOW + WRONG)
     with Outbox.open(":memory:", device="d1", max_bytes=10_000_000) as outbox:
         outbox.begin_boot(uuid4(), "kernel-1")
         outbox.add_readings(
-            [Sample(time=NOW + wrong, monotonic_ms=0, values={SPEED: 50.0})], [], created_ms=wrong_ms, clock_ms=wrong_ms
+            [Sample(time=NOW + WRONG, monotonic_ms=0, values={SPEED: 50.0})], [], created_ms=wrong_ms, clock_ms=wrong_ms
         )
+        yield outbox
+
+
+def test_a_late_copy_of_what_was_put_right_does_not_make_its_device_send_it_twice(connection: Connection) -> None:
+    register_car(connection, "d1")
+    with dongle_ahead() as outbox:
 
         def handed_over(entry: Publication, now: datetime) -> Outcome:
             message = Incoming(topic=publish_topic("d1", entry.channel), payload=entry.payload, received_at=now)
@@ -91,10 +102,10 @@ def test_a_late_copy_of_what_was_put_right_does_not_make_its_device_send_it_twic
         (copy,) = publish_all(outbox)
         for ack in handed_over(copy, NOW).acknowledgements:
             outbox.acknowledge(ack)  # refused for its time
-        assert outbox.put_right(right_ms, 0) == 1
+        assert outbox.put_right(ms_from_utc(NOW), 0) == 1
         (put_right,) = publish_all(outbox)
         heard_late = handed_over(put_right, NOW).acknowledgements
-        late = handed_over(copy, NOW + wrong)
+        late = handed_over(copy, NOW + WRONG)
         assert late.reasons == Counter({"replayed": 1})
         for ack in (*late.acknowledgements, *heard_late):
             outbox.acknowledge(decode_ack("d1", encode_ack(ack)))
@@ -107,13 +118,7 @@ def test_a_batch_refused_by_one_worker_and_taken_by_another_is_stored_with_the_r
     connection: Connection,
 ) -> None:
     register_car(connection, "d1")
-    right_ms, wrong = ms_from_utc(NOW), timedelta(days=30)
-    wrong_ms = ms_from_utc(NOW + wrong)
-    with Outbox.open(":memory:", device="d1", max_bytes=10_000_000) as outbox:
-        outbox.begin_boot(uuid4(), "kernel-1")
-        outbox.add_readings(
-            [Sample(time=NOW + wrong, monotonic_ms=0, values={SPEED: 50.0})], [], created_ms=wrong_ms, clock_ms=wrong_ms
-        )
+    with dongle_ahead() as outbox:
 
         def arrived(entry: Publication, now: datetime) -> Incoming:
             return Incoming(topic=publish_topic("d1", entry.channel), payload=entry.payload, received_at=now)
@@ -126,14 +131,14 @@ def test_a_batch_refused_by_one_worker_and_taken_by_another_is_stored_with_the_r
 
         (copy,) = publish_all(outbox)
         assert sent() == Counter({"far-future": 1})
-        taken = store(connection, [arrived(copy, NOW + wrong)], NOW + wrong)
+        taken = store(connection, [arrived(copy, NOW + WRONG)], NOW + WRONG)
         assert taken.batches == 1  # and its acknowledgement is lost
-        assert outbox.put_right(right_ms, 0) == 1
+        assert outbox.put_right(ms_from_utc(NOW), 0) == 1
         assert sent() == Counter({"replayed": 1})
         assert sent() == Counter()
         assert (outbox.pending_batches(), outbox.rejected()) == (0, ())
     times = connection.execute("SELECT time FROM reading ORDER BY time").fetchall()
-    moments = zip(times, (NOW, NOW + wrong), strict=True)
+    moments = zip(times, (NOW, NOW + WRONG), strict=True)
     assert all(abs(row[0] - moment) < timedelta(seconds=1) for row, moment in moments)
     (counted,) = reading_store.counts(connection).boots
     assert (counted.batches, counted.resent) == (2, 0)
