@@ -1,16 +1,20 @@
 """How the backend connects to the broker: one place decides protocol, TLS and socket options."""
 
+import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import aiomqtt
 
 from ingest.errors import BrokerError
 
 _ANSWER_SECONDS: Final = 10.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,15 @@ class Client(aiomqtt.Client):
             self._disconnected.exception()  # else it would be logged as one that nobody heard of
         if self._dialled:
             self._client._sock_close()  # noqa: SLF001 - paho offers no way to close without the broker's help
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - as aiomqtt has it
+        # asyncio.wait_for of Python 3.11 gives the answer and forgets the cancelling where both come at once
+        # (github.com/python/cpython/issues/86296): Ctrl-C then ended nothing.
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("the broker did not answer in time") from None
 
     def _client_connect(self) -> None:
         # On a thread of its own, which no cancelling stops.

@@ -22,6 +22,7 @@ import psycopg
 from ingest import watch
 from ingest.acknowledger import Acknowledger
 from ingest.broker_connection import BrokerConfig
+from ingest.cancelling import end_tasks
 from ingest.clock import BackendClock
 from ingest.database import Connection
 from ingest.decoding.decode import Accepted, Incoming, Rejection, decode_group, is_answer
@@ -91,13 +92,11 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
         await stop.wait()
         worker.source.close()
         await asyncio.wait(storing, timeout=_STOP_SECONDS)
-        for task in storing:
-            task.cancel()
+        await end_tasks(storing)
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await worker.acknowledger.publish()
-        for task in beside:
-            task.cancel()
+        await end_tasks(beside)
     logger.info("ingest worker stopped")
 
 

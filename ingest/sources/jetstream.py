@@ -26,6 +26,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from ingest import metrics
+from ingest.cancelling import end_tasks
 from ingest.decoding.decode import Incoming, is_for_the_store
 from ingest.errors import BrokerError
 from ingest.pause import Pause
@@ -118,9 +119,7 @@ class JetstreamSource:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
             await _drain(subscription)  # what is on its way was given to us
         raise BrokerError(f"the connection to {self._config.servers} broke")
 
