@@ -11,9 +11,11 @@ import pytest
 
 from ingest.database import Connection, connect
 from ingest.enrolment import access, store
+from ingest.enrolment.desk import take_over
 from ingest.enrolment.port import IssuedCertificate
 from ingest.enrolment.store import Refused
 from ingest.errors import EnrolmentError
+from ingest.outbound import wipes
 from ingest.registry import update_device
 from tests.integration.remote_support import register_devices
 
@@ -168,6 +170,9 @@ def test_changes_of_access_are_told_and_nothing_else_is(connection: Connection, 
             return sum(1 for _ in before)
 
         update_device(connection, device, hardware="pi_zero_2w_mcp251xfd")
+        assert told() == 0
+        take_over(connection, [])  # what the enrolment service does whenever it is told: it finds nothing to end
+        wipes.expire(connection, NOW)
         assert told() == 0
         assert access.device_access(connection)[0].changed_at == changed_before
         update_device(connection, device, enabled=False)
