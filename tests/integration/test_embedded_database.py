@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from wearcast.embedded.errors import DatabaseUnavailableError
+from wearcast.embedded.paths import cache_root, memory_root
 from wearcast.embedded.postgres_binaries import find_installed
 from wearcast.embedded.timescaledb import Database, open_database, private_database
 
@@ -92,8 +93,10 @@ def test_committed_rows_survive_kill_and_restart_at_the_same_address() -> None:
 
 
 def test_fresh_databases_run_side_by_side_and_leave_nothing(database: Database) -> None:
-    with private_database("test", fresh=True, durable=False) as other:
+    with private_database("test", fresh=True, durable=False, in_memory=True) as other:
         assert other.url != database.url
+        assert other.data.is_relative_to(memory_root() or cache_root())
+        assert database.data.is_relative_to(cache_root())
         assert one(other.url, "SELECT current_setting('fsync')") == "off"
         assert one(database.url, "SELECT current_setting('fsync')") == "on"
         folder = other.data

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from wearcast.embedded.errors import EmbeddedError
 
 _SYSTEM_CACHE = Path("/var/cache/wearcast")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - what we make there is closed to others, and only ours is used
+_MEMORY_BYTES = 2 * 1024**3  # a server's data and its journal, several times over
 _UNPRIVILEGED_USERS = ("nobody", "daemon")
 
 
@@ -49,6 +52,20 @@ def cache_root() -> Path:
         root = (Path(base) if base.startswith("/") else Path.home() / ".cache") / "wearcast"
     make_folder(root, private=os.geteuid() != 0)
     return root
+
+
+def memory_root(memory: Path = _MEMORY, *, least_bytes: int = _MEMORY_BYTES) -> Path | None:
+    """Return (and create) a folder of ours in the machine's memory; None where there is none, or little room in it."""
+    try:
+        room = os.statvfs(memory)
+        if room.f_bavail * room.f_frsize < least_bytes:
+            return None
+        root = make_folder(memory / f"wearcast-{os.geteuid()}", private=os.geteuid() != 0)
+        found = root.lstat()
+    except (OSError, EmbeddedError):
+        return None
+    # Everybody may write beside it, and make it before us.
+    return root if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() else None
 
 
 def make_folder(path: Path, *, private: bool = True, owner: ServiceUser | None = None) -> Path:

@@ -32,17 +32,27 @@ _SETTINGS = {
     "log_timezone": "UTC",
 }
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+_IN_MEMORY = {"max_wal_size": "256MB"}
 _IPC_RMID = 0  # linux/ipc.h
 
 
 class Database:
     """A server. `url` is a psycopg connection string for its database, valid across `restart`."""
 
-    def __init__(self, *, binaries: Binaries, home: Path, password: str, durable: bool, disposable: bool) -> None:
+    def __init__(
+        self,
+        *,
+        binaries: Binaries,
+        home: Path,
+        password: str,
+        durable: bool,
+        disposable: bool,
+        in_memory: bool = False,
+    ) -> None:
         self._binaries = binaries
         self._home = home
         self._password = password
-        self._settings = _SETTINGS if durable else {**_SETTINGS, **_NOT_DURABLE}
+        self._settings = {**_SETTINGS, **({} if durable else _NOT_DURABLE), **(_IN_MEMORY if in_memory else {})}
         # Data that is thrown away anyway need not be written out when the parent dies.
         self._end_signal = signal.SIGQUIT if disposable else signal.SIGINT
         self._port = 0

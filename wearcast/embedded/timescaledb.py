@@ -19,7 +19,15 @@ import psycopg
 
 from wearcast.embedded.errors import DatabaseUnavailableError
 from wearcast.embedded.instances import instance_home
-from wearcast.embedded.paths import ServiceUser, cache_root, locked, make_folder, service_user, write_private
+from wearcast.embedded.paths import (
+    ServiceUser,
+    cache_root,
+    locked,
+    make_folder,
+    memory_root,
+    service_user,
+    write_private,
+)
 from wearcast.embedded.postgres_binaries import Binaries, Progress, ensure_binaries
 from wearcast.embedded.postgres_server import (
     NAME,
@@ -53,18 +61,24 @@ def private_database(
     *,
     fresh: bool = False,
     durable: bool = True,
+    in_memory: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Database]:
     """Run a private TimescaleDB for the time of the block.
 
     `instance` names data that is kept for the next time; where another process runs it already, that one is used.
     `fresh` gives a new, empty database in a folder of its own, deleted at the end. `durable=False` turns fsync
-    off, for tests that crash nothing. The database has the extensions timescaledb and btree_gist and no tables.
+    off, for tests that crash nothing. `in_memory` keeps a fresh one's data in the machine's memory where there is room
+    for it: ext4 does not give a deleted file's inode away for some seconds, and searches ever longer for another one
+    where databases of 400 files come and go. The database has the extensions timescaledb and btree_gist and no tables.
     Raises DatabaseUnavailableError, saying what to do.
     """
     prepared = prepare(progress)
-    base, binaries, owner = prepared.base, prepared.binaries, prepared.owner
-    with instance_home(base, f"{instance}-{binaries.major}", fresh=fresh, owner=owner, may_remove=_has_ended) as (
+    binaries, owner = prepared.binaries, prepared.owner
+    memory = memory_root() if in_memory and fresh else None
+    with instance_home(
+        memory or prepared.base, f"{instance}-{binaries.major}", fresh=fresh, owner=owner, may_remove=_has_ended
+    ) as (
         home,
         is_ours,
     ):
@@ -72,7 +86,14 @@ def private_database(
             yield _join(home, binaries)
             return
         (home / "url").unlink(missing_ok=True)
-        database = Database(binaries=binaries, home=home, password=prepared.password, durable=durable, disposable=fresh)
+        database = Database(
+            binaries=binaries,
+            home=home,
+            password=prepared.password,
+            durable=durable,
+            disposable=fresh,
+            in_memory=memory is not None,
+        )
         is_new = _copy_template(prepared.template, database.data, binaries, owner, sync=not fresh)
         database.start()
         try:
