@@ -3,6 +3,8 @@
 Every session runs in UTC, so every time read is aware and in UTC. What is done with a connection belongs elsewhere.
 """
 
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import psycopg
@@ -26,7 +28,46 @@ KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count
 
 # A pool doubles its pauses between attempts to connect until it gives up, and begins anew with the next request. With
 # psycopg_pool's five minutes it came back 25 s after an outage of 40 s (measured), and later after longer ones.
-RECONNECT_SECONDS = 8.0
+RECONNECT_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 0.25  # whoever waits for a connection asks the pool anew: it may have given up meanwhile
+
+
+class Pool(ConnectionPool[Connection]):
+    """A pool that gives no dead connection away and soon has new ones after an outage; see :func:`open_pool`."""
+
+    def __init__(
+        self, url: str, *, application_name: str, max_size: int, timeout: float, is_away: Callable[[], bool]
+    ) -> None:
+        super().__init__(
+            _conninfo(url, application_name),
+            min_size=1,
+            max_size=max_size,
+            open=False,
+            timeout=timeout,
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=self._require_alive,
+        )
+        self._is_away = is_away
+
+    def getconn(self, timeout: float | None = None) -> Connection:
+        """A connection that answers; PoolTimeout after ``timeout`` seconds, or once the database is known as away."""
+        begun, patience = time.monotonic(), self.timeout if timeout is None else timeout
+        while (left := begun + patience - time.monotonic()) > 0:
+            try:
+                return super().getconn(min(_ASK_AGAIN_SECONDS, left))
+            except PoolTimeout:
+                if self._is_away():
+                    break
+        raise PoolTimeout(f"no connection after {time.monotonic() - begun:.1f} s")
+
+    def _require_alive(self, connection: Connection) -> None:
+        try:
+            self.check_connection(connection)
+        except psycopg.Error:
+            # A database that was started again has cut the others too. Found one by one, with psycopg_pool's pauses
+            # between them, they would hold up the next request for seconds.
+            self.drain()
+            raise
 
 
 def connect(url: str, *, application_name: str = APPLICATION_NAME, autocommit: bool = False) -> Connection:
@@ -48,26 +89,27 @@ async def connect_async(
 
 
 def open_pool(
-    url: str, *, application_name: str = APPLICATION_NAME, min_size: int = 1, max_size: int = 4, timeout: float = 10.0
-) -> ConnectionPool[Connection]:
-    """Open a pool of connections in UTC and wait until it holds ``min_size``; ``timeout`` in seconds.
+    url: str,
+    *,
+    application_name: str = APPLICATION_NAME,
+    max_size: int = 4,
+    timeout: float = 10.0,
+    is_away: Callable[[], bool] = lambda: False,
+) -> Pool:
+    """Open a pool of connections in UTC and wait until it has one; ``timeout`` in seconds.
 
-    Close it, or use it as a context manager. Raises DatabaseError when the database does not answer in time.
+    Each connection is asked for a sign of life before it is given away: one more round trip. Where ``is_away``, nobody
+    waits for one. Close the pool, or use it as a context manager. Raises DatabaseError when the database does not
+    answer in time.
     """
-    pool: ConnectionPool[Connection] = ConnectionPool(
-        _conninfo(url, application_name),
-        min_size=min_size,
-        max_size=max_size,
-        open=False,
-        timeout=timeout,
-        reconnect_timeout=RECONNECT_SECONDS,
-    )
+    pool = Pool(url, application_name=application_name, max_size=max_size, timeout=timeout, is_away=is_away)
+    pool.open()
     try:
-        pool.open(wait=True, timeout=timeout)
+        with pool.connection():
+            return pool
     except PoolTimeout as error:
         pool.close()
         raise DatabaseError(_unreachable(url, error)) from error
-    return pool
 
 
 def license(connection: Connection) -> License | None:  # noqa: A001 - the name TimescaleDB gives to the setting

@@ -1,0 +1,35 @@
+"""A pool of database connections after the database went away, and while it is away."""
+
+from contextlib import ExitStack
+
+import pytest
+from psycopg_pool import PoolTimeout
+
+from ingest.database import Connection, open_pool
+
+pytestmark = pytest.mark.database
+
+
+def test_a_pool_gives_no_dead_connection_away(connection: Connection, database_url: str) -> None:
+    with open_pool(database_url, max_size=4) as pool:
+        with ExitStack() as all_of_them:
+            first = [all_of_them.enter_context(pool.connection()) for _ in range(4)]
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with ExitStack() as all_of_them:
+            second = [all_of_them.enter_context(pool.connection()) for _ in range(4)]
+            assert [one.execute("SELECT 1").fetchone() for one in second] == [(1,)] * 4
+        assert not set(map(id, first)) & set(map(id, second))
+
+
+def test_nobody_waits_for_a_connection_to_a_database_that_is_away(connection: Connection, database_url: str) -> None:
+    away = False
+    with open_pool(database_url, max_size=1, timeout=600, is_away=lambda: away) as pool:
+        with pool.connection():
+            away = True
+            with pytest.raises(PoolTimeout):
+                pool.getconn()
+        with pool.connection() as again:
+            assert again.execute("SELECT 1").fetchone() == (1,)
