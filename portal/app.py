@@ -15,13 +15,15 @@ from starlette.exceptions import HTTPException
 from ingest.database import open_pool
 from ingest.errors import PersonalDataError
 from ingest.pulse import PULSE
-from portal import metrics
+from ingest.session import Session
+from portal import metrics, rendering
 from portal.clock import heard
 from portal.config import PortalConfig
+from portal.connections import Connections
 from portal.errors import PageError
 from portal.guard import require_guards
 from portal.pages import api, fleet, my_data, offer, signin, vehicle, workshop
-from portal.rendering import error_answer
+from portal.reach import Reach, probing_url
 
 log = logging.getLogger("wearcast.portal")
 
@@ -42,11 +44,14 @@ def create_app(config: PortalConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        rendering.load()
+        reach, name = Reach(), "wearcast portal"
+        session = Session(probing_url(config.database_url), application_name=f"{name} clock")
         with (
-            open_pool(config.database_url, application_name="wearcast portal", max_size=8) as pool,
-            heard(pool, config.clock),
+            open_pool(config.database_url, application_name=name, max_size=8, is_away=reach.is_away) as pool,
+            heard(session, config.clock, reach),
         ):
-            app.state.pool = pool
+            app.state.connections = Connections(pool, reach)
             pulse = asyncio.create_task(_keep_pulse(app), name="keep the pulse")
             yield
             pulse.cancel()
@@ -73,7 +78,7 @@ def create_app(config: PortalConfig) -> FastAPI:
 async def _keep_pulse(app: FastAPI) -> None:
     while True:
         PULSE.turn("event loop", _OVERDUE_S)
-        metrics.look_at_pool(app)
+        metrics.look_at_connections(app.state.connections)
         await asyncio.sleep(1)
 
 
@@ -105,23 +110,27 @@ def _say_errors(app: FastAPI) -> None:
 
     @app.exception_handler(PageError)
     def page_error(request: Request, error: PageError) -> Response:
-        return error_answer(request, error.status, error.key)
+        return rendering.error_answer(request, error.status, error.key)
 
     @app.exception_handler(RequestValidationError)
     def wrong_input(request: Request, error: RequestValidationError) -> Response:
         # What no number can be is not found, like a number that does not exist.
         in_path = any(entry["loc"][0] == "path" for entry in error.errors())
-        return error_answer(request, 404, "not_found") if in_path else error_answer(request, 400, "input")
+        return (
+            rendering.error_answer(request, 404, "not_found")
+            if in_path
+            else rendering.error_answer(request, 400, "input")
+        )
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
         key = "not_found" if error.status_code == 404 else "method" if error.status_code == 405 else "input"
-        return error_answer(request, error.status_code, key)
+        return rendering.error_answer(request, error.status_code, key)
 
     @app.exception_handler(PersonalDataError)
     def no_keys(request: Request, error: PersonalDataError) -> Response:
         log.error("personal data cannot be opened: %s", error)
-        return error_answer(request, 503, "no_database")
+        return rendering.error_answer(request, 503, "no_database")
 
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(psycopg.errors.ReadOnlySqlTransaction)  # after a fail-over, for a while
@@ -129,4 +138,4 @@ def _say_errors(app: FastAPI) -> None:
     def no_database(request: Request, error: psycopg.Error) -> Response:
         PULSE.trouble("database", type(error).__name__)
         log.error("the database does not answer: %s", type(error).__name__)
-        return error_answer(request, 503, "no_database")
+        return rendering.error_answer(request, 503, "no_database")

@@ -1,6 +1,7 @@
 """The time the portal goes by: the database's, by which holds, links and messages are dated on other machines too.
 
-No page asks for it. It is heard before the first request and every few seconds from then on, beside the requests.
+No page asks for it. It is heard before the first request and again and again from then on, beside the requests; whether
+it is heard tells pages whether the database is there.
 """
 
 import threading
@@ -9,28 +10,30 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 import psycopg
-from psycopg_pool import ConnectionPool
 
-from ingest.database import Connection
+from ingest.errors import DatabaseError
 from ingest.pulse import PULSE
+from ingest.session import Session
+from portal.reach import Reach
 from rules.clock import Clock
 
-_PERIOD_S: Final = 1.0  # of looking whether it is time to ask; the clock itself asks every ten seconds, or while apart
+_PERIOD_S: Final = 0.5  # of asking for a sign of life; the time is asked for every ten seconds, or while apart
+_AWAY_PERIOD_S: Final = 0.1  # so long may pages still say that it is away when it is back
 _STOP_S: Final = 1.0
 
 
 @contextmanager
-def heard(pool: ConnectionPool[Connection], clock: Clock) -> Iterator[None]:
-    """Let the clock hear the database's time now and for the time of the block. psycopg.Error where it cannot now.
+def heard(session: Session, clock: Clock, reach: Reach) -> Iterator[None]:
+    """Let the clock hear the database's time now and for the time of the block; ``reach`` knows whether it was heard.
 
     The portal serves on where its machine's clock is far off: what a person asks for is decided and dated by the
-    database's, and the process says that it is troubled.
+    database's, and the process says that it is troubled. DatabaseError or psycopg.Error where it cannot be heard now.
     """
-    _hear(pool, clock)
+    _hear(session, clock, reach)
     stop = threading.Event()
     # A daemon: a database that stands still must not keep a portal from ending.
     thread = threading.Thread(
-        target=_keep_hearing, args=(pool, clock, stop), name="hear the database's time", daemon=True
+        target=_keep_hearing, args=(session, clock, reach, stop), name="hear the database's time", daemon=True
     )
     thread.start()
     try:
@@ -40,18 +43,28 @@ def heard(pool: ConnectionPool[Connection], clock: Clock) -> Iterator[None]:
         thread.join(_STOP_S)
 
 
-def _keep_hearing(pool: ConnectionPool[Connection], clock: Clock, stop: threading.Event) -> None:
+def _keep_hearing(session: Session, clock: Clock, reach: Reach, stop: threading.Event) -> None:
     try:
-        while not stop.wait(_PERIOD_S):
-            with suppress(psycopg.Error):  # requests and the heartbeat tell of a database that is away
-                _hear(pool, clock)
+        while not stop.wait(_AWAY_PERIOD_S if reach.is_away() else _PERIOD_S):
+            with suppress(DatabaseError, psycopg.Error):  # reach tells of a database that is away
+                _hear(session, clock, reach)
     except BaseException as error:  # of a thread nobody hears but the pulse
         reason = f"heard no more, the time drifts: {type(error).__name__} (see the log); start the portal again"
         PULSE.trouble("the database's time", reason)
         raise
+    finally:
+        session.close()
 
 
-def _hear(pool: ConnectionPool[Connection], clock: Clock) -> None:
-    with pool.connection() as connection:
-        connection.autocommit = True
+def _hear(session: Session, clock: Clock, reach: Reach) -> None:
+    with reach.asking():
+        try:
+            _ask(session, clock)
+        except psycopg.Error:  # the connection may be older than a database that was started again
+            _ask(session, clock)
+
+
+def _ask(session: Session, clock: Clock) -> None:
+    with session.connection() as connection:
+        connection.execute("SELECT 1")
         clock.agrees(connection)

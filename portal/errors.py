@@ -63,3 +63,10 @@ class InputError(PageError):
 
     status = 400
     key = "input"
+
+
+class DatabaseAwayError(PageError):
+    """The database is known to be away."""
+
+    status = 503
+    key = "no_database"

@@ -4,7 +4,7 @@ A guard knows roles. Whether this car or booking is the asker's own is decided w
 (:mod:`portal.ownership`), and a foreign one looks like one that does not exist.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, FastAPI, Form, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from psycopg_pool import ConnectionPool
 
 from ingest.database import Connection
 from portal.access import Identity, Role, Session, form_token, form_token_is_good, new_session, read_session
 from portal.config import PortalConfig
+from portal.connections import Connections
 from portal.errors import FormExpiredError, PortalConfigError, SignInNeededError, WrongRoleError
 from portal.texts import LANGUAGES, Language, best_language
 
@@ -125,16 +125,17 @@ def checked_form(request: Request, form_token: Annotated[str, Form()] = "") -> N
         raise FormExpiredError("the form's token is not this session's")
 
 
-def database(request: Request) -> Iterator[Connection]:
+async def database(request: Request) -> AsyncIterator[Connection]:
     """A connection for one request. Each of the desk's functions commits by itself, before the answer is sent."""
-    pool = cast("ConnectionPool[Connection]", request.app.state.pool)
-    with pool.connection() as connection:
+    connections = cast("Connections", request.app.state.connections)
+    async with connections.one() as connection:
         # Otherwise a first SELECT would open a transaction that ends only after the browser has its redirect.
         connection.autocommit = True
         yield connection
 
 
-Database = Annotated[Connection, Depends(database)]
+# Given back before the answer is sent: a phone that takes its time over a download keeps nobody from the database.
+Database = Annotated[Connection, Depends(database, scope="function")]
 
 
 def dependencies_of(route: APIRoute) -> set[Callable[..., Any]]:

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from fastapi import FastAPI
 from prometheus_client import Counter, Gauge, Histogram
-from psycopg_pool import ConnectionPool
+
+from portal.connections import Connections
 
 REQUESTS: Final = Counter("wearcast_portal_requests", "Requests answered", ["route", "status"])
 REQUEST_SECONDS: Final = Histogram(
@@ -31,13 +31,10 @@ def answered(template: str | None, status: int, seconds: float) -> None:
     REQUEST_SECONDS.labels(name).observe(seconds)
 
 
-def look_at_pool(app: FastAPI) -> None:
-    """Take over how the pool of database connections stands."""
-    pool: ConnectionPool | None = getattr(app.state, "pool", None)
-    if pool is None:
-        return
-    figures = pool.get_stats()
+def look_at_connections(connections: Connections) -> None:
+    """Take over how the database connections stand, and who waits for one."""
+    figures = connections.pool.get_stats()
     size, idle = figures.get("pool_size", 0), figures.get("pool_available", 0)
     POOL_CONNECTIONS.labels("idle").set(idle)
     POOL_CONNECTIONS.labels("busy").set(size - idle)
-    POOL_WAITING.set(figures.get("requests_waiting", 0))
+    POOL_WAITING.set(connections.waiting + figures.get("requests_waiting", 0))

@@ -14,12 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from portal.access import Session, session_cookie
 from portal.guard import LANGUAGE_COOKIE, SESSION_COOKIE, Visit, visit_of
-from portal.texts import LANGUAGES, say
+from portal.texts import LANGUAGES, catalogue, say
 
 Answer = TypeVar("Answer", bound=Response)
 
 API_PREFIX: Final = "/api/"
 _YEAR_S: Final = 365 * 86_400
+_RETRY_AFTER_S: Final = 10  # a database is started again within seconds, and asking costs little while it is not
 
 
 @cache
@@ -39,6 +40,14 @@ def style_sheet() -> tuple[bytes, str]:
     """The style sheet and the version under which browsers may keep it."""
     content = resources.files("portal").joinpath("static/style.css").read_bytes()
     return content, hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def load() -> None:
+    """Read what pages are made of. Left to the first requests, every one that comes at once does it for itself."""
+    catalogue()
+    style_sheet()
+    for name in templates().list_templates():
+        templates().get_template(name)
 
 
 def page(visit: Visit, template: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
@@ -81,9 +90,14 @@ def error_answer(request: Request, status: int, key: str) -> Response:
     """An error in plain words, with what to do; JSON for the API."""
     visit = visit_of(request)
     title = say(f"error.{key}.title", visit.language)
+    answer: Response
     if request.url.path.startswith(API_PREFIX):
-        return JSONResponse({"error": key, "title": title}, status_code=status)
-    return page(visit, "error.html", status=status, title=title, key=key)
+        answer = JSONResponse({"error": key, "title": title}, status_code=status)
+    else:
+        answer = page(visit, "error.html", status=status, title=title, key=key)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return answer
 
 
 def notice_of(request: Request) -> str | None:

@@ -1,0 +1,52 @@
+"""When the portal takes its database to be away: refused, or without an answer for too long."""
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from ingest.pulse import Pulse
+from portal.reach import Reach, probing_url
+
+
+class Standing:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def pulse(monkeypatch: pytest.MonkeyPatch) -> Pulse:
+    pulse = Pulse()
+    monkeypatch.setattr("portal.reach.PULSE", pulse)
+    return pulse
+
+
+def test_a_refusal_counts_until_the_next_answer(pulse: Pulse) -> None:
+    reach = Reach()
+    with pytest.raises(psycopg.OperationalError), reach.asking():
+        raise psycopg.OperationalError("refused\nand more")
+    assert reach.is_away()
+    assert pulse.problems() == ["database: refused"]
+    with reach.asking():
+        assert reach.is_away(), "a question is no answer"
+    assert not reach.is_away()
+    assert pulse.problems() == []
+
+
+def test_silence_counts_while_it_lasts() -> None:
+    clock = Standing()
+    reach = Reach(clock)
+    with reach.asking():
+        clock.now = 2.0
+        assert not reach.is_away()
+        clock.now = 2.1
+        assert reach.is_away()
+    clock.now = 100.0
+    assert not reach.is_away()
+
+
+def test_what_the_url_says_of_its_waiting_counts() -> None:
+    probing = conninfo_to_dict(probing_url("postgresql://u@h/d?connect_timeout=30"))
+    assert (probing["connect_timeout"], probing["tcp_user_timeout"]) == ("30", "5000")
+    assert conninfo_to_dict(probing_url("postgresql://u@h/d"))["connect_timeout"] == "5"
