@@ -1,13 +1,8 @@
 """What the intake counts and measures. A handful of calls per group, none per message; no label names a device."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
-
-from ingest.decoding.decode import Incoming
-from ingest.storing.writer import Outcome
 
 _COMMIT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 _LAG_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600)  # seconds
@@ -50,20 +45,3 @@ CLOCK_AHEAD_SECONDS: Final = Gauge(
     "wearcast_ingest_clock_ahead_seconds", "How far this machine's clock is ahead of the database's"
 )
 FAILURES: Final = Counter("wearcast_ingest_failures", "Attempts that failed and are repeated", ["of"])
-
-
-def committed(group: Sequence[Incoming], outcome: Outcome, *, seconds: float, now: datetime) -> None:
-    """A group is committed; it took ``seconds``."""
-    MESSAGES.inc(len(group))
-    BATCHES.inc(outcome.batches)
-    SAMPLES.inc(outcome.samples)
-    DUPLICATES.inc(outcome.duplicates)
-    for reason, messages in outcome.reasons.items():
-        REJECTED.labels(reason).inc(messages)
-    GROUP_MESSAGES.observe(len(group))
-    if outcome.batches:
-        BATCH_SAMPLES.observe(outcome.samples / outcome.batches)
-    COMMIT_SECONDS.observe(seconds)
-    LAG_SECONDS.observe(max(0.0, (now - min(message.received_at for message in group)).total_seconds()))
-    if outcome.newest_sample_at is not None:
-        SAMPLE_AGE_SECONDS.observe(max(0.0, (now - outcome.newest_sample_at).total_seconds()))

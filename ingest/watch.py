@@ -45,7 +45,7 @@ async def keep_pulse(source: Source) -> None:
 def stored(group: Sequence[Incoming], outcome: Outcome, *, seconds: float, now: datetime) -> None:
     """A group is committed: count it, and at level DEBUG log each batch with its trace."""
     PULSE.well("database")
-    metrics.committed(group, outcome, seconds=seconds, now=now)
+    _count(group, outcome, seconds=seconds, now=now)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("committed %d messages in %.3f s", len(group), seconds)
         for acknowledgement in outcome.acknowledgements:
@@ -56,6 +56,22 @@ def not_stored(reason: str) -> None:
     """The database did not take a group, which is tried again."""
     PULSE.trouble("database", reason)
     metrics.FAILURES.labels("commit").inc()
+
+
+def _count(group: Sequence[Incoming], outcome: Outcome, *, seconds: float, now: datetime) -> None:
+    metrics.MESSAGES.inc(len(group))
+    metrics.BATCHES.inc(outcome.batches)
+    metrics.SAMPLES.inc(outcome.samples)
+    metrics.DUPLICATES.inc(outcome.duplicates)
+    for reason, messages in outcome.reasons.items():
+        metrics.REJECTED.labels(reason).inc(messages)
+    metrics.GROUP_MESSAGES.observe(len(group))
+    if outcome.batches:
+        metrics.BATCH_SAMPLES.observe(outcome.samples / outcome.batches)
+    metrics.COMMIT_SECONDS.observe(seconds)
+    metrics.LAG_SECONDS.observe(max(0.0, (now - min(message.received_at for message in group)).total_seconds()))
+    if outcome.newest_sample_at is not None:
+        metrics.SAMPLE_AGE_SECONDS.observe(max(0.0, (now - outcome.newest_sample_at).total_seconds()))
 
 
 def _broker(*, connected: bool) -> None:
