@@ -11,10 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from psycopg.rows import scalar_row
-
 from ingest import metrics
-from ingest.database import Connection
+from ingest.database import Connection, database_time
 from ingest.decoding.decode import Accepted, Rejection, decode
 
 logger = logging.getLogger(__name__)
@@ -31,14 +29,6 @@ def machine_time() -> datetime:
 
 def _steady_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
-
-
-def database_time(connection: Connection) -> datetime:
-    """The time by the database's clock, UTC."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        moment: datetime | None = cursor.execute("SELECT clock_timestamp()").fetchone()
-    assert moment is not None
-    return moment
 
 
 def sure_time(connection: Connection, now: datetime) -> datetime:

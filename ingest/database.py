@@ -5,6 +5,7 @@ Every session runs in UTC, so every time read is aware and in UTC. What is done 
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 import psycopg
@@ -110,6 +111,14 @@ def open_pool(
     except PoolTimeout as error:
         pool.close()
         raise DatabaseError(_unreachable(url, error)) from error
+
+
+def database_time(connection: Connection) -> datetime:
+    """The time by the database's clock, UTC."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        moment: datetime | None = cursor.execute("SELECT clock_timestamp()").fetchone()
+    assert moment is not None
+    return moment
 
 
 def license(connection: Connection) -> License | None:  # noqa: A001 - the name TimescaleDB gives to the setting

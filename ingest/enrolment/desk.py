@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from ingest.database import Connection
+from ingest.database import Connection, database_time
 from ingest.enrolment import store
 from ingest.enrolment.port import IssuedCertificate, PresentCertificate, Signer, SigningRequest
 from ingest.enrolment.store import Refused
@@ -39,7 +39,7 @@ class EnrolmentDesk:
         connect: Callable[[], AbstractContextManager[Connection]],
         signer: Signer,
         terms: Terms,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[Connection], datetime] = database_time,
     ) -> None:
         self._connect = connect
         self._signer = signer
@@ -54,8 +54,8 @@ class EnrolmentDesk:
     def enrol(self, device_id: str, token: str, request_der: bytes) -> IssuedCertificate | Refused:
         """A first certificate for a one-time token. ValueError says what is wrong with the request itself."""
         request = self._request_of(device_id, request_der)
-        now = self._clock()
         with self._connect() as connection:
+            now = self._clock(connection)
             generation = store.redeem(connection, device_id, token, key_digest=request.key_digest, now=now)
             if isinstance(generation, Refused):
                 return _refused(device_id, generation)
@@ -70,8 +70,8 @@ class EnrolmentDesk:
         """
         present = self._signer.read_present(certificate_pem, proof=proof, signed=request_der)
         request = self._request_of(present.device_id, request_der)
-        now = self._clock()
         with self._connect() as connection:
+            now = self._clock(connection)
             generation = store.may_renew(connection, present, grace=self._terms.grace, now=now)
             if isinstance(generation, Refused):
                 return _refused(present.device_id, generation)

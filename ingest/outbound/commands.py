@@ -128,12 +128,17 @@ def issue(
     seconds: float,
     patience: timedelta,
     now: datetime,
+    database_now: datetime,
 ) -> Command | Denied:
-    """Decide and record: the command to send, or why not. Commit before sending."""
+    """Decide and record: the command to send, or why not. Commit before sending.
+
+    The grant is judged by the database's time, as another machine gave it. ``now`` is this machine's, by which the
+    answer is waited for.
+    """
     held = connection.execute(
         "SELECT id, kinds, device_id, expires_at <= %s, revoked_at IS NOT NULL FROM operator_grant"
         " WHERE token_digest = %s",
-        [now, _digest(token)],
+        [database_now, _digest(token)],
     ).fetchone()
     registered = connection.execute("SELECT enabled FROM device WHERE id = %s", [device]).fetchone()
     reason = _denial(held, registered, device, kind)

@@ -34,10 +34,18 @@ def issue(
     device: str = DEVICE,
     kind: CommandKind = CommandKind.DTC,
     now: datetime = NOW,
+    database_now: datetime | None = None,
 ) -> str | None:
     """Why it was denied; None if it was not."""
     decision = commands.issue(
-        connection, token=token, device=device, kind=kind, seconds=0, patience=timedelta(seconds=5), now=now
+        connection,
+        token=token,
+        device=device,
+        kind=kind,
+        seconds=0,
+        patience=timedelta(seconds=5),
+        now=now,
+        database_now=now if database_now is None else database_now,
     )
     return decision.reason if isinstance(decision, Denied) else None
 
@@ -52,6 +60,7 @@ def issued(connection: Connection) -> Command:
         seconds=0,
         patience=timedelta(seconds=5),
         now=NOW,
+        database_now=NOW,
     )
     assert not isinstance(command, Denied)
     return command

@@ -19,7 +19,8 @@ def test_who_may_ask_what(registered: Connection) -> None:
     assert "not known" in (issue(registered, "guessed") or "")
     assert f"for device {DEVICE} alone" in (issue(registered, token, device=OTHER) or "")
     assert "allows dtc, not live" in (issue(registered, token, kind=CommandKind.LIVE) or "")
-    assert "expired" in (issue(registered, token, now=NOW + timedelta(days=2)) or "")
+    assert "expired" in (issue(registered, token, database_now=NOW + timedelta(days=2)) or "")
+    assert issue(registered, token, now=NOW + timedelta(days=2), database_now=NOW) is None
     everywhere = grant(registered)
     assert "no device 'car-9'" in (issue(registered, everywhere, device="car-9") or "")
     registry.update_device(registered, OTHER, enabled=False)

@@ -24,6 +24,7 @@ from ingest.enrolment import access, store
 from ingest.enrolment.app import CERTIFICATE_HEADER, PREFIX, PROOF_HEADER
 from ingest.enrolment.desk import Terms
 from ingest.registry import update_device
+from tests.faults.database_clock import make_movable, move
 from tests.integration.enrolment_support import Enrolment, running_enrolment, until
 from tests.integration.remote_support import DEVICE, OTHER, register_devices
 
@@ -55,6 +56,22 @@ def certificate(order: Order) -> x509.Certificate:
 def refusal(outcome: Outcome) -> str:
     assert outcome.state == "refused"
     return outcome.reason
+
+
+def test_a_token_ends_by_the_databases_clock(
+    connection: Connection, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    register_devices(connection)
+    make_movable(connection, connection.info.dbname)
+    with running_enrolment(database_url, connection, tmp_path / "authority") as service:
+        order = service.order(tmp_path / "dongle", DEVICE, service.token(DEVICE, timedelta(hours=1)))
+        move(connection, timedelta(hours=2))
+        assert "does not accept the token" in refusal(attempt(order))
+        assert f"{DEVICE} gets no certificate: the token has expired" in caplog.text
+        move(connection, timedelta(minutes=30))
+        assert attempt(order) == ISSUED
+    (noted,) = store.certificates(connection)
+    assert noted.issued_at - datetime.now(UTC) > timedelta(minutes=20)
 
 
 def test_a_token_becomes_a_certificate_of_a_key_that_stays_here(service: Enrolment, tmp_path: Path) -> None:

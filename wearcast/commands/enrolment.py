@@ -1,7 +1,7 @@
 """``wearcast enrolment``: certificates of devices, of brokers and of the backend's services, and their revocation."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,13 +98,14 @@ def token(
 
     Example: wearcast enrolment token car-7 --out car-7.token
     """
+    from ingest.database import database_time
     from ingest.enrolment.store import new_token
     from wearcast.embedded.paths import write_private
 
     if out is not None and out.exists():
         raise SettingsError(f"{out} exists already; name another file, or remove it first")
     with connection() as conn:
-        made = new_token(conn, device, valid_for=timedelta(hours=hours), now=datetime.now(UTC))
+        made = new_token(conn, device, valid_for=timedelta(hours=hours), now=database_time(conn))
     if out is None:
         print(made)
     else:
@@ -125,14 +126,15 @@ def revoke(
     Example: wearcast enrolment revoke car-7 --reason "stolen with the car"
     """
     from firmware_profiles.authority import Authority
+    from ingest.database import database_time
     from ingest.enrolment.desk import take_over
     from ingest.enrolment.revocations import sign_revocations
     from ingest.enrolment.store import revoke as end
     from wearcast.authority_signer import AuthoritySigner
 
     signer = None if ca is None else AuthoritySigner(Authority.open(ca))
-    now = datetime.now(UTC)
     with connection() as conn:
+        now = database_time(conn)
         if signer is not None:
             take_over(conn, signer.journal())
         ended = end(conn, device, reason=reason, now=now)
@@ -150,13 +152,14 @@ def list_certificates(
     as_json: JsonOption = False,
 ) -> None:
     """List certificates of devices, newest first. With --ending: who has failed to renew."""
+    from ingest.database import database_time
     from ingest.enrolment.store import certificates, ending_within
 
     with connection() as conn:
         if ending is None:
             found = certificates(conn, device)
         else:
-            found = ending_within(conn, timedelta(days=ending), now=datetime.now(UTC))
+            found = ending_within(conn, timedelta(days=ending), now=database_time(conn))
     print_rows(
         [
             {

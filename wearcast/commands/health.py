@@ -135,7 +135,7 @@ def service(
 
     Example: wearcast health service dongle-0007 oil_life --action replaced --reason "changed on the fleet's own lift"
     """
-    from ingest.clock import database_time
+    from ingest.database import database_time
     from ingest.outbound import services
     from rules.services import ServiceError, Work, records
 

@@ -32,6 +32,7 @@ def allow(
 
     Example: wearcast operators allow anna --device dongle-0007 --kind dtc --days 7
     """
+    from ingest.database import database_time
     from ingest.outbound.commands import allow as grant
     from wearcast.embedded.paths import make_folder, write_private
     from wearcast.settings import load_settings
@@ -43,7 +44,7 @@ def allow(
             kinds=kind or list(CommandKind),
             device=device,
             valid_for=timedelta(days=days),
-            now=datetime.now(UTC),
+            now=database_time(conn),
         )
     if save:
         file: Path = load_settings().operator_token_file
@@ -57,10 +58,11 @@ def allow(
 @app.command()
 def revoke(grant: Annotated[UUID, typer.Argument(help="Id of the grant.", show_default=False)]) -> None:
     """End a grant at once."""
+    from ingest.database import database_time
     from ingest.outbound.commands import revoke as end
 
     with connection() as conn:
-        end(conn, grant, datetime.now(UTC))
+        end(conn, grant, database_time(conn))
     print(f"{grant}: revoked")
 
 

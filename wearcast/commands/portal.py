@@ -61,7 +61,7 @@ def link(
     subject: Annotated[UUID | None, typer.Option("--id", help="Id of the owner or workshop.")] = None,
 ) -> None:
     """Print a link that signs in; it is good for an hour."""
-    from ingest.clock import database_time
+    from ingest.database import database_time
     from portal.access import ROLES, signin_url
     from wearcast.secrets import load_secret
 

@@ -90,7 +90,7 @@ def erase(
     Open bookings are called off first. The dongles are told to empty themselves. Run it again with the same id if it
     was broken off.
     """
-    from ingest.clock import database_time
+    from ingest.database import database_time
     from wearcast.backups.folder import BackupFolder
     from wearcast.erasure import REASONS, preview_erasure
     from wearcast.erasure import erase as erase_everywhere
@@ -162,7 +162,7 @@ def wipes(
     as_json: JsonOption = False,
 ) -> None:
     """Show which dongles of erased people were told to empty themselves, and what became of each."""
-    from ingest.clock import database_time
+    from ingest.database import database_time
     from ingest.outbound import wipes as stored
 
     with connection() as conn:

@@ -84,13 +84,20 @@ async def _ask(
     show: "_Show",
 ) -> CommandResult:
     """Record, send, record what comes. CommandError if it was denied or nothing came."""
-    from ingest.database import connect
+    from ingest.database import connect, database_time
     from ingest.errors import CommandError, IngestError
     from ingest.outbound import commands
 
     with connect(url, application_name="wearcast-remote", autocommit=True) as conn:
         command = commands.issue(
-            conn, token=token, device=device, kind=kind, seconds=seconds, patience=patience, now=datetime.now(UTC)
+            conn,
+            token=token,
+            device=device,
+            kind=kind,
+            seconds=seconds,
+            patience=patience,
+            now=datetime.now(UTC),
+            database_now=database_time(conn),
         )
         if isinstance(command, commands.Denied):
             raise CommandError(command.reason)
