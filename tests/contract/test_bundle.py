@@ -13,9 +13,7 @@ from edge_agent.build import build_estimators, build_profile, build_source
 from edge_agent.config import load_config
 from edge_agent.sources.obd import ObdSource
 from firmware_profiles.bundle import AGENT_UNIT, BundleRequest, agent_unit, write_bundle
-from firmware_profiles.loader import list_profiles
-
-PROFILES = list_profiles()
+from tests.contract.shipped import PROFILES
 
 
 @pytest.fixture(scope="module")

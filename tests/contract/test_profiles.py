@@ -15,15 +15,15 @@ from edge_agent.obd.pids import PIDS
 from edge_agent.obd.trouble_codes import STATUS_OF_SERVICE
 from edge_agent.profile_dids import profile_dids
 from firmware_profiles.errors import ProfileError
-from firmware_profiles.loader import list_profiles, load_hardware_profile, load_vehicle_profile, shipped_folder
+from firmware_profiles.loader import load_hardware_profile, load_vehicle_profile, shipped_folder
 from firmware_profiles.profile import DidDefinition, Example, SignalDefinition, VehicleProfile
 from firmware_profiles.schema import FOLDER, SHAPES, inventory_table, keys_table, schema, schema_text
 from firmware_profiles.shape import Kind, ListOf, Place, Record, Table
 from firmware_profiles.vin_pattern import positions
 from health.registry import build_estimators
 from telemetry.catalogue import catalogue
+from tests.contract.shipped import PROFILES
 
-PROFILES = list_profiles()
 SIGNALS = [
     pytest.param(did, signal, example, id=f"{vehicle.name}-{signal.column}-{number}")
     for vehicle in PROFILES.vehicles

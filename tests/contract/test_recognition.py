@@ -5,14 +5,15 @@ import pytest
 from edge_agent.recognition.judge import Recognition, choose
 from edge_agent.recognition.take import recognise, take_fingerprint
 from edge_agent.tester.testing import ScriptedTester
-from firmware_profiles.loader import list_profiles, load_vehicle_profile
+from firmware_profiles.loader import load_vehicle_profile
 from firmware_profiles.profile import VehicleKind, VehicleProfile
+from tests.contract.shipped import PROFILES
 from tests.unit.edge_agent.recognition_support import DIESEL, ELECTRIC, PETROL, car
 from tests.unit.edge_agent.vin_support import vin_of
 
-PROFILES = list_profiles().vehicles
+VEHICLES = PROFILES.vehicles
 GENERIC = load_vehicle_profile("generic")
-MATCHING = [profile for profile in PROFILES if profile.match is not None]
+MATCHING = [profile for profile in VEHICLES if profile.match is not None]
 PATTERNS = [
     pytest.param(profile, pattern, id=f"{profile.name}-{pattern}")
     for profile in MATCHING
@@ -28,7 +29,7 @@ PIDS: dict[VehicleKind, frozenset[int]] = {
 
 
 def recognised(tester: ScriptedTester) -> Recognition:
-    _, ranked = recognise(tester, take_fingerprint(tester), PROFILES)
+    _, ranked = recognise(tester, take_fingerprint(tester), VEHICLES)
     return choose(ranked, GENERIC)
 
 
@@ -69,5 +70,5 @@ def test_without_a_vin_cars_with_much_of_their_own_are_recognised() -> None:
 
 
 def test_generic_and_simulated_profiles_are_chosen_by_name_only() -> None:
-    assert {profile.name for profile in PROFILES if profile.simulated} & {each.name for each in MATCHING} == set()
+    assert {profile.name for profile in VEHICLES if profile.simulated} & {each.name for each in MATCHING} == set()
     assert GENERIC.match is None

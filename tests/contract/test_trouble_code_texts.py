@@ -37,13 +37,14 @@ def document(file: str) -> Any:
     return yaml.load((FOLDER / file).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a safe loader, see its class
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's, where it is there
     """The safe loader, which also refuses a key that stands twice (YAML itself would keep the last)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         assert len(set(keys)) == len(keys), f"a key stands twice at {node.start_mark}"
-        return super().construct_mapping(node, deep=deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
 
 DOCUMENTS = {file: document(file) for file in [*FILES, "words.yaml", "heavy.yaml"]}

@@ -8,12 +8,13 @@ import pytest
 from edge_agent.recognition.judge import CHOOSE_FROM, choose
 from edge_agent.recognition.take import recognise, take_fingerprint
 from edge_agent.recognition.vin import check_digit_is_right, model_years
-from firmware_profiles.loader import list_profiles, load_vehicle_profile
+from firmware_profiles.loader import load_vehicle_profile
 from firmware_profiles.profile import VehicleProfile
+from tests.contract.shipped import PROFILES
 from tests.unit.edge_agent.recognition_support import DIESEL, ELECTRIC, PETROL, car
 
-PROFILES = list_profiles().vehicles
-CHOOSING = [vehicle for vehicle in PROFILES if vehicle.match is not None]
+VEHICLES = PROFILES.vehicles
+CHOOSING = [vehicle for vehicle in VEHICLES if vehicle.match is not None]
 PARAMETERS = {"petrol": PETROL, "diesel": DIESEL, "hybrid": PETROL | {0x5B}, "electric": ELECTRIC}
 VIN_CHARACTERS = [character for character in ascii_uppercase + digits if character not in "IOQ"]
 SERIAL = "U000001"
@@ -36,7 +37,7 @@ def vin_of(vehicle: VehicleProfile) -> str:
 @pytest.mark.parametrize("vehicle", CHOOSING, ids=lambda vehicle: vehicle.name)
 def test_a_car_that_is_as_the_profile_says_gets_it(vehicle: VehicleProfile) -> None:
     tester = car(vehicle, pids=PARAMETERS[vehicle.kind], vin=vin_of(vehicle))
-    _, ranked = recognise(tester, take_fingerprint(tester), PROFILES)
+    _, ranked = recognise(tester, take_fingerprint(tester), VEHICLES)
     chosen = choose(ranked, load_vehicle_profile("generic"))
     assert chosen.profile == vehicle.name, ranked[:2]
     assert chosen.certainty >= CHOOSE_FROM
@@ -50,6 +51,6 @@ def test_a_sibling_that_lacks_the_identifiers_is_doubted(vehicle: VehicleProfile
     refusing = car(pids=parameters, vin=vin, more={f"{did.response_id:03X}": {} for did in vehicle.dids})
     certainty = []
     for tester in (answering, refusing):
-        _, ranked = recognise(tester, take_fingerprint(tester), PROFILES)
+        _, ranked = recognise(tester, take_fingerprint(tester), VEHICLES)
         certainty.append(next(found.certainty for found in ranked if found.profile == vehicle.name))
     assert certainty[0] > certainty[1]

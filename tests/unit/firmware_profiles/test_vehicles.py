@@ -6,12 +6,12 @@ from string import ascii_uppercase, digits
 
 import pytest
 
-from firmware_profiles.loader import list_profiles
 from firmware_profiles.profile import VehicleProfile
 from firmware_profiles.schema import WEAR
 from firmware_profiles.vin_pattern import positions
+from tests.contract.shipped import PROFILES
 
-REAL = [vehicle for vehicle in list_profiles().vehicles if not vehicle.simulated and vehicle.name != "generic"]
+REAL = [vehicle for vehicle in PROFILES.vehicles if not vehicle.simulated and vehicle.name != "generic"]
 VIN_CHARACTERS = frozenset(ascii_uppercase + digits) - set("IOQ")  # ISO 3779
 ANY = "?"
 by_vehicle = pytest.mark.parametrize("vehicle", REAL, ids=lambda vehicle: vehicle.name)
