@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 _EXACT: Final = 2**53  # whole numbers up to here are exact as a float: a quotient of two is rounded once, as Python's
 _REACH: Final = {1: 2**7, 2: 2**15, 4: 2**31}  # bytes per difference -> the largest there can be
 _WIDTHS: Final = frozenset({1, 2, 4, 8})  # of a difference on the wire
-_PLACES: Final = {signal.code: place for place, signal in enumerate(catalogue())}
+PLACES: Final = {signal.code: place for place, signal in enumerate(catalogue())}  # in the catalogue, by wire code
 
 
 @dataclass
@@ -137,7 +137,7 @@ class ColumnReader:
         return all(self.earliest <= estimate.time <= latest for estimate in estimates)
 
     def _describe(self, code: int, numerator: int, denominator: int, presence: bytes | None) -> None:
-        self.signals.append(_PLACES[code])
+        self.signals.append(PLACES[code])
         self._numerators.append(numerator)
         self._denominators.append(denominator)
         if presence is None:
@@ -172,7 +172,7 @@ def _counts(body: Body) -> list[int] | None:
             return None
         counts.append(count)
     codes = {column.code for column in body.columns} | {raw.code for raw in body.raw_columns}
-    return counts if len(codes) == len(counts) and codes <= _PLACES.keys() else None
+    return counts if len(codes) == len(counts) and codes <= PLACES.keys() else None
 
 
 def _computable(packed: Packed, count: int, factor: int) -> bool:

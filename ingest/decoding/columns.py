@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.decoding.column_reader import ColumnReader, Floats, Integers
+from ingest.decoding.column_reader import PLACES, ColumnReader, Floats, Integers
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import BatchKey, Estimate, utc_from_ms
 
@@ -65,16 +65,17 @@ class ColumnarBatch:
     def newest(self) -> dict[str, tuple[float, datetime]]:
         """Newest value of each column and its time."""
         columns, values, times = self.block.newest
-        runs = range(int(self.block.run_starts[self.number]), int(self.block.run_starts[self.number + 1]))
-        moments = {time: utc_from_ms(time) for time in {times[run] for run in runs}}
-        return {columns[run]: (values[run], moments[times[run]]) for run in runs}
+        starts = self.block.run_starts
+        runs = slice(int(starts[self.number]), int(starts[self.number + 1]))
+        moments = {time: utc_from_ms(time) for time in set(times[runs])}
+        newest = zip(values[runs], map(moments.__getitem__, times[runs]), strict=True)
+        return dict(zip(columns[runs], newest, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
-    """Rows to store: a column of numbers per signal, NaN where a row lacks it."""
+    """Rows to store: a column of numbers per signal asked for, NaN where a row lacks it."""
 
-    signals: tuple[Signal, ...]
     times_ms: Integers
     batches: Integers  # of each row: which of the batches asked for it is of
     columns: Floats  # signals x rows
@@ -126,12 +127,16 @@ def _in_time(block: Block, earliest_ms: int, latest_ms: Sequence[int]) -> NDArra
     return (np.minimum.reduceat(steps, starts) >= 0) & (first >= earliest_ms) & (last <= np.array(latest_ms))
 
 
-def table(batches: Sequence[ColumnarBatch]) -> Table:
-    """Rows of these batches, which share a block, in the order of its batches."""
+def signals_of(batches: Sequence[ColumnarBatch]) -> set[Signal]:
+    """Signals of which any of these batches, which share a block, says something."""
     block = batches[0].block
-    count = block.row_starts.size - 1
-    asked = np.full(count, -1)
-    asked[[batch.number for batch in batches]] = np.arange(len(batches))
+    runs = np.repeat(_asked(batches) >= 0, np.diff(block.run_starts))
+    return {_SIGNALS[place] for place in set(block.run_signals[runs].tolist())}
+
+
+def table(batches: Sequence[ColumnarBatch], signals: Sequence[Signal]) -> Table:
+    """Rows of these batches, which share a block and say of no other signals, in the order of the block's batches."""
+    block, asked = batches[0].block, _asked(batches)
     wanted = asked >= 0
     batch_of_row = np.repeat(asked, np.diff(block.row_starts))
     run_signals, values, value_rows, times = block.run_signals, block.values, block.value_rows, block.times_ms
@@ -144,15 +149,18 @@ def table(batches: Sequence[ColumnarBatch]) -> Table:
         value_rows = (np.cumsum(rows_wanted) - 1)[value_rows[values_wanted]]
         run_signals, run_lengths = run_signals[runs_wanted], run_lengths[runs_wanted]
         batch_of_row, times = batch_of_row[rows_wanted], times[rows_wanted]
-    places, column_of_run = np.unique(run_signals, return_inverse=True)
-    columns = np.full((places.size, times.size), np.nan)
-    columns[np.repeat(column_of_run, run_lengths), value_rows] = values
-    return Table(
-        signals=tuple(_SIGNALS[place] for place in places.tolist()),
-        times_ms=times,
-        batches=batch_of_row,
-        columns=columns,
-    )
+    column_of = np.zeros(len(_SIGNALS), np.int64)
+    column_of[[PLACES[signal.code] for signal in signals]] = np.arange(len(signals))
+    columns = np.full((len(signals), times.size), np.nan)
+    columns[np.repeat(column_of[run_signals], run_lengths), value_rows] = values
+    return Table(times_ms=times, batches=batch_of_row, columns=columns)
+
+
+def _asked(batches: Sequence[ColumnarBatch]) -> Integers:
+    """Of each batch of their block: which of these it is, or -1."""
+    asked = np.full(batches[0].block.row_starts.size - 1, -1)
+    asked[[batch.number for batch in batches]] = np.arange(len(batches))
+    return asked
 
 
 def _bounds(lengths: Sequence[int]) -> Integers:

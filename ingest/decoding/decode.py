@@ -42,6 +42,10 @@ Readings: TypeAlias = ReadingsBatch | ColumnarBatch
 # before some are stored.
 MOST_VALUES: Final = 1_200_000
 
+# Batches are decoded side by side until they have so many values: each array of theirs then stays in the processor's
+# cache. A whole group at once takes half as long again.
+_BLOCK_VALUES: Final = 150_000
+
 FUTURE_TOLERANCE: Final = timedelta(minutes=10)  # dongle clocks drift, and GNSS time may jump
 EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
 # SAE J2012, with failure type (ISO 14229-1); SAE J1939-73, a parameter and how it fails
@@ -105,19 +109,24 @@ def decode_group(messages: Sequence[Incoming], most_values: int = MOST_VALUES) -
     Compact readings are decoded together, column by column; whatever is odd about one is for :func:`decode` to say.
     """
     reader = ColumnReader(EARLIEST)
+    batches: list[ColumnarBatch | None] = []
     begun: list[int | Accepted | Rejection] = []
-    plain_values = 0
+    values = 0
     for message in messages:
         number = _add_compact(reader, message)
         if number is None:
             entry = decode(message)
             begun.append(entry)
-            plain_values += _values(entry)
+            values += _values(entry)
         else:
-            begun.append(number)
-        if reader.value_count + plain_values >= most_values:
+            begun.append(len(batches) + number)
+        if reader.value_count >= _BLOCK_VALUES:
+            values += reader.value_count
+            batches += columnar(reader)
+            reader = ColumnReader(EARLIEST)
+        if reader.value_count + values >= most_values:
             break
-    batches = columnar(reader)
+    batches += columnar(reader)
     decoded: list[Accepted | Rejection] = []
     for message, entry_or_number in zip(messages, begun, strict=False):
         if not isinstance(entry_or_number, int):

@@ -4,7 +4,7 @@ Source: PostgreSQL documentation, COPY, "Binary Format"; the binary forms are th
 microseconds since 2000-01-01 UTC, the 16 bytes of a uuid, IEEE 754 big-endian, a boolean's single byte.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,13 +32,19 @@ class Rows:
     columns: NDArray[np.float64]  # columns x rows
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes to copy, header and trailer included."""
+        """Their bytes, some thousand rows at a time."""
         layout = _layout(self.types)
-        yield HEADER
         for first in range(0, self.times_ms.size, _ROWS_AT_ONCE):
             rows = slice(first, first + _ROWS_AT_ONCE)
             yield _encode(layout, self.times_ms[rows], self.uuids[rows], self.columns[:, rows])
-        yield TRAILER
+
+
+def copied(tables: Iterable[Rows]) -> Iterator[bytes]:
+    """The bytes to copy of rows with the same columns, each table asked for when the one before is sent."""
+    yield HEADER
+    for rows in tables:
+        yield from rows.pieces()
+    yield TRAILER
 
 
 def _layout(types: Sequence[ColumnType]) -> np.dtype[np.void]:

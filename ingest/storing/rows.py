@@ -9,10 +9,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ingest.database import Connection
-from ingest.decoding.columns import Block, ColumnarBatch, table
+from ingest.decoding.columns import Block, ColumnarBatch, signals_of, table
 from ingest.decoding.decode import Readings
 from ingest.personal.mask import mask_vin
-from ingest.storing.copy_format import ColumnType, Rows
+from ingest.storing.copy_format import ColumnType, Rows, copied
 from telemetry.catalogue import Signal, catalogue
 from telemetry.records import EventsBatch, ReadingsBatch
 
@@ -36,24 +36,31 @@ def copy_readings(connection: Connection, vehicles: Mapping[str, UUID], batches:
             blocks.setdefault(batch.block, []).append(batch)
         elif batch.samples:
             plain.append(batch)
-    count = sum(_copy_block(connection, vehicles, members) for members in blocks.values())
+    count = _copy_blocks(connection, vehicles, list(blocks.values())) if blocks else 0
     return count + (_copy_plain(connection, vehicles, plain) if plain else 0)
 
 
-def _copy_block(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ColumnarBatch]) -> int:
-    found = table(batches)
-    ids = b"".join(vehicles[batch.key.device].bytes for batch in batches)
-    rows = Rows(
-        times_ms=found.times_ms,
-        uuids=np.frombuffer(ids, "V16")[found.batches],
-        types=[column_type(signal) for signal in found.signals],
-        columns=found.columns,
-    )
-    statement = _statement("reading", ["time", "vehicle_id", *(signal.column for signal in found.signals)])
+def _copy_blocks(
+    connection: Connection, vehicles: Mapping[str, UUID], blocks: Sequence[Sequence[ColumnarBatch]]
+) -> int:
+    signals = sorted(set().union(*map(signals_of, blocks)), key=lambda signal: signal.code)
+    types = [column_type(signal) for signal in signals]
+
+    def rows(batches: Sequence[ColumnarBatch]) -> Rows:
+        found = table(batches, signals)
+        ids = b"".join(vehicles[batch.key.device].bytes for batch in batches)
+        return Rows(
+            times_ms=found.times_ms,
+            uuids=np.frombuffer(ids, "V16")[found.batches],
+            types=types,
+            columns=found.columns,
+        )
+
+    statement = _statement("reading", ["time", "vehicle_id", *(signal.column for signal in signals)])
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for piece in rows.pieces():
+        for piece in copied(map(rows, blocks)):  # the server works on one block while the next is made
             copy.write(piece)
-    return rows.times_ms.size
+    return sum(batch.rows for batches in blocks for batch in batches)
 
 
 def _copy_plain(connection: Connection, vehicles: Mapping[str, UUID], batches: Sequence[ReadingsBatch]) -> int:

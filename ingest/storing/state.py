@@ -8,6 +8,8 @@ clearing arrives after later sightings of it, its new episode is dated from the 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -83,25 +85,80 @@ def estimate_key(quantity: str, position: str, source: Source) -> str:
 def merge(state: VehicleState, batches: Iterable[Readings | EventsBatch], now: datetime) -> VehicleState:
     """State after these batches: the same object if they bring nothing newer, else of the next version."""
     merged = state
-    for batch in batches:
-        merged = _merge_events(merged, batch) if isinstance(batch, EventsBatch) else _merge_readings(merged, batch)
+    for are_events, group in groupby(batches, lambda batch: isinstance(batch, EventsBatch)):
+        if are_events:
+            for batch in group:
+                merged = _merge_events(merged, cast("EventsBatch", batch))
+        else:
+            merged = _merge_readings(merged, cast("Iterable[Readings]", group))
     if merged is state:
         return state
     return replace(merged, version=state.version + 1, changed_at=now)
 
 
-def _merge_readings(state: VehicleState, batch: Readings) -> VehicleState:
-    newest = batch.newest() if isinstance(batch, ColumnarBatch) else _newest(batch)
-    signals: dict[str, SignalState] = {}
-    for column, (value, time) in newest.items():
-        known = state.signals.get(column)
-        if known is None or time > known.time:
-            signals[column] = SignalState(value=value, time=time)
+def _merge_readings(state: VehicleState, batches: Iterable[Readings]) -> VehicleState:
+    newest = _Newest(state)
     estimates: dict[str, EstimateState] = {}
+    changed_by: Readings | None = None
+    for batch in batches:
+        newer = newest.add(batch.newest() if isinstance(batch, ColumnarBatch) else _newest(batch))
+        if _add_estimates(estimates, state, batch) or newer:
+            changed_by = batch
+    if changed_by is None:
+        return state
+    signals = newest.states()
+    return replace(
+        state,
+        trace=trace_id(changed_by.key),
+        last_sample_at=newest.last_at,
+        # What nothing is added to stays the same object: it need not be written.
+        signals={**state.signals, **signals} if signals else state.signals,
+        estimates={**state.estimates, **estimates} if estimates else state.estimates,
+    )
+
+
+class _Newest:
+    """Newest value of each signal that batches bring beyond what the state knows."""
+
+    def __init__(self, state: VehicleState) -> None:
+        self._known = state.signals
+        self._found: dict[str, tuple[float, datetime]] = {}
+        self.last_at = state.last_sample_at  # nothing known is newer
+
+    def add(self, newest: Mapping[str, tuple[float, datetime]]) -> bool:
+        """Take what is newer; whether there is any. ``newest``: value and time by column."""
+        times = {time for _, time in newest.values()}
+        if not times:
+            return False
+        if self.last_at is None or min(times) > self.last_at:  # nearly always: the present, in order
+            self._found.update(newest)
+        else:
+            newest = {column: entry for column, entry in newest.items() if self._is_newer(column, entry[1])}
+            if not newest:
+                return False
+            self._found.update(newest)
+            times = {time for _, time in newest.values()}
+        self.last_at = max(times) if self.last_at is None else max(self.last_at, *times)
+        return True
+
+    def _is_newer(self, column: str, time: datetime) -> bool:
+        if column in self._found:
+            return time > self._found[column][1]
+        return column not in self._known or time > self._known[column].time
+
+    def states(self) -> dict[str, SignalState]:
+        """What was taken, by column."""
+        return {column: SignalState(value=value, time=time) for column, (value, time) in self._found.items()}
+
+
+def _add_estimates(estimates: dict[str, EstimateState], state: VehicleState, batch: Readings) -> bool:
+    """Add those estimates of the batch that are newer than what is there or in the state; whether there is any."""
+    added = False
     for estimate in sorted(batch.estimates, key=lambda entry: entry.time):
         key = estimate_key(estimate.quantity, estimate.position, estimate.source)
-        held = state.estimates.get(key)
+        held = estimates.get(key) or state.estimates.get(key)
         if held is None or estimate.time > held.time:
+            added = True
             estimates[key] = EstimateState(
                 quantity=str(estimate.quantity),
                 position=estimate.position,
@@ -114,16 +171,7 @@ def _merge_readings(state: VehicleState, batch: Readings) -> VehicleState:
                 limited_by=estimate.limited_by,
                 time=estimate.time,
             )
-    if not signals and not estimates:
-        return state
-    return replace(
-        state,
-        trace=trace_id(batch.key),
-        last_sample_at=_latest(state.last_sample_at, (entry.time for entry in signals.values())),
-        # What nothing is added to stays the same object: it need not be written.
-        signals={**state.signals, **signals} if signals else state.signals,
-        estimates={**state.estimates, **estimates} if estimates else state.estimates,
-    )
+    return added
 
 
 def _newest(batch: ReadingsBatch) -> dict[str, tuple[float, datetime]]:
@@ -184,7 +232,3 @@ def _clear(codes: dict[str, TroubleCode], cleared: dict[str, datetime], event: V
     else:
         # Seen again after it was cleared, and that message came first: a new episode.
         codes[key] = replace(known, first_seen=known.last_seen)
-
-
-def _latest(known: datetime | None, moments: Iterable[datetime]) -> datetime | None:
-    return max((moment for moment in (known, *moments) if moment is not None), default=None)

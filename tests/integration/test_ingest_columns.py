@@ -8,6 +8,7 @@ import pytest
 
 from ingest import reading_store
 from ingest.database import Connection, connect
+from ingest.decoding import decode as decoding
 from ingest.decoding.columns import ColumnarBatch
 from ingest.decoding.decode import Accepted, Incoming, decode, decode_group
 from ingest.storing.rows import column_type, copy_readings
@@ -40,7 +41,11 @@ def every_signal(sequence: int) -> ReadingsBatch:
     return ReadingsBatch(key=BatchKey(device="d1", boot=UUID(int=9), sequence=sequence), samples=samples)
 
 
-def test_both_paths_store_the_same_rows(connection: Connection) -> None:
+@pytest.mark.parametrize("values_of_a_block", [decoding._BLOCK_VALUES, 1])
+def test_both_paths_store_the_same_rows(
+    connection: Connection, values_of_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_BLOCK_VALUES", values_of_a_block)
     sent = [every_signal(1), readings("d1", UUID(int=9), 2), every_signal(3), every_signal(4)]
     topic = publish_topic("d1", "readings")
     messages = [Incoming(topic=topic, payload=encode_readings(batch), received_at=datetime.now(UTC)) for batch in sent]
@@ -50,6 +55,8 @@ def test_both_paths_store_the_same_rows(connection: Connection) -> None:
         batches = [record for record in records if isinstance(record, ColumnarBatch | ReadingsBatch)]
         vehicle = uuid4()
         assert copy_readings(connection, {"d1": vehicle}, batches) == 15
+        blocks = {id(batch.block) for batch in batches if isinstance(batch, ColumnarBatch)}
+        assert len(blocks) in {0, 1 if values_of_a_block > 1 else len(batches)}
         rows = connection.execute(
             "SELECT to_jsonb(reading) - 'vehicle_id' FROM reading WHERE vehicle_id = %s ORDER BY 1", [vehicle]
         ).fetchall()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoding.columns import ColumnarBatch, table
+from ingest.decoding.columns import ColumnarBatch, signals_of, table
 from ingest.decoding.decode import Accepted, Rejection, decode, decode_group
 from ingest.storing.state import VehicleState, merge
 from telemetry import compact
@@ -25,12 +25,13 @@ Row = tuple[datetime, dict[str, float]]
 
 def rows(batches: Sequence[ColumnarBatch]) -> list[list[Row]]:
     """Rows of each batch, as the plain path has them."""
-    found = table(batches)
+    signals = sorted(signals_of(batches), key=lambda signal: signal.code)
+    found = table(batches, signals)
     by_batch: list[list[Row]] = [[] for _ in batches]
     for row, (batch, time) in enumerate(zip(found.batches.tolist(), found.times_ms.tolist(), strict=True)):
         values = {
             signal.path: float(column[row])
-            for signal, column in zip(found.signals, found.columns, strict=True)
+            for signal, column in zip(signals, found.columns, strict=True)
             if not math.isnan(column[row])
         }
         by_batch[batch].append((utc_from_ms(time), values))

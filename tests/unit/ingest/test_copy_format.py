@@ -14,7 +14,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 
 from ingest.storing import copy_format
-from ingest.storing.copy_format import HEADER, TRAILER, ColumnType, Rows
+from ingest.storing.copy_format import HEADER, TRAILER, ColumnType, Rows, copied
 from telemetry.records import utc_from_ms
 
 _TYPES: tuple[ColumnType, ...] = ("boolean", "real", "double precision")
@@ -65,7 +65,7 @@ def test_the_bytes_are_those_of_psycopg(
         columns=np.array([values for _, _, values in rows]).reshape(len(rows), len(types)).T,
     )
     expected = [(utc_from_ms(time), vehicle, *map(_python, types, values)) for time, vehicle, values in rows]
-    assert b"".join(made.pieces()) == by_psycopg(types, expected)
+    assert b"".join(copied([made])) == by_psycopg(types, expected)
 
 
 def test_a_long_table_comes_in_pieces_that_make_one_copy() -> None:
@@ -79,10 +79,11 @@ def test_a_long_table_comes_in_pieces_that_make_one_copy() -> None:
         types=["real"],
         columns=speeds[None, :],
     )
-    pieces = list(made.pieces())
+    pieces = list(copied([made]))
     assert len(pieces) == 5
     expected = [(utc_from_ms(row), vehicle, _python("real", speed)) for row, speed in enumerate(speeds.tolist())]
     assert b"".join(pieces) == by_psycopg(["real"], expected)
+    assert b"".join(copied([made, made])) == by_psycopg(["real"], expected * 2)
 
 
 def _python(kind: ColumnType, value: float) -> bool | float | None:
@@ -94,4 +95,4 @@ def _python(kind: ColumnType, value: float) -> bool | float | None:
 def test_the_epoch_is_the_one_of_postgresql() -> None:
     made = Rows(times_ms=np.array([946_684_800_001]), uuids=np.zeros(1, "V16"), types=[], columns=np.empty((0, 1)))
     assert utc_from_ms(946_684_800_001) == datetime.fromisoformat("2000-01-01T00:00:00.001Z")
-    assert b"".join(made.pieces()) == by_psycopg([], [(utc_from_ms(946_684_800_001), UUID(int=0))])
+    assert b"".join(copied([made])) == by_psycopg([], [(utc_from_ms(946_684_800_001), UUID(int=0))])

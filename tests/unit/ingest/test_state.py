@@ -166,3 +166,27 @@ def test_any_order_of_arrival_gives_the_same_state(order: Sequence[int]) -> None
     assert shuffled.estimates == in_order.estimates
     assert shuffled.trouble_codes == in_order.trouble_codes
     assert shuffled.last_sample_at == in_order.last_sample_at
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> list[ReadingsBatch | EventsBatch]:
+    seconds, values = st.integers(0, 5), st.sampled_from([1.0, 2.0, 3.0])
+    sample = st.tuples(seconds, st.dictionaries(st.sampled_from([SPEED, VOLTAGE]), values, min_size=1))
+    batch = st.one_of(
+        st.builds(lambda samples: readings(*samples), st.lists(sample, min_size=1, max_size=3)),
+        st.builds(lambda second, value: readings(estimates=[estimate(second, value)]), seconds, values),
+        st.builds(event, seconds, st.sampled_from([EventKind.DTC_APPEARED, EventKind.DTC_CLEARED])),
+    )
+    drawn = draw(st.lists(batch, max_size=6))
+    return [replace(entry, key=key(number)) for number, entry in enumerate(drawn, start=1)]
+
+
+@given(arrivals(), st.integers(0, 3))
+def test_batches_of_a_group_change_what_they_change_one_after_the_other(
+    batches: list[ReadingsBatch | EventsBatch], before: int
+) -> None:
+    known = merge(EMPTY, batches[:before], NOW)
+    together, apart = merge(known, batches[before:], NOW), known
+    for batch in batches[before:]:
+        apart = merge(apart, [batch], NOW)
+    assert replace(together, version=0) == replace(apart, version=0)
