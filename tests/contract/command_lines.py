@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _BEFORE = {"sudo", "exec", "time", "@"}  # what may stand before a program
 
 
+@cache
 def tree() -> TyperGroup:
     """The command with its groups."""
     command = typer.main.get_command(app)
