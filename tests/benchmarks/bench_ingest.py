@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.benchmarks.bench_row import Row, row, show, write
 from tests.benchmarks.ingest import limit, peers, strain
-from tests.benchmarks.ingest.corpus import FULL, FULL_EACH, OVERLOAD, SMALL, SMALL_EACH, STEADY, Fleet
+from tests.benchmarks.ingest.corpus import FULL, FULL_EACH, OVERLOAD, PEERS, SMALL, SMALL_EACH, STEADY, Fleet
 from tests.benchmarks.ingest.site import Site, Taken, drain, site
 
 RUNS: Final = 5  # of each way; of what takes half a minute and more, fewer
@@ -107,10 +107,10 @@ def alternately(ways: dict[str, Callable[[], float]]) -> dict[str, float]:
 def beside_peers(place: Site) -> list[Row]:
     """Others, with what they take, and ours in turn with them: the machine is not as fast at one time as at another."""
     tools = peers.programs(place.folder)
-    runs = [(*peers.shell(place, tools, FULL), drain(place, FULL).seconds) for _ in range(LONG_RUNS)]
-    text, stored, ours = (FULL.values / median(taken) for taken in zip(*runs, strict=True))
+    runs = [(*peers.shell(place, tools, PEERS), drain(place, PEERS).seconds) for _ in range(LONG_RUNS)]
+    text, stored, ours = (PEERS.values / median(taken) for taken in zip(*runs, strict=True))
     values = {
-        "esphome-mqtt-timescaledb-ingestor": peers.ingestor(place, tools.ingestor, FULL),
+        "esphome-mqtt-timescaledb-ingestor": peers.ingestor(place, tools.ingestor, PEERS),
         "mosquitto_sub | psql COPY, values in columns": stored,
     }
     return [

@@ -89,9 +89,11 @@ def _walk(signal: Signal, draw: random.Random, length: int) -> Sequence[float]:
     return [float(signal.minimum + step * abs(position)) for position in steps]
 
 
+# Four seconds of one worker: how it begins and ends, up to 0.2 s, is not what is compared.
 FULL: Final = Fleet(
-    name="full batches, 60 samples x 20 signals, 50 cars", devices=50, batches=120, samples=60, signals=20
+    name="full batches, 60 samples x 20 signals, 50 cars", devices=50, batches=240, samples=60, signals=20
 )
+PEERS: Final = Fleet(name="for others, as slow as they are", devices=50, batches=120, samples=60, signals=20)
 FULL_EACH: Final = Fleet(name="full batches, each of another car", devices=5000, batches=1, samples=60, signals=20)
 SMALL: Final = Fleet(name="small batches, 1 x 5, 50 cars", devices=50, batches=200, samples=1, signals=5)
 SMALL_EACH: Final = Fleet(name="small batches, each of another car", devices=5000, batches=2, samples=1, signals=5)
