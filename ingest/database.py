@@ -4,7 +4,8 @@ Every session runs in UTC, so every time read is aware and in UTC. What is done 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
 
@@ -49,6 +50,18 @@ class Pool(ConnectionPool[Connection]):
             check=self._require_alive,
         )
         self._is_away = is_away
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+        """A connection for the time of the block, from :meth:`getconn`."""
+        try:
+            with super().connection(timeout) as connection:
+                yield connection
+        except psycopg.errors.ReadOnlySqlTransaction:
+            # A session that began while the database was read-only may stay so when the database no longer is, and a
+            # pool keeps its connections for an hour.
+            self.drain()
+            raise
 
     def getconn(self, timeout: float | None = None) -> Connection:
         """A connection that answers; PoolTimeout after ``timeout`` seconds, or once the database is known as away."""

@@ -2,10 +2,12 @@
 
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
 from ingest.database import Connection, open_pool
+from tests.integration.test_ingest_session import set_read_only
 
 pytestmark = pytest.mark.database
 
@@ -33,3 +35,18 @@ def test_nobody_waits_for_a_connection_to_a_database_that_is_away(connection: Co
                 pool.getconn()
         with pool.connection() as again:
             assert again.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_no_connection_stays_read_only_when_the_database_no_longer_is(
+    connection: Connection, database_url: str
+) -> None:
+    set_read_only(connection, on=True)
+    with open_pool(database_url, max_size=2) as pool:
+        with pool.connection(), pool.connection():  # both were opened now
+            pass
+        set_read_only(connection, on=False)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), pool.connection() as one:
+            one.execute("CREATE TABLE written ()")
+        with pool.connection() as one, pool.connection() as other:
+            one.execute("CREATE TABLE written ()")
+            other.execute("CREATE TABLE also_written ()")
