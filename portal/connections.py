@@ -48,17 +48,23 @@ class Connections:
             self._seats.release()
 
     async def _take_seat(self) -> None:
+        """In the order of coming: who looks whether the database went away keeps the place in the queue."""
+        self._require_reach()
         end = time.monotonic() + self.pool.timeout
-        while time.monotonic() < end:
-            self._require_reach()
-            try:
-                async with asyncio.timeout(_LOOK_AGAIN_S):
-                    await self._seats.acquire()
-                    return
-            except TimeoutError:
-                continue
-        raise PoolTimeout(f"all connections were in use for {self.pool.timeout:.0f} s")
+        taking = asyncio.create_task(self._seats.acquire(), name="wait for a connection")
+        try:
+            while not (await asyncio.wait([taking], timeout=_LOOK_AGAIN_S))[0]:
+                self._require_reach()
+                self._require_patience(end)
+        except BaseException:
+            if not taking.cancel():  # it has one already
+                self._seats.release()
+            raise
 
     def _require_reach(self) -> None:
         if self._reach.is_away():
             raise DatabaseAwayError("the database is away")
+
+    def _require_patience(self, end: float) -> None:
+        if time.monotonic() > end:
+            raise PoolTimeout(f"all connections were in use for {self.pool.timeout:.0f} s")

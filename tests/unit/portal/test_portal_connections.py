@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import anyio
 import anyio.to_thread
 import psycopg
 import pytest
@@ -102,3 +103,58 @@ async def test_a_request_that_fails_gives_its_place_back() -> None:
         with pytest.raises(ValueError, match="broken"):
             async with connections.one():
                 raise ValueError("broken")
+
+
+async def test_who_came_first_is_served_first_also_after_looking_at_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("portal.connections._LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr(Threads, "max_size", 1)  # threads that are given one at the same time go on in any order
+    looked = 0
+
+    class Counting(Reach):
+        def is_away(self) -> bool:
+            nonlocal looked
+            looked += 1
+            return False
+
+    connections, served = connections_of(Threads(), Counting()), list[int]()
+
+    async def request(number: int) -> None:
+        async with connections.one():
+            served.append(number)
+
+    async with connections.one():
+        requests = []
+        for number in range(12):
+            requests.append(asyncio.create_task(request(number)))
+            await until_waiting(connections, number + 1)
+        enough = looked + 120
+        async with asyncio.timeout(60):
+            while looked < enough:  # noqa: ASYNC110 - a count of what the requests do, it wakes nobody
+                await asyncio.sleep(0.001)
+    await asyncio.gather(*requests)
+    assert served == sorted(served)
+
+
+async def test_who_is_cancelled_takes_no_place_along() -> None:
+    connections = connections_of(pool := Threads())
+    entered = 0
+
+    async def request() -> None:
+        nonlocal entered
+        async with connections.one():
+            entered += 1
+            await anyio.sleep(0.001)
+
+    for turns in range(60):  # cancelled while it waits, while it is given a place, and while it has one
+        async with anyio.create_task_group() as requests:
+            for _ in range(3 * SIZE):
+                requests.start_soon(request)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            requests.cancel_scope.cancel()
+        assert connections.waiting == 0
+    assert 0 < entered < 60 * 3 * SIZE
+    async with asyncio.timeout(60), connections.one(), connections.one():
+        assert pool.free.acquire(blocking=False) is False, "both are given, and none is missing"
