@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import psycopg
 from fastapi import FastAPI, Request, Response
@@ -23,7 +23,7 @@ from portal.connections import Connections
 from portal.errors import PageError
 from portal.guard import require_guards
 from portal.pages import api, fleet, my_data, offer, signin, vehicle, workshop
-from portal.reach import Reach, probing_url
+from portal.reach import Line, Reach, probing_url
 
 log = logging.getLogger("wearcast.portal")
 
@@ -46,13 +46,15 @@ def create_app(config: PortalConfig) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         rendering.load()
         reach, name = Reach(), "wearcast portal"
-        session = Session(probing_url(config.database_url), application_name=f"{name} clock")
+        line = Line(reach)
+        session = Session(probing_url(config.database_url), application_name=f"{name} clock", prepare=line.hold)
         with (
+            closing(line),
             open_pool(config.database_url, application_name=name, max_size=8, is_away=reach.is_away) as pool,
             heard(session, config.clock, reach),
         ):
             app.state.connections = Connections(pool, reach)
-            pulse = asyncio.create_task(_keep_pulse(app), name="keep the pulse")
+            pulse = asyncio.create_task(_keep_pulse(app, line), name="keep the pulse")
             yield
             pulse.cancel()
             PULSE.ended("event loop")
@@ -75,8 +77,9 @@ def create_app(config: PortalConfig) -> FastAPI:
     return app
 
 
-async def _keep_pulse(app: FastAPI) -> None:
+async def _keep_pulse(app: FastAPI, line: Line) -> None:
     while True:
+        line.end_silence()
         PULSE.turn("event loop", _OVERDUE_S)
         metrics.look_at_connections(app.state.connections)
         await asyncio.sleep(1)
@@ -138,4 +141,7 @@ def _say_errors(app: FastAPI) -> None:
     def no_database(request: Request, error: psycopg.Error) -> Response:
         PULSE.trouble("database", type(error).__name__)
         log.error("the database does not answer: %s", type(error).__name__)
-        return rendering.error_answer(request, 503, "no_database")
+        nothing_was_done = isinstance(error, PoolTimeout | psycopg.errors.ReadOnlySqlTransaction)
+        # A connection that is cut during COMMIT leaves unsaid whether it was one.
+        is_sure = nothing_was_done or request.method == "GET"
+        return rendering.error_answer(request, 503, "no_database" if is_sure else "unsure")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from ingest.database import Connection
 from rules.clock import AgreedClock
 from tests.browser.portal_scene import running_portal
 from tests.integration.watch_support import eventually
@@ -51,3 +52,31 @@ def test_pages_say_that_the_database_is_away_and_come_back_with_it(
     eventually(lambda: browser.get("/signin").status_code == 200, "the portal is back")
     assert "the database answers again" in caplog.text
     assert [browser.get("/signin").status_code for _ in range(10)] == [200] * 10
+
+
+class Unanswered(AgreedClock):
+    """Whose second question is never answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = 0
+
+    def agrees(self, connection: Connection) -> bool:
+        self.questions += 1
+        if self.questions == 2:
+            connection.execute("SELECT pg_sleep(3600)")
+        return super().agrees(connection)
+
+
+def test_a_single_connection_that_falls_silent_does_not_keep_a_database_away(
+    timescaledb: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("portal.reach._PATIENCE_S", 0.1)
+    monkeypatch.setattr("portal.reach._GIVE_UP_S", 0.2)
+    monkeypatch.setattr("portal.clock._PERIOD_S", 0.01)
+    clock = Unanswered()
+    with running_portal(timescaledb.url, clock) as url, httpx.Client(base_url=url, timeout=60) as client:
+        eventually(lambda: client.get("/signin").status_code == 503, "it is taken to be away")
+        eventually(lambda: client.get("/signin").status_code == 200, "it is asked anew")
+    assert clock.questions > 2

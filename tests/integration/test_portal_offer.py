@@ -2,13 +2,16 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
+from ingest.database import connect
 from rules.booking import desk
 from tests.browser.portal_scene import NOW
 from tests.integration.portal_support import Portal, field, form_token_of, messages, state_of
+from tests.integration.watch_support import eventually
 
 pytestmark = pytest.mark.database
 
@@ -129,3 +132,24 @@ def test_the_workshop_sees_the_car_once_it_is_booked_and_reports_the_work(portal
     with portal.signed_in("engineer") as engineer:
         token = form_token_of(engineer.get(path).text)
         assert engineer.post(f"{path}/report", data={"form_token": token, "report": "x"}).status_code == 403
+
+
+def test_a_connection_that_is_cut_leaves_unsaid_what_was_done_and_sending_again_does_nothing_twice(
+    portal: Portal, database_url: str
+) -> None:
+    who = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with portal.visitor() as client, ThreadPoolExecutor(1) as pool, closing(connect(database_url)) as other:
+        form = {"form_token": form_token_of(client.get(portal.offer).text)}
+        other.execute("LOCK TABLE outgoing IN ACCESS EXCLUSIVE MODE")
+        asked = pool.submit(client.post, f"{portal.offer}/confirm", data=form)
+        eventually(lambda: portal.connection.execute(f"SELECT {who}").fetchone() is not None, "it waits for the lock")
+        portal.connection.execute(f"SELECT pg_terminate_backend(pid) {who}")
+        answer = asked.result(60)
+        other.rollback()
+        assert answer.status_code == 503
+        assert "may or may not have been" in answer.text
+        assert "Nothing was changed" not in answer.text
+        again = [client.post(f"{portal.offer}/confirm", data=form).status_code for _ in range(2)]
+    assert again == [303, 303]
+    assert state_of(portal) == "confirmed"
+    assert messages(portal, "workshop_invitation", "confirmed") == 1

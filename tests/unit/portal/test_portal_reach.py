@@ -1,11 +1,15 @@
 """When the portal takes its database to be away: refused, or without an answer for too long."""
 
+import socket
+from typing import cast
+
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from ingest.database import Connection
 from ingest.pulse import Pulse
-from portal.reach import Reach, probing_url
+from portal.reach import Line, Reach, probing_url
 
 
 class Standing:
@@ -50,3 +54,35 @@ def test_what_the_url_says_of_its_waiting_counts() -> None:
     probing = conninfo_to_dict(probing_url("postgresql://u@h/d?connect_timeout=30"))
     assert (probing["connect_timeout"], probing["tcp_user_timeout"]) == ("30", "5000")
     assert conninfo_to_dict(probing_url("postgresql://u@h/d"))["connect_timeout"] == "5"
+
+
+def test_where_nobody_asks_any_more_pages_find_out_for_themselves(pulse: Pulse) -> None:
+    reach = Reach()
+    with pytest.raises(psycopg.OperationalError), reach.asking():
+        raise psycopg.OperationalError("refused")
+    with pytest.raises(ValueError, match="unforeseen"), reach.asking():
+        raise ValueError("unforeseen")
+    assert not reach.is_away()
+    assert pulse.problems() == ["database: refused"]
+
+
+def test_a_question_without_an_answer_is_given_up() -> None:
+    clock = Standing()
+    line = Line(reach := Reach(clock))
+    line.end_silence()  # nothing was asked yet
+    (former, gone), (ours, server) = socket.socketpair(), socket.socketpair()
+    with former, gone, ours, server:
+        server.setblocking(False)
+        for opened in (former, ours):
+            line.hold(cast("Connection", opened))
+        with reach.asking():
+            clock.now = 5.0
+            line.end_silence()
+            with pytest.raises(BlockingIOError):
+                server.recv(1)
+            clock.now = 5.1
+            line.end_silence()
+            assert server.recv(1) == b"", "it has ended"
+            line.end_silence()
+        line.close()
+        line.end_silence()
