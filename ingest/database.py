@@ -3,9 +3,11 @@
 Every session runs in UTC, so every time read is aware and in UTC. What is done with a connection belongs elsewhere.
 """
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -50,12 +52,30 @@ class Pool(ConnectionPool[Connection]):
             check=self._require_alive,
         )
         self._is_away = is_away
+        self._in_use: set[Connection] = set()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End it within ``timeout`` seconds; what is still asked of the database fails.
+
+        A question that waits for a lock, or for a database that stands still, would keep the process from ending.
+        """
+        super().close(timeout)
+        for connection in tuple(self._in_use):
+            _cut(connection)
+
+    @contextmanager
+    def _using(self, connection: Connection) -> Iterator[None]:
+        self._in_use.add(connection)
+        try:
+            yield
+        finally:
+            self._in_use.discard(connection)
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Connection]:
         """A connection for the time of the block, from :meth:`getconn`."""
         try:
-            with super().connection(timeout) as connection:
+            with super().connection(timeout) as connection, self._using(connection):
                 yield connection
         except psycopg.errors.ReadOnlySqlTransaction:
             # A session that began while the database was read-only may stay so when the database no longer is, and a
@@ -76,7 +96,8 @@ class Pool(ConnectionPool[Connection]):
 
     def _require_alive(self, connection: Connection) -> None:
         try:
-            self.check_connection(connection)
+            with self._using(connection):
+                self.check_connection(connection)
         except psycopg.Error:
             # A database that was started again has cut the others too. Found one by one, with psycopg_pool's pauses
             # between them, they would hold up the next request for seconds.
@@ -145,6 +166,12 @@ def license(connection: Connection) -> License | None:  # noqa: A001 - the name 
     if value in {"apache", "timescale"}:
         return "apache" if value == "apache" else "timescale"
     return None
+
+
+def _cut(connection: Connection) -> None:
+    """Let what waits on a connection fail; from another thread than the one that waits."""
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
 
 
 def _conninfo(url: str, application_name: str) -> str:

@@ -1,13 +1,15 @@
 """A pool of database connections after the database went away, and while it is away."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from ingest.database import Connection, open_pool
+from ingest.database import Connection, Pool, open_pool
 from tests.integration.test_ingest_session import set_read_only
+from tests.integration.watch_support import eventually
 
 pytestmark = pytest.mark.database
 
@@ -50,3 +52,18 @@ def test_no_connection_stays_read_only_when_the_database_no_longer_is(
         with pool.connection() as one, pool.connection() as other:
             one.execute("CREATE TABLE written ()")
             other.execute("CREATE TABLE also_written ()")
+
+
+def test_no_question_keeps_a_pool_from_ending(connection: Connection, database_url: str) -> None:
+    asked = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+    def ask(pool: Pool) -> None:
+        with pool.connection() as one:
+            one.execute("SELECT pg_sleep(3600)")
+
+    with ThreadPoolExecutor(1) as threads:
+        with open_pool(database_url, max_size=1) as pool:
+            asking = threads.submit(ask, pool)
+            eventually(lambda: connection.execute(asked).fetchone() is not None, "it is asked")
+        with pytest.raises(psycopg.OperationalError):
+            asking.result(60)
