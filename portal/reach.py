@@ -91,9 +91,9 @@ class Line:
 
     def hold(self, connection: Connection) -> None:
         """On this one is asked from now on."""
-        before, self._twin = self._twin, socket.socket(fileno=os.dup(connection.fileno()))
-        if before is not None:
-            before.close()
+        self.close()
+        with suppress(OSError):  # where too many files are open it is asked all the same
+            self._twin = socket.socket(fileno=os.dup(connection.fileno()))
 
     def end_silence(self) -> None:
         """Let a question fail that has been without an answer for five seconds."""

@@ -1,5 +1,6 @@
 """When the portal takes its database to be away: refused, or without an answer for too long."""
 
+import errno
 import socket
 from typing import cast
 
@@ -86,3 +87,19 @@ def test_a_question_without_an_answer_is_given_up() -> None:
             line.end_silence()
         line.close()
         line.end_silence()
+
+
+def test_too_many_open_files_keep_nobody_from_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_number: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("os.dup", full)
+    clock = Standing()
+    line = Line(reach := Reach(clock))
+    ours, server = socket.socketpair()
+    with ours, server, reach.asking():
+        line.hold(cast("Connection", ours))
+        clock.now = 5.1
+        line.end_silence()
+        server.sendall(b"well")
+        assert ours.recv(4) == b"well"
