@@ -45,7 +45,7 @@ MAGIC: Final = b"WC"
 VERSION: Final = 1
 STORED: Final = 0
 DEFLATED: Final = 1
-MAX_ROWS: Final = 10_000
+MAX_ROWS: Final = 10_000  # samples of a batch; also its estimates, which take more memory than they do bytes
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a body that inflates beyond this is refused while inflating
 
 # A value counts as being on a sensor's grid within a hundredth of a step, or within the rounding of a recording
@@ -116,7 +116,7 @@ def is_compact(payload: bytes) -> bool:
 
 
 def encode(batch: ReadingsBatch, compression: int = DEFLATED) -> bytes:
-    """Bytes of a batch; ValueError where it is empty or has more than MAX_ROWS samples."""
+    """Bytes of a batch; ValueError where it is empty or has more than MAX_ROWS samples or estimates."""
     body = _encoder.encode(_body(batch))
     if compression == DEFLATED:
         deflater = zlib.compressobj(level=9, wbits=-15)
@@ -143,6 +143,8 @@ def read(device: str, payload: bytes) -> tuple[BatchKey, Body]:
         raise WireError("malformed", f"compact readings cannot be read: {error}") from error
     if body.rows > MAX_ROWS:
         raise WireError("oversized", f"batch {key} claims {body.rows} samples, more than {MAX_ROWS}", key)
+    if len(body.estimates) > MAX_ROWS:
+        raise WireError("oversized", f"batch {key} has {len(body.estimates)} estimates, more than {MAX_ROWS}", key)
     return key, body
 
 
@@ -174,6 +176,8 @@ def _body(batch: ReadingsBatch) -> Body:
         raise ValueError(f"batch {batch.key} has neither samples nor estimates")
     if len(samples) > MAX_ROWS:
         raise ValueError(f"batch {batch.key} has {len(samples)} samples, more than {MAX_ROWS}; split it")
+    if len(batch.estimates) > MAX_ROWS:
+        raise ValueError(f"batch {batch.key} has {len(batch.estimates)} estimates, more than {MAX_ROWS}; split it")
     times = [ms_from_utc(sample.time) for sample in samples]
     boot_times = [sample.monotonic_ms for sample in samples]
     start = times[0] if times else ms_from_utc(batch.estimates[0].time)

@@ -28,6 +28,18 @@ _WIDTHS: Final = frozenset({1, 2, 4, 8})  # of a difference on the wire
 PLACES: Final = {signal.code: place for place, signal in enumerate(catalogue())}  # in the catalogue, by wire code
 
 
+# In which a group is measured before it is stored. An estimate is an object of some 370 bytes, a value a few numbers.
+_VALUES_PER_ESTIMATE: Final = 20
+
+
+def count_values(values: int, estimates: int) -> int:
+    """What a batch takes, in values.
+
+    ``values``: one for each row at least, as a row that has none is stored with all columns of its neighbours.
+    """
+    return values + _VALUES_PER_ESTIMATE * estimates
+
+
 @dataclass
 class Packs:
     """Packed columns of integers, one after the other."""
@@ -101,7 +113,7 @@ class ColumnReader:
             self.columns.add((0, 0, b""), count)
             self._describe(raw.code, 1, 1, raw.presence)
             self._floats.append(raw.floats)
-        self.value_count += sum(counts)
+        self.value_count += count_values(max(sum(counts), body.rows), len(estimates))
         self.keys.append(key)
         self.estimates.append(estimates)
         self.latest.append(latest)

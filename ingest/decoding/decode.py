@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from ingest.decoding.column_reader import ColumnReader
+from ingest.decoding.column_reader import ColumnReader, count_values
 from ingest.decoding.columns import ColumnarBatch, columnar
 from telemetry.compact import is_compact
 from telemetry.digest import digest
@@ -38,8 +38,8 @@ TIME_REASONS: Final = frozenset({"far-future", "unsure-time", "too-old"})
 
 Readings: TypeAlias = ReadingsBatch | ColumnarBatch
 
-# A thousand full batches. A payload of a kilobyte can hold half a million values: not all of a group may be unpacked
-# before some are stored.
+# A thousand full batches (:func:`ingest.decoding.column_reader.count_values`). A payload of a kilobyte can hold half a
+# million values, or ten thousand rows of hardly any: not all of a group may be unpacked before some are stored.
 MOST_VALUES: Final = 1_200_000
 
 # Batches are decoded side by side until they have so many values: each array of theirs then stays in the processor's
@@ -152,7 +152,8 @@ def _add_compact(reader: ColumnReader, message: Incoming) -> int | None:
 
 def _values(entry: Accepted | Rejection) -> int:
     if isinstance(entry, Accepted) and isinstance(entry.record, ReadingsBatch):
-        return sum(len(sample.values) for sample in entry.record.samples)
+        values = sum(max(1, len(sample.values)) for sample in entry.record.samples)
+        return count_values(values, len(entry.record.estimates))
     return 0
 
 

@@ -154,6 +154,17 @@ def test_body_that_inflates_without_end_is_refused_while_inflating() -> None:
     assert rejected(b"WC\x01\x01" + bomb).reason == "oversized"
 
 
+def test_a_batch_of_more_estimates_than_samples_may_be_is_refused_on_both_sides() -> None:
+    """They deflate to nothing: 19 kilobytes held 400,000, which took a worker 6 seconds and 140 MB."""
+    key = BatchKey(device=DEVICE, boot=UUID(int=5), sequence=3)
+    good = Estimate(time=START, quantity=Quantity.OIL_LIFE, value=50, low=40, high=60, source="ecu", method="ecu")
+    body = compact._body(ReadingsBatch(key=key, samples=(), estimates=(good,)))
+    many = msgspec.structs.replace(body, estimates=body.estimates * (compact.MAX_ROWS + 1))
+    assert rejected(b"WC\x01\x00" + compact._encoder.encode(many)).reason == "oversized"
+    with pytest.raises(ValueError, match="10001 estimates"):
+        compact.encode(ReadingsBatch(key=key, samples=(), estimates=(good,) * (compact.MAX_ROWS + 1)))
+
+
 def test_nesting_beyond_pythons_depth_is_malformed_and_no_error() -> None:
     payload = compact.encode(one(50.0), compact.STORED)
     fields = payload[4]
