@@ -152,10 +152,16 @@ class _Newest:
 
 
 def _add_estimates(estimates: dict[str, EstimateState], state: VehicleState, batch: Readings) -> bool:
-    """Add those estimates of the batch that are newer than what is there or in the state; whether there is any."""
+    """Add those estimates of the batch that are newer than what is there or in the state; whether there is any.
+
+    Of two of a batch with the same time the latter counts, as of its samples.
+    """
     added = False
-    for estimate in sorted(batch.estimates, key=lambda entry: entry.time):
-        key = estimate_key(estimate.quantity, estimate.position, estimate.source)
+    newest = {
+        estimate_key(estimate.quantity, estimate.position, estimate.source): estimate
+        for estimate in sorted(batch.estimates, key=lambda entry: entry.time)
+    }
+    for key, estimate in newest.items():
         held = estimates.get(key) or state.estimates.get(key)
         if held is None or estimate.time > held.time:
             added = True

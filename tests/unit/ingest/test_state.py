@@ -68,6 +68,13 @@ def test_the_newest_sample_wins_per_signal() -> None:
     assert (state.version, state.changed_at) == (1, NOW)
 
 
+def test_of_what_a_batch_says_twice_of_one_instant_the_latter_counts() -> None:
+    """Of estimates as of samples; another batch has to bring something newer."""
+    twice = readings((5, {SPEED: 1.0}), (5, {SPEED: 2.0}), estimates=[estimate(5, 10.0), estimate(5, 20.0)])
+    state = merge(EMPTY, [twice, readings((5, {SPEED: 3.0}), estimates=[estimate(5, 30.0)])], NOW)
+    assert (state.value("speed"), [entry.value for entry in state.estimates.values()]) == (2.0, [20.0])
+
+
 def test_a_late_batch_fills_gaps_and_overwrites_nothing() -> None:
     state = merge(EMPTY, [readings((9, {SPEED: 90.0}))], NOW)
     later = merge(state, [readings((1, {SPEED: 10.0, VOLTAGE: 12.0}))], NOW)
