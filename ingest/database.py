@@ -61,7 +61,7 @@ class Pool(ConnectionPool[Connection]):
         """
         super().close(timeout)
         for connection in tuple(self._in_use):
-            _cut(connection)
+            cut(connection)
 
     @contextmanager
     def _using(self, connection: Connection) -> Iterator[None]:
@@ -168,7 +168,7 @@ def license(connection: Connection) -> License | None:  # noqa: A001 - the name 
     return None
 
 
-def _cut(connection: Connection) -> None:
+def cut(connection: Connection) -> None:
     """Let what waits on a connection fail; from another thread than the one that waits."""
     with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
         twin.shutdown(socket.SHUT_RDWR)

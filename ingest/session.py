@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from ingest.database import Connection, connect
+from ingest.database import Connection, connect, cut
 
 
 class Session:
@@ -23,6 +23,7 @@ class Session:
         self._application_name = application_name
         self._prepare = prepare
         self._connection: Connection | None = None
+        self._in_use = False
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -31,13 +32,21 @@ class Session:
             if self._connection is None:
                 self._connection = connect(self._url, application_name=self._application_name, autocommit=True)
                 self._prepare(self._connection)
-            yield self._connection
+            self._in_use = True
+            try:
+                yield self._connection
+            finally:
+                self._in_use = False
         except psycopg.Error:
             self.close()
             raise
 
     def close(self) -> None:
-        """End it; may be called twice, and used again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """End it; may be called twice, and used again. What another thread asks on it just then fails, and ends it."""
+        if self._connection is None:
+            return
+        if self._in_use:  # libpq would free what that thread works with
+            cut(self._connection)
+            return
+        self._connection.close()
+        self._connection = None

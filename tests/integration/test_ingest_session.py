@@ -1,5 +1,8 @@
 """A session opened while the database took nothing does not stay as it was opened."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -7,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ingest.database import KEEPALIVE, Connection, connect
 from ingest.session import Session
 from tests.integration.ingest_support import connected_device, readings, register_car, running_worker, until
+from tests.integration.watch_support import eventually
 from wearcast.embedded.nats import Broker
 
 pytestmark = pytest.mark.database
@@ -42,6 +46,34 @@ def test_a_failure_ends_the_session(connection: Connection, database_url: str) -
     write(session)
     session.close()
     session.close()
+
+
+def test_a_session_that_is_asked_is_closed_by_who_asks(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stops does not wait for ever, and libpq must not free what its thread works with."""
+    session = Session(database_url, application_name="a-slow-test")
+    closed_by: list[int] = []
+    close = psycopg.Connection.close
+
+    def noted(one: Connection) -> None:
+        closed_by.append(threading.get_ident())
+        close(one)
+
+    def ask() -> None:
+        with session.connection() as opened:
+            opened.execute("SELECT pg_sleep(3600)")
+
+    asked = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name = 'a-slow-test'"
+    with ThreadPoolExecutor(1) as threads:
+        asker = threads.submit(threading.get_ident).result(60)
+        asking = threads.submit(ask)
+        eventually(lambda: connection.execute(asked).fetchone() is not None, "it is asked")
+        monkeypatch.setattr(psycopg.Connection, "close", noted)
+        session.close()
+        with pytest.raises(psycopg.OperationalError):
+            asking.result(60)
+    assert closed_by == [asker]
 
 
 @pytest.mark.broker
