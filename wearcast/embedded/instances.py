@@ -50,6 +50,13 @@ def instance_home(
                 shutil.rmtree(home, ignore_errors=True)
 
 
+def sweep(base: Path, may_remove: Callable[[Path], bool]) -> None:
+    """Delete the fresh folders below `base` that killed processes left, where `may_remove` agrees."""
+    if (base / "fresh").is_dir():
+        with locked(base / "instances.lock"):
+            _sweep(base / "fresh", may_remove)
+
+
 def _sweep(parent: Path, may_remove: Callable[[Path], bool]) -> None:
     for home in parent.iterdir():
         try:

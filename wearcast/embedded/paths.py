@@ -5,7 +5,7 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,18 +54,33 @@ def cache_root() -> Path:
     return root
 
 
-def memory_root(memory: Path = _MEMORY, *, least_bytes: int = _MEMORY_BYTES) -> Path | None:
-    """Return (and create) a folder of ours in the machine's memory; None where there is none, or little room in it."""
+def memory_root(
+    memory: Path = _MEMORY, *, least_bytes: int = _MEMORY_BYTES, sweep: Callable[[Path], None] = lambda _root: None
+) -> Path | None:
+    """Return (and create) a folder of ours in the machine's memory; None where there is none, or little room in it.
+
+    `sweep` is given the folder first, to delete what killed processes left: without room for more it would stay for
+    good.
+    """
+    root = memory / f"wearcast-{os.geteuid()}"
     try:
+        if _is_our_folder(root):
+            sweep(root)
         room = os.statvfs(memory)
         if room.f_bavail * room.f_frsize < least_bytes:
             return None
-        root = make_folder(memory / f"wearcast-{os.geteuid()}", private=os.geteuid() != 0)
-        found = root.lstat()
+        make_folder(root, private=os.geteuid() != 0)
     except (OSError, EmbeddedError):
         return None
-    # Everybody may write beside it, and make it before us.
-    return root if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() else None
+    return root if _is_our_folder(root) else None
+
+
+def _is_our_folder(path: Path) -> bool:
+    """Everybody may write beside it, and make it before us."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return False
 
 
 def make_folder(path: Path, *, private: bool = True, owner: ServiceUser | None = None) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 
 from wearcast.embedded.errors import DatabaseUnavailableError
-from wearcast.embedded.instances import instance_home
+from wearcast.embedded.instances import instance_home, sweep
 from wearcast.embedded.paths import (
     ServiceUser,
     cache_root,
@@ -75,7 +75,7 @@ def private_database(
     """
     prepared = prepare(progress)
     binaries, owner = prepared.binaries, prepared.owner
-    memory = memory_root() if in_memory and fresh else None
+    memory = memory_root(sweep=lambda root: sweep(root, _has_ended)) if in_memory and fresh else None
     with instance_home(
         memory or prepared.base, f"{instance}-{binaries.major}", fresh=fresh, owner=owner, may_remove=_has_ended
     ) as (
