@@ -157,6 +157,7 @@ class JetstreamSource:
         """Once closing: let the broker send no more, and wait to be cancelled."""
         await self._closing.wait()
         await _drain(subscription)
+        self._holding.nothing_asked()  # no answer comes any more, and none is to be missed
         await asyncio.Event().wait()
 
     async def _on_message(self, message: Msg) -> None:

@@ -217,6 +217,15 @@ async def post_office(cluster: Cluster) -> AsyncIterator[JetstreamSource]:
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_who_takes_in_no_more_misses_no_answers(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that stopped left its broker after six seconds, and what it committed then was not settled."""
+    async with post_office(cluster) as source:
+        source.close()
+        await until(lambda: not source._holding.asked, "no answer is awaited")
+        assert source.connected
+    assert "broker away" not in caplog.text
+
+
 @contextlib.asynccontextmanager
 async def listening(cluster: Cluster, *, qos: int) -> AsyncIterator[aiomqtt.Client]:
     """A device with a session that subscribes to what is for it."""
