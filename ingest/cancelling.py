@@ -12,11 +12,14 @@ async def end_tasks(tasks: Collection["asyncio.Task[Any]"], *, again_seconds: fl
 
     asyncio.wait_for of Python 3.11 forgets the cancelling where what it waits for is done in the same turn of the loop
     (github.com/python/cpython/issues/86296, mended in 3.12), and nats-py waits with it: a task cancelled once might
-    never end, and its worker with it.
+    never end, and its worker with it. One that was cancelled before has the same time to end in order.
     """
     pending = {task for task in tasks if not task.done()}
+    for task in pending:
+        if not task.cancelling():
+            task.cancel()
     while pending:
+        _, pending = await asyncio.wait(pending, timeout=again_seconds)
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=again_seconds)
     await asyncio.gather(*tasks, return_exceptions=True)  # else asyncio would log an error as one nobody asked for

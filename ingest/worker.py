@@ -89,14 +89,16 @@ async def run_worker(config: WorkerConfig, stop: asyncio.Event, ready: asyncio.E
             tasks.create_task(worker.warden.run(), name="look who is kept out"),
             tasks.create_task(watch.keep_pulse(worker.source), name="keep the pulse"),
         ]
-        await stop.wait()
-        worker.source.close()
-        await asyncio.wait(storing, timeout=_STOP_SECONDS)
-        await end_tasks(storing)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await worker.acknowledger.publish()
-        await end_tasks(beside)
+        try:
+            await stop.wait()
+            worker.source.close()
+            await asyncio.wait(storing, timeout=_STOP_SECONDS)
+            await end_tasks(storing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await worker.acknowledger.publish()
+        finally:  # also where one of them failed: the group cancels the others only once
+            await end_tasks([*storing, *beside])
     logger.info("ingest worker stopped")
 
 

@@ -42,6 +42,24 @@ async def test_a_task_that_ends_in_order_has_the_time_for_it() -> None:
     assert ended == ["in order"]
 
 
+async def test_a_task_that_was_cancelled_before_has_the_time_too() -> None:
+    ended: list[str] = []
+
+    async def orderly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("in order")
+
+    task = asyncio.create_task(orderly())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await end_tasks([task], again_seconds=20)
+    assert ended == ["in order"]
+
+
 async def test_what_a_task_ended_with_stays_with_the_task() -> None:
     async def fails() -> None:
         raise ValueError("of its own")
