@@ -43,7 +43,7 @@ Readings: TypeAlias = ReadingsBatch | ColumnarBatch
 MOST_VALUES: Final = 1_200_000
 
 # Batches are decoded side by side until they have so many values: each array of theirs then stays in the processor's
-# cache. A whole group at once takes half as long again.
+# cache. The columns of a whole group at once take half as long again.
 _BLOCK_VALUES: Final = 150_000
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=10)  # dongle clocks drift, and GNSS time may jump
