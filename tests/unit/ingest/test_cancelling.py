@@ -26,7 +26,8 @@ async def test_a_forgotten_cancelling_is_asked_for_again(cancellings: int) -> No
     assert all(task.cancelled() for task in tasks)
 
 
-async def test_a_task_that_ends_in_order_has_the_time_for_it() -> None:
+@pytest.mark.parametrize("cancelled_before", [False, True])
+async def test_a_task_that_ends_in_order_has_the_time_for_it(cancelled_before: bool) -> None:
     ended: list[str] = []
 
     async def orderly() -> None:
@@ -38,24 +39,9 @@ async def test_a_task_that_ends_in_order_has_the_time_for_it() -> None:
 
     task = asyncio.create_task(orderly())
     await asyncio.sleep(0)
-    await end_tasks([task], again_seconds=20)
-    assert ended == ["in order"]
-
-
-async def test_a_task_that_was_cancelled_before_has_the_time_too() -> None:
-    ended: list[str] = []
-
-    async def orderly() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0.01)
-            ended.append("in order")
-
-    task = asyncio.create_task(orderly())
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.sleep(0)
+    if cancelled_before:
+        task.cancel()
+        await asyncio.sleep(0)
     await end_tasks([task], again_seconds=20)
     assert ended == ["in order"]
 
